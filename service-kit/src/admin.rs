@@ -1,0 +1,70 @@
+//! The admin listener's routes. They belong on their own port, never on the public one.
+
+use crate::{health::Health, problem};
+use axum::{Router, http::StatusCode, http::header::CONTENT_TYPE, routing::get};
+use std::{fmt::Write as _, sync::Arc};
+
+/// `/livez` (200 while the process answers), `/readyz` (200, or 503 with one `name: reason` line
+/// for each reason) and `/metrics` (what `render_metrics` returns, as Prometheus text 0.0.4).
+/// GET and HEAD only.
+///
+/// Rendering runs on the request's task: its cost is linear in the number of series.
+pub fn router(health: Health, render_metrics: Arc<dyn Fn() -> String + Send + Sync>) -> Router {
+    let metrics = get(async move || {
+        ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], render_metrics())
+    });
+    let routes = Router::new()
+        .route("/livez", get(async || "ok\n"))
+        .route("/readyz", get(async move || readiness(&health)))
+        .route("/metrics", metrics);
+    problem::with_fallbacks(routes)
+}
+
+fn readiness(health: &Health) -> (StatusCode, String) {
+    let Err(reasons) = health.ready() else {
+        return (StatusCode::OK, "ok\n".to_owned());
+    };
+    let lines = reasons.into_iter().fold(String::new(), |mut text, (name, why)| {
+        // Writing into a String cannot fail.
+        let _ = writeln!(text, "{name}: {}", why.replace(['\n', '\r'], " "));
+        text
+    });
+    (StatusCode::SERVICE_UNAVAILABLE, lines)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::{body::Body, http::Request};
+    use tower::ServiceExt;
+
+    async fn call(router: &Router, method: &str, path: &str) -> (StatusCode, String) {
+        let request = Request::builder().method(method).uri(path).body(Body::empty()).unwrap();
+        let response = router.clone().oneshot(request).await.unwrap();
+        let status = response.status();
+        let body = axum::body::to_bytes(response.into_body(), 65_536).await.unwrap();
+        (status, String::from_utf8(body.to_vec()).unwrap())
+    }
+
+    #[tokio::test]
+    async fn readyz_lists_reasons_line_by_line_while_livez_stays_up() {
+        let health = Health::new();
+        let store = health.component("store");
+        store.not_ready("down\nsince noon");
+        let router = router(health.clone(), Arc::new(|| "up 1\n".to_owned()));
+        let unready = (StatusCode::SERVICE_UNAVAILABLE, "store: down since noon\n".to_owned());
+        assert_eq!(call(&router, "GET", "/readyz").await, unready);
+        assert_eq!(call(&router, "GET", "/livez").await.0, StatusCode::OK);
+        assert_eq!(call(&router, "GET", "/metrics").await.1, "up 1\n");
+        store.ready();
+        assert_eq!(call(&router, "GET", "/readyz").await.0, StatusCode::OK);
+    }
+
+    #[tokio::test]
+    async fn only_reading_is_allowed() {
+        let router = router(Health::new(), Arc::new(String::new));
+        let (status, body) = call(&router, "POST", "/metrics").await;
+        assert_eq!(status, StatusCode::METHOD_NOT_ALLOWED);
+        assert!(body.contains("urn:triad:problem:method-not-allowed"), "{body}");
+    }
+}

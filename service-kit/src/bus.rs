@@ -1,0 +1,120 @@
+//! The bus between services: what is published, how it is read, which topics there are.
+//!
+//! Kafka is the one implementation today; an in-process one follows with `standalone`, hence the
+//! trait. Everything that links a native client stands behind the feature `engines`.
+
+mod config;
+#[cfg(feature = "engines")]
+mod kafka;
+#[cfg(feature = "engines")]
+mod subscriber;
+pub mod topics;
+
+pub use config::KafkaConfig;
+#[cfg(feature = "engines")]
+pub use kafka::{KafkaPublisher, PublisherOptions};
+#[cfg(feature = "engines")]
+pub use subscriber::{KafkaSubscriber, Start};
+pub use topics::{TopicAction, TopicOutcome, TopicSpec};
+#[cfg(feature = "engines")]
+pub use topics::{apply_topics, check_topics};
+
+use crate::config::ConfigError;
+use bytes::Bytes;
+use std::future::Future;
+
+/// A record to publish.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Record {
+    /// Decides the partition; without one, any.
+    pub key: Option<Bytes>,
+    /// The value.
+    pub payload: Bytes,
+    /// In order; names may repeat.
+    pub headers: Vec<(String, Bytes)>,
+}
+
+impl Record {
+    /// What counts against the bounds, in bytes.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        let headers = self.headers.iter().map(|(name, value)| name.len() + value.len());
+        self.key.as_ref().map_or(0, Bytes::len) + self.payload.len() + headers.sum::<usize>()
+    }
+}
+
+/// A record as it was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message {
+    /// Where it stands.
+    pub topic: String,
+    /// Where it stands.
+    pub partition: i32,
+    /// Where it stands.
+    pub offset: i64,
+    /// Milliseconds since 1970, given by the producer or the log as the topic is configured.
+    pub timestamp: Option<i64>,
+    /// What decided the partition.
+    pub key: Option<Bytes>,
+    /// The value; `None` is a tombstone.
+    pub payload: Option<Bytes>,
+    /// In order; a header without value is empty.
+    pub headers: Vec<(String, Bytes)>,
+}
+
+/// Where a published record stands, replicated as the topic demands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ack {
+    /// The partition.
+    pub partition: i32,
+    /// The offset in it.
+    pub offset: i64,
+}
+
+/// Publishes records, at least once.
+pub trait Publisher: Send + Sync + 'static {
+    /// Publishes one record and waits until it is replicated. Concurrent calls share batches; the
+    /// order of records is the order of first polls. A future dropped after its first poll publishes
+    /// nevertheless.
+    fn publish(
+        &self,
+        topic: &str,
+        record: Record,
+    ) -> impl Future<Output = Result<Ack, PublishError>> + Send;
+}
+
+/// Why a record has no acknowledgement.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PublishError {
+    /// The bounded buffer is full: nothing was sent. Slow down and try again.
+    #[error("the publisher's buffer is full")]
+    QueueFull,
+    /// Nothing was sent, and no retry will change that.
+    #[error("the record of {bytes} bytes exceeds the limit of {limit}")]
+    TooLarge {
+        /// The record's size.
+        bytes: usize,
+        /// The client's limit; the topic's may be lower.
+        limit: usize,
+    },
+    /// The record may or may not be in the log. Publishing it again may make it stand there twice.
+    #[error("the outcome is unknown: {0}")]
+    UnknownOutcome(String),
+    /// Nothing was stored: the topic is missing or not permitted.
+    #[error("refused: {0}")]
+    Refused(String),
+}
+
+/// What goes wrong apart from publishing.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BusError {
+    /// The configuration is refused.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// A change that this program does not make; the text says how an operator makes it.
+    #[error("{0}")]
+    Refused(String),
+    /// The bus failed or did not answer in time.
+    #[error("kafka: {0}")]
+    Kafka(String),
+}

@@ -1,0 +1,156 @@
+//! Publishing to Kafka: idempotent, acknowledged by all in-sync replicas, bounded in bytes.
+
+use super::{Ack, BusError, KafkaConfig, PublishError, Publisher, Record};
+use rdkafka::{
+    error::{KafkaError, RDKafkaErrorCode},
+    message::{Header, OwnedHeaders},
+    producer::{FutureProducer, FutureRecord, Producer as _},
+};
+use std::time::Duration;
+
+/// How long a record may wait for company, in milliseconds: little beside a replicated write, and
+/// enough for concurrent requests to share a batch.
+const LINGER_MS: &str = "2";
+/// How long a topic that the cluster does not know is waited for, in milliseconds. Topics are made
+/// beforehand: with the default of 30 s a missing one would look like a timeout, whose outcome is
+/// unknown.
+const TOPIC_PROPAGATION_MS: &str = "2000";
+/// Bounds the overhead of tiny records, which the bound in bytes does not count.
+const MAX_BUFFERED_RECORDS: &str = "500000";
+
+/// The bounds of a publisher.
+#[derive(Clone, Debug)]
+pub struct PublisherOptions {
+    /// How the brokers' logs and quotas know this client.
+    pub client_id: String,
+    /// What may wait to be sent, in KiB; beyond it, `QueueFull`.
+    pub max_buffer_kib: u32,
+    /// How long a record is tried before its outcome is unknown.
+    pub timeout: Duration,
+    /// The largest record, in bytes; the topic's `max.message.bytes` must not be lower.
+    pub max_message_bytes: usize,
+}
+
+/// Publishes to Kafka. Clones share the connections and the buffer.
+#[derive(Clone)]
+pub struct KafkaPublisher {
+    producer: FutureProducer,
+    max_message_bytes: usize,
+}
+
+impl KafkaPublisher {
+    /// A publisher that connects in the background: an unreachable broker is no error here.
+    ///
+    /// # Errors
+    /// What [`KafkaConfig::validate`] refuses, and options out of librdkafka's range.
+    pub fn new(config: &KafkaConfig, options: PublisherOptions) -> Result<Self, BusError> {
+        config.validate()?;
+        let producer = config
+            .client()
+            .set("client.id", options.client_id)
+            .set("acks", "all")
+            .set("enable.idempotence", "true")
+            .set("compression.type", "lz4")
+            .set("linger.ms", LINGER_MS)
+            .set("topic.metadata.propagation.max.ms", TOPIC_PROPAGATION_MS)
+            .set("queue.buffering.max.messages", MAX_BUFFERED_RECORDS)
+            .set("queue.buffering.max.kbytes", options.max_buffer_kib.to_string())
+            .set("message.timeout.ms", options.timeout.as_millis().to_string())
+            .set("message.max.bytes", options.max_message_bytes.to_string())
+            .create()
+            .map_err(|error| BusError::Kafka(error.to_string()))?;
+        Ok(Self { producer, max_message_bytes: options.max_message_bytes })
+    }
+
+    /// Waits until nothing is left to be sent, at most `deadline`. Call it in a drain, after the last
+    /// publisher is done.
+    ///
+    /// # Errors
+    /// `UnknownOutcome` for what is left.
+    pub async fn flush(&self, deadline: Duration) -> Result<(), PublishError> {
+        let producer = self.producer.clone();
+        let flushed = tokio::task::spawn_blocking(move || producer.flush(deadline)).await;
+        let left =
+            || format!("{} records left after {deadline:?}", self.producer.in_flight_count());
+        match flushed {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) | Err(_) => Err(PublishError::UnknownOutcome(left())),
+        }
+    }
+
+    /// Records that wait for their acknowledgement.
+    #[must_use]
+    pub fn in_flight(&self) -> usize {
+        usize::try_from(self.producer.in_flight_count()).unwrap_or_default()
+    }
+
+    /// Why this publisher can never publish again, if so: the idempotent producer has lost its
+    /// sequence or its rights. Only a new one, and so a restart, helps.
+    #[must_use]
+    pub fn fatal(&self) -> Option<String> {
+        self.producer.client().fatal_error().map(|(code, reason)| format!("{code}: {reason}"))
+    }
+
+    fn classify(&self, error: &KafkaError, bytes: usize) -> PublishError {
+        use RDKafkaErrorCode as Code;
+        let text = error.to_string();
+        match error.rdkafka_error_code() {
+            Some(Code::QueueFull) => PublishError::QueueFull,
+            Some(Code::MessageSizeTooLarge) => {
+                PublishError::TooLarge { bytes, limit: self.max_message_bytes }
+            }
+            Some(
+                Code::UnknownTopic
+                | Code::UnknownTopicOrPartition
+                | Code::UnknownPartition
+                | Code::InvalidTopic
+                | Code::TopicAuthorizationFailed
+                | Code::ClusterAuthorizationFailed
+                | Code::PolicyViolation
+                | Code::InvalidRecord,
+            ) => PublishError::Refused(text),
+            // Timeouts, and whatever may have happened after the record left.
+            _ => PublishError::UnknownOutcome(text),
+        }
+    }
+}
+
+impl Publisher for KafkaPublisher {
+    async fn publish(&self, topic: &str, record: Record) -> Result<Ack, PublishError> {
+        let bytes = record.size();
+        let delivery = {
+            let mut out = FutureRecord::<[u8], [u8]>::to(topic).payload(&record.payload);
+            if let Some(key) = &record.key {
+                out = out.key(key);
+            }
+            if !record.headers.is_empty() {
+                out = out.headers(owned_headers(&record.headers));
+            }
+            // Nothing has left when this fails, so an error without a class of its own is a refusal.
+            self.producer.send_result(out).map_err(|(error, _)| {
+                match self.classify(&error, bytes) {
+                    PublishError::UnknownOutcome(text) => PublishError::Refused(text),
+                    known => known,
+                }
+            })?
+        };
+        // librdkafka holds a copy by now.
+        drop(record);
+        match delivery.await {
+            Ok(Ok(delivered)) => {
+                Ok(Ack { partition: delivered.partition, offset: delivered.offset })
+            }
+            Ok(Err((error, _))) => Err(self.classify(&error, bytes)),
+            Err(_) => Err(PublishError::UnknownOutcome("the publisher was dropped".to_owned())),
+        }
+    }
+}
+
+fn owned_headers(headers: &[(String, bytes::Bytes)]) -> OwnedHeaders {
+    headers.iter().fold(OwnedHeaders::new_with_capacity(headers.len()), |owned, (key, value)| {
+        owned.insert(Header { key, value: Some(value.as_ref()) })
+    })
+}
+
+#[cfg(test)]
+mod tests;

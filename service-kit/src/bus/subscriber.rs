@@ -1,0 +1,130 @@
+//! Reading topics of little traffic, one record at a time, each committed once it is dealt with.
+
+use super::{BusError, KafkaConfig, Message};
+use bytes::Bytes;
+use rdkafka::{
+    Message as _, Offset, TopicPartitionList,
+    consumer::{CommitMode, Consumer as _, StreamConsumer},
+    error::{KafkaError, RDKafkaErrorCode},
+    message::{BorrowedMessage, Headers as _},
+};
+use std::{sync::Arc, time::Duration};
+use tokio::time::{Instant, timeout_at};
+
+/// What may be fetched ahead, in KiB: these topics are small, and memory is for the hot ones.
+const FETCH_AHEAD_KIB: &str = "8192";
+
+/// Where a group without committed offset begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// With the oldest record there is.
+    Earliest,
+    /// With the next record to come.
+    Latest,
+}
+
+/// A member of a consumer group. What was not committed is delivered again to whoever comes next:
+/// dealing with a record must be idempotent.
+pub struct KafkaSubscriber {
+    consumer: Arc<StreamConsumer>,
+}
+
+impl KafkaSubscriber {
+    /// Joins `group`; connecting happens in the background.
+    ///
+    /// # Errors
+    /// What [`KafkaConfig::validate`] refuses.
+    pub fn new(
+        config: &KafkaConfig,
+        group: &str,
+        topics: &[&str],
+        start: Start,
+    ) -> Result<Self, BusError> {
+        config.validate()?;
+        let start = match start {
+            Start::Earliest => "earliest",
+            Start::Latest => "latest",
+        };
+        let consumer: StreamConsumer = config
+            .client()
+            .set("group.id", group)
+            .set("enable.auto.commit", "false")
+            .set("enable.auto.offset.store", "false")
+            .set("auto.offset.reset", start)
+            .set("isolation.level", "read_committed")
+            .set("partition.assignment.strategy", "cooperative-sticky")
+            .set("queued.max.messages.kbytes", FETCH_AHEAD_KIB)
+            .create()
+            .map_err(failed)?;
+        consumer.subscribe(topics).map_err(failed)?;
+        Ok(Self { consumer: Arc::new(consumer) })
+    }
+
+    /// The next record, or `None` if none came within `deadline`. Call it often enough to stay in
+    /// the group (`max.poll.interval.ms`, 5 min). Dropping the future loses nothing.
+    ///
+    /// # Errors
+    /// What waiting does not mend: a missing topic, a missing right. Lost connections are waited for.
+    pub async fn next(&self, deadline: Duration) -> Result<Option<Message>, BusError> {
+        let deadline = Instant::now() + deadline;
+        loop {
+            match timeout_at(deadline, self.consumer.recv()).await {
+                Err(_) => return Ok(None),
+                Ok(Ok(message)) => return Ok(Some(owned(&message))),
+                Ok(Err(error)) if waiting_helps(&error) => tracing::debug!(%error, "waiting"),
+                Ok(Err(error)) => return Err(failed(error)),
+            }
+        }
+    }
+
+    /// Commits everything of the message's partition up to and including it, and waits for the
+    /// broker.
+    ///
+    /// # Errors
+    /// The partition has another owner by now, or no broker answered: the record will come again.
+    pub async fn commit(&self, message: &Message) -> Result<(), BusError> {
+        let mut offsets = TopicPartitionList::with_capacity(1);
+        let next = Offset::Offset(message.offset + 1);
+        offsets.add_partition_offset(&message.topic, message.partition, next).map_err(failed)?;
+        let consumer = Arc::clone(&self.consumer);
+        let commit = move || consumer.commit(&offsets, CommitMode::Sync);
+        let committed = tokio::task::spawn_blocking(commit).await;
+        committed.map_err(|error| BusError::Kafka(error.to_string()))?.map_err(failed)
+    }
+}
+
+fn failed(error: impl std::fmt::Display) -> BusError {
+    BusError::Kafka(error.to_string())
+}
+
+fn waiting_helps(error: &KafkaError) -> bool {
+    use RDKafkaErrorCode as Code;
+    let permanent = [
+        Code::UnknownTopicOrPartition,
+        Code::UnknownTopic,
+        Code::UnknownPartition,
+        Code::InvalidTopic,
+        Code::TopicAuthorizationFailed,
+        Code::GroupAuthorizationFailed,
+        Code::ClusterAuthorizationFailed,
+        Code::SaslAuthenticationFailed,
+        Code::Authentication,
+        Code::Fatal,
+    ];
+    !error.rdkafka_error_code().is_some_and(|code| permanent.contains(&code))
+}
+
+fn owned(message: &BorrowedMessage<'_>) -> Message {
+    let header = |header: rdkafka::message::Header<'_, &[u8]>| {
+        (header.key.to_owned(), Bytes::copy_from_slice(header.value.unwrap_or_default()))
+    };
+    Message {
+        topic: message.topic().to_owned(),
+        partition: message.partition(),
+        offset: message.offset(),
+        timestamp: message.timestamp().to_millis(),
+        key: message.key().map(Bytes::copy_from_slice),
+        payload: message.payload().map(Bytes::copy_from_slice),
+        headers: message.headers().map_or_else(Vec::new, |all| all.iter().map(header).collect()),
+    }
+}

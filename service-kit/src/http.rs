@@ -1,0 +1,160 @@
+//! Serving a router: bounded connections, bounded header reads, and a drain that ends.
+
+pub use crate::track::track;
+
+use crate::{config::ConfigError, shutdown::Shutdown};
+use axum::{Router, body::Body, extract::ConnectInfo};
+use hyper::{Request, body::Incoming, server::conn::http1};
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    server::graceful::{GracefulShutdown, Watcher},
+    service::TowerToHyperService,
+};
+use std::{io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::{sleep, timeout},
+};
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt as _;
+
+/// More header fields in one request are answered with 431.
+const MAX_HEADERS: usize = 64;
+
+/// The wait after a failed accept, first and longest: out of file descriptors, accept fails at once
+/// and would spin.
+const ACCEPT_BACKOFF: (Duration, Duration) = (Duration::from_millis(5), Duration::from_secs(1));
+
+/// The bounds of a server.
+#[derive(Clone, Copy, Debug)]
+pub struct HttpOptions {
+    /// Connections at once; further ones wait in the listener's backlog. Too low starves clients
+    /// that keep connections open, too high spends a file descriptor and some 20 KiB each.
+    pub max_connections: usize,
+    /// How long a client may take to send a request's head, which also bounds how long an idle
+    /// connection is kept.
+    pub header_read_timeout: Duration,
+    /// How long requests in flight may take to finish once the drain has begun.
+    pub drain_deadline: Duration,
+}
+
+/// Serves HTTP/1.1 until `shutdown` drains: then the listener closes, idle connections end, requests
+/// in flight finish, and what is left at the deadline is cut. Returns when no connection is left.
+/// Dropping the future cuts every connection.
+///
+/// Handlers find the peer through `ConnectInfo<SocketAddr>`.
+///
+/// # Errors
+/// None at present: a failed accept is logged and tried again with backoff.
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    options: HttpOptions,
+    shutdown: Shutdown,
+) -> io::Result<()> {
+    let graceful = GracefulShutdown::new();
+    let cut = CancellationToken::new();
+    let _cut_when_dropped = cut.clone().drop_guard();
+    let server = Server::new(router, options, cut.clone());
+    tokio::select! {
+        () = shutdown.draining() => {}
+        never = server.accept_all(&listener, &graceful) => match never {},
+    }
+    drop(listener);
+    let mut finished = pin!(graceful.shutdown());
+    if timeout(options.drain_deadline, &mut finished).await.is_err() {
+        tracing::warn!("cutting requests that outlast the drain deadline");
+        cut.cancel();
+        finished.await;
+    }
+    Ok(())
+}
+
+/// Refuses to serve without authentication beyond this machine.
+///
+/// # Errors
+/// `auth.mode` is off and the address is not a loopback one; `0.0.0.0` and `[::]` count as public.
+pub fn require_loopback(addr: &SocketAddr, auth_mode_is_off: bool) -> Result<(), ConfigError> {
+    if auth_mode_is_off && !addr.ip().to_canonical().is_loopback() {
+        let reason = format!("off serves loopback addresses only, not {addr}");
+        return Err(ConfigError::new("auth.mode", reason));
+    }
+    Ok(())
+}
+
+struct Server {
+    router: Router,
+    http: http1::Builder,
+    slots: Arc<Semaphore>,
+    cut: CancellationToken,
+}
+
+impl Server {
+    fn new(router: Router, options: HttpOptions, cut: CancellationToken) -> Self {
+        let mut http = http1::Builder::new();
+        http.timer(TokioTimer::new())
+            .header_read_timeout(options.header_read_timeout)
+            .max_headers(MAX_HEADERS);
+        let connections = options.max_connections.clamp(1, Semaphore::MAX_PERMITS);
+        Self { router, http, slots: Arc::new(Semaphore::new(connections)), cut }
+    }
+
+    async fn accept_all(
+        &self,
+        listener: &TcpListener,
+        graceful: &GracefulShutdown,
+    ) -> std::convert::Infallible {
+        let (first, longest) = ACCEPT_BACKOFF;
+        let mut backoff = first;
+        loop {
+            let slot = Arc::clone(&self.slots).acquire_owned().await;
+            let slot = slot.expect("the semaphore is never closed");
+            match listener.accept().await {
+                Ok((stream, peer)) => {
+                    backoff = first;
+                    self.spawn(stream, peer, slot, graceful.watcher());
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "accept failed");
+                    sleep(backoff).await;
+                    backoff = (backoff * 2).min(longest);
+                }
+            }
+        }
+    }
+
+    fn spawn(
+        &self,
+        stream: TcpStream,
+        peer: SocketAddr,
+        slot: OwnedSemaphorePermit,
+        watcher: Watcher,
+    ) {
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "TCP_NODELAY was not set");
+        }
+        let service = self.router.clone().map_request(move |request: Request<Incoming>| {
+            let mut request = request.map(Body::new);
+            request.extensions_mut().insert(ConnectInfo(peer));
+            request
+        });
+        let service = TowerToHyperService::new(service);
+        let connection = self.http.serve_connection(TokioIo::new(stream), service);
+        let connection = watcher.watch(connection);
+        let cut = self.cut.clone();
+        tokio::spawn(async move {
+            tokio::select! {
+                result = connection => if let Err(error) = result {
+                    tracing::debug!(%error, %peer, "connection ended");
+                },
+                () = cut.cancelled() => {}
+            }
+            // Naming it here is what keeps it for as long as the connection.
+            drop(slot);
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests;

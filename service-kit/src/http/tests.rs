@@ -1,0 +1,125 @@
+use super::*;
+use crate::{health::Health, shutdown::ShutdownTrigger};
+use axum::routing::get;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    sync::Notify,
+    task::JoinHandle,
+};
+
+struct Fixture {
+    addr: SocketAddr,
+    trigger: ShutdownTrigger,
+    health: Health,
+    entered: Arc<Notify>,
+    release: Arc<Notify>,
+    server: JoinHandle<io::Result<()>>,
+}
+
+/// A server whose `/slow` says when it was entered and answers when it is released.
+async fn start(max_connections: usize, drain_deadline: Duration) -> Fixture {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = listener.local_addr().unwrap();
+    let (entered, release) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let slow = {
+        let (entered, release) = (Arc::clone(&entered), Arc::clone(&release));
+        async move || {
+            entered.notify_one();
+            release.notified().await;
+            "done"
+        }
+    };
+    let peer = async |ConnectInfo(peer): ConnectInfo<SocketAddr>| peer.ip().to_string();
+    let router = Router::new().route("/slow", get(slow)).route("/peer", get(peer));
+    let options = HttpOptions {
+        max_connections,
+        header_read_timeout: Duration::from_secs(600),
+        drain_deadline,
+    };
+    let (trigger, shutdown) = Shutdown::new();
+    let server = tokio::spawn(serve(listener, router, options, shutdown));
+    Fixture { addr, trigger, health: Health::new(), entered, release, server }
+}
+
+async fn send(addr: SocketAddr, path: &str) -> TcpStream {
+    let mut stream = TcpStream::connect(addr).await.unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nhost: test\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    stream
+}
+
+async fn read_to_end(mut stream: TcpStream) -> String {
+    let mut text = String::new();
+    // A cut connection may end with a reset; what came before it is what counts.
+    let _ = stream.read_to_string(&mut text).await;
+    text
+}
+
+#[tokio::test]
+async fn a_request_in_flight_finishes_while_readiness_is_gone_and_no_one_else_gets_in() {
+    let server = start(8, Duration::from_secs(600)).await;
+    let mut idle = TcpStream::connect(server.addr).await.unwrap();
+    let in_flight = send(server.addr, "/slow").await;
+    server.entered.notified().await;
+    server.health.drain();
+    server.trigger.trigger();
+    assert!(server.health.ready().is_err());
+    // The idle connection ends because the drain has begun, so the listener is closed by then.
+    assert_eq!(idle.read(&mut [0; 1]).await.unwrap(), 0);
+    assert!(TcpStream::connect(server.addr).await.is_err());
+    server.release.notify_one();
+    let response = read_to_end(in_flight).await;
+    assert!(response.starts_with("HTTP/1.1 200") && response.ends_with("done"), "{response}");
+    server.server.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_request_that_outlasts_the_deadline_is_cut() {
+    let server = start(8, Duration::ZERO).await;
+    let in_flight = send(server.addr, "/slow").await;
+    server.entered.notified().await;
+    server.trigger.trigger();
+    server.server.await.unwrap().unwrap();
+    assert_eq!(read_to_end(in_flight).await, "");
+}
+
+#[tokio::test]
+async fn a_connection_beyond_the_bound_waits_for_a_slot() {
+    let server = start(1, Duration::from_secs(600)).await;
+    let first = send(server.addr, "/slow").await;
+    server.entered.notified().await;
+    let mut second = send(server.addr, "/peer").await;
+    // Long enough on this one thread for a server without the bound to answer.
+    for _ in 0..10_000 {
+        tokio::task::yield_now().await;
+    }
+    let mut byte = [0; 1];
+    assert_eq!(second.try_read(&mut byte).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+    drop(first);
+    second.read_exact(&mut byte).await.unwrap();
+    assert_eq!(&byte, b"H");
+}
+
+#[tokio::test]
+async fn handlers_know_the_peer() {
+    let server = start(8, Duration::ZERO).await;
+    let mut stream = send(server.addr, "/peer").await;
+    let mut response = Vec::new();
+    while !response.ends_with(b"127.0.0.1") {
+        assert_ne!(stream.read_buf(&mut response).await.unwrap(), 0);
+    }
+}
+
+#[test]
+fn without_authentication_only_loopback_is_served() {
+    let check = |addr: &str, off| require_loopback(&addr.parse().unwrap(), off).is_ok();
+    for addr in ["127.0.0.1:1", "127.8.8.8:1", "[::1]:1", "[::ffff:127.0.0.1]:1"] {
+        assert!(check(addr, true), "{addr}");
+    }
+    for addr in ["0.0.0.0:1", "[::]:1", "10.0.0.1:1", "[::ffff:10.0.0.1]:1", "[2001:db8::1]:1"] {
+        assert!(!check(addr, true), "{addr}");
+        assert!(check(addr, false), "{addr}");
+    }
+    let error = require_loopback(&"0.0.0.0:80".parse().unwrap(), true).unwrap_err();
+    assert_eq!(error.to_string(), "auth.mode: off serves loopback addresses only, not 0.0.0.0:80");
+}

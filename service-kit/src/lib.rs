@@ -1,0 +1,28 @@
+//! What every Triad service needs around its subject.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`config`] | layered configuration, secrets, refusal by name |
+//! | [`shutdown`], [`health`] | signals, drain, readiness with reasons |
+//! | [`http`], [`track`], [`problem`], [`admin`] | serving, request metrics and traces, RFC 9457 errors, the admin listener |
+//! | [`telemetry`], [`trace`] | log and metric installation (by `main` only), W3C Trace Context |
+//! | [`auth`] | bearer verification (RFC 9068) and authorisation by tenant and scope |
+//! | [`bus`] | publishers, subscribers and topics |
+//!
+//! No domain rule and no store client lives here. Without the feature `engines` no native client
+//! library is linked: [`bus`] then holds its types and traits only.
+
+pub mod admin;
+pub mod auth;
+pub mod bus;
+pub mod config;
+pub mod health;
+pub mod http;
+pub mod problem;
+pub mod shutdown;
+pub mod telemetry;
+pub mod trace;
+pub mod track;
+
+pub use config::EXIT_CONFIG;
+pub use problem::Problem;

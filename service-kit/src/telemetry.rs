@@ -1,0 +1,101 @@
+//! Logs and metrics of the process. Only `main` installs them: a library or a test never does.
+
+use crate::config::ConfigError;
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder};
+use serde::Deserialize;
+use std::{io::stderr, time::Duration};
+use tracing_subscriber::{EnvFilter, fmt, util::SubscriberInitExt as _};
+
+/// Buckets of a histogram that is given none, in seconds: 0.5 ms to 10 s, about three to each power
+/// of ten.
+pub const LATENCY_BUCKETS: &[f64] =
+    &[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+
+/// How often the recorder moves observed values into their histograms: unread, they pile up.
+const UPKEEP: Duration = Duration::from_secs(5);
+
+/// How logs are written.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TelemetryConfig {
+    /// One JSON object a line, or lines for people.
+    pub format: LogFormat,
+    /// An `EnvFilter` directive, such as `info,ingest=debug`.
+    pub filter: String,
+}
+
+/// The form of the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogFormat {
+    /// One JSON object a line.
+    Json,
+    /// For people at a terminal.
+    Pretty,
+}
+
+/// Installs the process's subscriber; logs go to standard error, so that the output of a command
+/// stays its own.
+///
+/// # Errors
+/// A filter that cannot be read (`telemetry.filter`), or a second installation (`telemetry`).
+pub fn install_tracing(config: &TelemetryConfig) -> Result<(), ConfigError> {
+    let filter = EnvFilter::try_new(&config.filter)
+        .map_err(|error| ConfigError::new("telemetry.filter", error))?;
+    let logs = fmt().with_env_filter(filter).with_writer(stderr);
+    match config.format {
+        LogFormat::Json => logs.json().flatten_event(true).finish().try_init(),
+        LogFormat::Pretty => logs.finish().try_init(),
+    }
+    .map_err(|error| ConfigError::new("telemetry", error))
+}
+
+/// Installs the process's Prometheus recorder, with these histogram buckets for metric names that
+/// end so ([`LATENCY_BUCKETS`] for others; of two suffixes that fit, the one first in the alphabet),
+/// and spawns its upkeep on the current tokio runtime. Returns what renders the metrics.
+///
+/// # Errors
+/// Empty buckets, or a second installation.
+///
+/// # Panics
+/// Outside a tokio runtime.
+pub fn install_metrics(
+    buckets: &[(&str, &[f64])],
+) -> anyhow::Result<impl Fn() -> String + Send + Sync + Clone + 'static + use<>> {
+    let mut builder = PrometheusBuilder::new().set_buckets(LATENCY_BUCKETS)?;
+    for (suffix, bounds) in buckets {
+        builder = builder.set_buckets_for_metric(Matcher::Suffix((*suffix).to_owned()), bounds)?;
+    }
+    let handle = builder.install_recorder()?;
+    let upkeep = handle.clone();
+    tokio::spawn(async move {
+        let mut ticks = tokio::time::interval(UPKEEP);
+        loop {
+            ticks.tick().await;
+            upkeep.run_upkeep();
+        }
+    });
+    Ok(move || handle.render())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn durations_get_buckets_and_the_callers_metrics_theirs() {
+        let render = install_metrics(&[("_bytes", &[10.0, 20.0])]).unwrap();
+        metrics::histogram!("kit_test_duration_seconds").record(0.002);
+        metrics::histogram!("kit_test_bytes").record(15.0);
+        let shown = render();
+        assert!(shown.contains("kit_test_duration_seconds_bucket{le=\"0.0025\"} 1"), "{shown}");
+        assert!(shown.contains("kit_test_bytes_bucket{le=\"10\"} 0"), "{shown}");
+        assert!(install_metrics(&[]).is_err(), "a second recorder would be silent");
+    }
+
+    #[test]
+    fn a_bad_filter_is_refused_by_name() {
+        let config = TelemetryConfig { format: LogFormat::Json, filter: "info,=".to_owned() };
+        assert_eq!(install_tracing(&config).unwrap_err().key(), "telemetry.filter");
+    }
+}
