@@ -1,0 +1,32 @@
+# The one door. `make up` runs Triad on this machine, `make test` proves it, `make lint` is what CI adds.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help up down test drills bench lint fmt
+
+WHAT ?= audit
+
+help: ## Show the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+up: ## Start the engines and the services here, and wait until they are ready
+	deploy/local/services up
+
+down: ## Stop what `make up` started; data stays
+	deploy/local/services down
+
+test: ## All tests, on real engines of their own; leaves nothing running
+	tests/run
+
+drills: ## Every fault drill, on real engines of their own (up to half an hour)
+	tests/drills
+
+bench: ## Measure against the goals: WHAT=audit (up to 45 min, idle machine)
+	cargo build --release --locked -p ingest -p loadtest
+	target/release/loadtest bench $(WHAT)
+
+lint: ## Format, clippy, docs, licences and sources, shell
+	deploy/ci/lint
+
+fmt: ## Format everything
+	cargo fmt --all

@@ -1,0 +1,60 @@
+# shellcheck shell=bash
+# Dgraph: one Zero and one Alpha, built from the published Go module.
+
+dgraph_nodes() { printf 'dgraph-zero\ndgraph-alpha\n'; }
+
+dgraph_ports() { # NAME
+  case $1 in
+    dgraph-zero) printf '%s 127.0.0.1\n' zero-grpc zero-http ;;
+    dgraph-alpha) printf '%s 127.0.0.1\n' alpha-internal alpha-http alpha-grpc ;;
+  esac
+}
+
+dgraph_needs() { installed "dgraph-$DGRAPH_VERSION" || need_go; }
+
+dgraph_install() { install_once "dgraph-$DGRAPH_VERSION" dgraph_build; }
+
+# `go install …@version` refuses this module (it has replace directives), so it is built as the tool of an empty one.
+# Without cgo: Dgraph needs none, and the machine then needs no C compiler.
+dgraph_build() { # FOLDER
+  local module=github.com/dgraph-io/dgraph/v24
+  printf 'module triad-engine\n\ngo 1.24\n\ntool %s/dgraph\n\nrequire %s v%s\n' \
+    "$module" "$module" "$DGRAPH_VERSION" >"$1/go.mod"
+  (
+    cd "$1" && export CGO_ENABLED=0 &&
+      go mod tidy &&
+      go build -buildvcs=false -trimpath -ldflags "-s -w -X $module/x.dgraphVersion=v$DGRAPH_VERSION" \
+        -o bin/dgraph "$module/dgraph"
+  ) </dev/null
+}
+
+dgraph_start() { # NAME
+  local role=${1#dgraph-} zero
+  zero=127.0.0.1:$(port zero-grpc)
+  local -a command=("$CACHE/dgraph-$DGRAPH_VERSION/bin/dgraph" "$role" --bindall=false
+    --telemetry 'reports=false;sentry=false' --port_offset "$(($(port zero-grpc) - DEFAULT_PORTS[zero-grpc]))")
+  case $role in
+    zero) command+=("--my=$zero" -w "$STATE/$1/zw") ;;
+    alpha)
+      command+=("--my=127.0.0.1:$(port alpha-internal)" "--zero=$zero" --security whitelist=127.0.0.1
+        --cache size-mb=512 -p "$STATE/$1/p" -w "$STATE/$1/w") ;;
+  esac
+  # A soft limit: the garbage collector works harder instead of the machine running out.
+  GOMEMLIMIT=1536MiB spawn "$1" "${command[@]}"
+}
+
+dgraph_ready() { # NAME
+  case $1 in
+    dgraph-zero) probe zero 127.0.0.1 "$(port zero-http)" ;;
+    dgraph-alpha) probe alpha 127.0.0.1 "$(port alpha-http)" ;;
+  esac
+}
+
+dgraph_env() {
+  printf 'export TRIAD_DGRAPH=127.0.0.1:%s\n' "$(port alpha-grpc)"
+  printf 'export TRIAD_DGRAPH_HTTP=127.0.0.1:%s\n' "$(port alpha-http)"
+}
+
+dgraph_port() { # NAME
+  if [[ $1 == dgraph-zero ]]; then port zero-grpc; else port alpha-grpc; fi
+}
