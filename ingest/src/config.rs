@@ -234,24 +234,31 @@ impl Config {
         ];
         for (key, value, low, high) in ranges {
             if !(low..=high).contains(&value) {
-                return Err(ConfigError::value(key, format!("{value} is not within {low} to {high}")));
+                return Err(ConfigError::new(
+                    key,
+                    format!("{value} is not within {low} to {high}"),
+                ));
             }
         }
         if self.pipeline.linger_min_ms > self.pipeline.linger_max_ms {
-            return Err(ConfigError::value("pipeline.linger_min_ms", "above pipeline.linger_max_ms"));
+            return Err(ConfigError::new("pipeline.linger_min_ms", "above pipeline.linger_max_ms"));
         }
         let keyspace = self.cassandra.keyspace.as_str();
         if keyspace.is_empty()
             || keyspace.len() > 48
             || !keyspace.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
         {
-            return Err(ConfigError::value("cassandra.keyspace", "is not [a-z0-9_]{1,48}"));
+            return Err(ConfigError::new("cassandra.keyspace", "is not [a-z0-9_]{1,48}"));
         }
         if self.kafka.topic == self.kafka.dead_letter_topic {
-            return Err(ConfigError::value("kafka.dead_letter_topic", "is the source topic"));
+            return Err(ConfigError::new("kafka.dead_letter_topic", "is the source topic"));
         }
         self.kafka.cluster().validate()?;
-        service_kit::http::require_loopback(&self.http.listen, self.auth.is_off())
+        self.auth.validate()?;
+        service_kit::http::require_loopback(
+            &self.http.listen,
+            self.auth.mode == service_kit::auth::AuthMode::Off,
+        )
     }
 
     /// The time from SIGTERM to exit.

@@ -1,12 +1,14 @@
 //! Where a record was first seen: what identity and the time window are judged against.
 
+use std::sync::Arc;
+
 use contracts::audit::header;
 
 /// The first topic, partition, offset and timestamp of a record. A replay keeps them in headers.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Origin {
     /// Topic.
-    pub topic: String,
+    pub topic: Arc<str>,
     /// Partition of that topic.
     pub partition: i32,
     /// Offset in that partition.
@@ -31,7 +33,7 @@ impl Origin {
             }
         }
         Some(Self {
-            topic: topic?.to_owned(),
+            topic: topic?.into(),
             partition: partition?,
             offset: offset?,
             timestamp: timestamp?,
@@ -42,7 +44,7 @@ impl Origin {
     #[must_use]
     pub fn to_headers(&self) -> [(&'static str, String); 4] {
         [
-            (header::ORIGIN_TOPIC, self.topic.clone()),
+            (header::ORIGIN_TOPIC, self.topic.to_string()),
             (header::ORIGIN_PARTITION, self.partition.to_string()),
             (header::ORIGIN_OFFSET, self.offset.to_string()),
             (header::ORIGIN_TIMESTAMP, self.timestamp.to_string()),

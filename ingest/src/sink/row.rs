@@ -42,10 +42,16 @@ const HEAD: usize = 32;
 pub struct PartitionKey(Box<[u8]>);
 
 impl PartitionKey {
-    /// From the bytes that [`encode`] wrote.
+    /// From the bytes that [`encode_key`] wrote.
     #[must_use]
     pub fn from_bytes(bytes: &[u8]) -> Self {
         Self(bytes.into())
+    }
+
+    /// The bytes that [`encode_key`] wrote.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
     }
 
     /// The table.

@@ -1,0 +1,212 @@
+//! `POST /v1/tenants/{tenant}/audit`: events are checked all together, then published.
+
+use std::sync::Arc;
+
+use axum::body::Bytes;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{FromRequest as _, Path, Request, State};
+use axum::http::{StatusCode, header};
+use axum::response::Response;
+use contracts::{Scope, TenantId};
+use rand::Rng;
+use serde_json::value::RawValue;
+use service_kit::Problem;
+use service_kit::bus::Publisher;
+use service_kit::trace::TraceContext;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::{Instant, timeout_at};
+
+use super::body::{self, Kind};
+use super::publish::{Accepted, Receipt, publish};
+use super::stamp::{Stamp, is_envelope, stamp};
+use super::{Options, Shared};
+use crate::event::{Origin, Reason, Rejection, Ticks, decode, identify};
+use crate::query::store::Store;
+
+/// Refused events that one answer names.
+const MAX_ERRORS: usize = 100;
+
+/// The reason of an event that names another tenant than the path.
+const OTHER_TENANT: &str = "tenant_mismatch";
+
+/// Accepts audit events.
+///
+/// One event, an array of events, a CloudEvent (structured mode) or an array of them. All are accepted
+/// or none. A missing `id`, `event_time` or `tenant_id` is filled in; the answer repeats id and time:
+/// send both again to repeat a request whose outcome is unknown, and each event is stored once.
+#[utoipa::path(
+    post,
+    path = "/v1/tenants/{tenant}/audit",
+    tag = "audit",
+    params(("tenant" = String, Path, description = "`[a-z0-9][a-z0-9-]{0,35}` or `_system`")),
+    request_body(
+        content(
+            (super::openapi::Incoming = "application/json"),
+            (Object = "application/cloudevents+json"),
+            (Vec<Object> = "application/cloudevents-batch+json"),
+        ),
+        description = "One event or an array of events; unknown fields are kept."
+    ),
+    responses(
+        (status = 202, description = "Every event is in Kafka, acknowledged by all in-sync replicas.",
+            body = super::publish::Receipts),
+        (status = 400, description = "No event was accepted; `errors` names up to 100 of those refused.",
+            body = super::openapi::RefusedEvents, content_type = "application/problem+json"),
+        (status = 408, description = "The body did not arrive in time.",
+            body = super::openapi::Problem, content_type = "application/problem+json"),
+        (status = 413, description = "The body is too large, or holds too many events.",
+            body = super::openapi::Problem, content_type = "application/problem+json"),
+        (status = 415, description = "The content type is none of these.",
+            body = super::openapi::Problem, content_type = "application/problem+json"),
+        (status = 429, description = "Too much is under way. No event was accepted.",
+            body = super::openapi::Problem, content_type = "application/problem+json",
+            headers(("Retry-After" = u64, description = "Seconds to wait."))),
+        (status = 503, description = "The outcome is unknown; `events` repeats ids and times to send again.",
+            body = super::openapi::UnknownOutcome, content_type = "application/problem+json",
+            headers(("Retry-After" = u64, description = "Seconds to wait."))),
+    ),
+    security(("bearer" = ["audit:write"]))
+)]
+pub(super) async fn accept<P: Publisher, S: Store>(
+    State(shared): State<Arc<Shared<P, S>>>,
+    path: Result<Path<String>, PathRejection>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let options = &shared.api.options;
+    let deadline = Instant::now() + options.request_timeout;
+    let tenant = shared.authorize(request.headers(), &path?.0, Scope::AuditWrite).await?;
+    let kind = Kind::of(request.headers())?;
+    let trace = request.extensions().get::<TraceContext>().map(ToString::to_string);
+    // Held until the answer: what is being worked on is bounded.
+    let (body, _held) = receive(&shared, request, deadline).await?;
+    let events = {
+        let events = body::split(&body, kind, options.max_events)?;
+        check(&events, kind, &tenant, options, super::now(), &mut rand::rng())?
+    };
+    drop(body);
+    publish(shared.api.publisher.as_ref(), &options.topic, &tenant, trace, events, deadline).await
+}
+
+/// The body, and its share of what may be held at once.
+async fn receive<P, S>(
+    shared: &Shared<P, S>,
+    request: Request,
+    deadline: Instant,
+) -> Result<(Bytes, OwnedSemaphorePermit), Problem> {
+    let max = shared.api.options.max_body_bytes;
+    let too_large = || Problem::payload_too_large(format!("a body has at most {max} bytes"));
+    let length = request.headers().get(header::CONTENT_LENGTH);
+    let length = length.and_then(|text| text.to_str().ok()?.parse().ok()).unwrap_or(max);
+    if length > max {
+        return Err(too_large());
+    }
+    let share = u32::try_from(length).unwrap_or(u32::MAX);
+    let held = Arc::clone(&shared.bodies).try_acquire_many_owned(share);
+    let held = held.map_err(|_| Problem::too_many_requests("too much is under way", 1))?;
+    let body = timeout_at(deadline, Bytes::from_request(request, &())).await.map_err(|_| {
+        let status = StatusCode::REQUEST_TIMEOUT;
+        Problem::new(status, "request-timeout", "Request timeout").detail("the body was too slow")
+    })?;
+    let body = body.map_err(|rejection| match rejection.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => too_large(),
+        _ => Problem::bad_request("the body could not be read"),
+    })?;
+    Ok((body, held))
+}
+
+/// Completes and checks every event.
+///
+/// # Errors
+/// 400 with every broken rule: then none is accepted.
+fn check(
+    events: &[&RawValue],
+    kind: Kind,
+    tenant: &TenantId,
+    options: &Options,
+    now: Ticks,
+    rng: &mut impl Rng,
+) -> Result<Vec<Accepted>, Problem> {
+    let (mut accepted, mut errors, mut refused) = (Vec::with_capacity(events.len()), Vec::new(), 0);
+    for (index, raw) in events.iter().enumerate() {
+        // A tick apart, so that an array without times keeps its order.
+        let time = later(now, index as u64);
+        let id = uuid::Builder::from_unix_timestamp_millis(
+            now.millis().unsigned_abs(),
+            &rng.random::<[u8; 10]>(),
+        );
+        let stamp = Stamp { tenant: tenant.as_str(), time, id: id.into_uuid() };
+        match check_one(raw, kind, &stamp, options, now) {
+            Ok(event) => accepted.push(event),
+            Err((reason, detail)) => {
+                refused += 1;
+                if errors.len() < MAX_ERRORS {
+                    let error =
+                        serde_json::json!({"index": index, "reason": reason, "detail": detail});
+                    errors.push(error);
+                }
+            }
+        }
+    }
+    if refused == 0 {
+        return Ok(accepted);
+    }
+    let detail = format!("{refused} of {} events are refused; none was accepted", events.len());
+    Err(Problem::bad_request(detail).with("errors", errors))
+}
+
+type Refusal = (&'static str, String);
+
+fn check_one(
+    raw: &RawValue,
+    kind: Kind,
+    missing: &Stamp<'_>,
+    options: &Options,
+    now: Ticks,
+) -> Result<Accepted, Refusal> {
+    let refuse = |rejection: Rejection| (rejection.reason.code(), rejection.detail);
+    if raw.get().len() > options.decoder.max_record_bytes {
+        let detail =
+            format!("{} bytes; at most {}", raw.get().len(), options.decoder.max_record_bytes);
+        return Err((Reason::TooLarge.code(), detail));
+    }
+    if kind.is_cloud_event() && !is_envelope(raw) {
+        let detail = "a CloudEvent has specversion 1.x and data".to_owned();
+        return Err((Reason::MissingField.code(), detail));
+    }
+    let text = stamp(raw, missing);
+    let event = decode(text.as_bytes(), &options.decoder).map_err(refuse)?;
+    if event.tenant != missing.tenant {
+        return Err((OTHER_TENANT, format!("tenant_id is not {}", missing.tenant)));
+    }
+    let (Some(id), Some(time)) = (&event.id, event.time) else {
+        // Only a value that the decoder reads as absent and the stamp does not; there is none.
+        return Err((Reason::MissingField.code(), "id or event_time is missing".to_owned()));
+    };
+    let earliest = Ticks::from_millis(now.millis() - options.past);
+    let latest = Ticks::from_millis(now.millis() + options.future);
+    if !(earliest..=latest).contains(&time) {
+        let detail = format!(
+            "event_time {} is not within {} to {}",
+            time.to_rfc3339(),
+            earliest.to_rfc3339(),
+            latest.to_rfc3339()
+        );
+        return Err((Reason::TimeOutOfWindow.code(), detail));
+    }
+    let receipt = Receipt {
+        id: id.clone().into_owned(),
+        event_time: time.to_rfc3339(),
+        event_id: identify(&event, time, &nowhere()).0,
+    };
+    drop(event);
+    Ok(Accepted { payload: Bytes::from(text.into_owned()), receipt })
+}
+
+/// An event with an id and a time does not depend on its origin.
+fn nowhere() -> Origin {
+    Origin { topic: "".into(), partition: 0, offset: 0, timestamp: 0 }
+}
+
+fn later(time: Ticks, ticks: u64) -> Ticks {
+    Ticks::from_gregorian(time.gregorian() + ticks)
+}

@@ -1,0 +1,190 @@
+//! The public API: events in, pages, single events and exports out.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | `accept`, `body`, `stamp`, `publish` | `POST …/audit`: all or nothing, acknowledged by Kafka |
+//! | `read`, `params`, `view` | `GET …/audit` and `GET …/audit/{event_id}` |
+//! | `export`, `format` | `GET …/audit/export` |
+//! | [`openapi`] | the document of all of them |
+
+mod accept;
+mod body;
+mod export;
+mod format;
+pub mod openapi;
+mod params;
+mod publish;
+mod read;
+mod stamp;
+mod view;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::DefaultBodyLimit;
+use axum::http::{HeaderMap, header};
+use axum::routing::get;
+use axum::{Router, middleware};
+use contracts::{Scope, TenantId};
+use service_kit::Problem;
+use service_kit::auth::Verifier;
+use service_kit::bus::Publisher;
+use tokio::sync::Semaphore;
+
+use crate::config::Config;
+use crate::event::Limits;
+use crate::query::cursor::CursorKey;
+use crate::query::store::Store;
+use crate::query::{Engine, QueryError};
+
+/// Bytes of request bodies that are worked on at once; beyond it `POST` is 429. A body is held until
+/// Kafka has acknowledged its events.
+const BODIES_BYTES: usize = 64 << 20;
+
+/// Exports at once; a further one is 503. Each holds a page and what the client has not read yet,
+/// some 16 MiB at worst.
+const EXPORTS: usize = 8;
+
+/// What callers of a read that failed are told to wait, in seconds.
+const READ_RETRY_SECONDS: u64 = 1;
+
+/// The bounds of the API.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Where accepted events are published.
+    pub topic: String,
+    /// What one event may be.
+    pub decoder: Limits,
+    /// Accepted `event_time` ahead of now, milliseconds.
+    pub future: i64,
+    /// Accepted `event_time` behind now, milliseconds.
+    pub past: i64,
+    /// The largest body, bytes.
+    pub max_body_bytes: usize,
+    /// The most events in one body.
+    pub max_events: usize,
+    /// Time for a request other than an export.
+    pub request_timeout: Duration,
+    /// The largest page.
+    pub max_limit: usize,
+    /// The page when nobody says.
+    pub default_limit: usize,
+}
+
+impl Options {
+    /// As configured.
+    #[must_use]
+    pub fn new(config: &Config) -> Self {
+        Self {
+            topic: config.kafka.topic.clone(),
+            decoder: config.limits.decoder(),
+            future: config.limits.future_millis(),
+            past: config.limits.past_millis(),
+            max_body_bytes: config.http.max_body_bytes,
+            max_events: config.http.max_events,
+            request_timeout: Duration::from_millis(config.http.request_timeout_ms),
+            max_limit: config.query.max_limit,
+            default_limit: config.query.default_limit,
+        }
+    }
+}
+
+/// What the handlers work with.
+pub struct Api<P, S> {
+    /// Takes accepted events.
+    pub publisher: Arc<P>,
+    /// Knows callers.
+    pub verifier: Verifier,
+    /// Reads events.
+    pub engine: Arc<Engine<S>>,
+    /// Seals cursors.
+    pub cursors: CursorKey,
+    /// The bounds.
+    pub options: Options,
+}
+
+/// What all handlers share.
+struct Shared<P, S> {
+    api: Api<P, S>,
+    bodies: Arc<Semaphore>,
+    exports: Arc<Semaphore>,
+}
+
+impl<P, S> Shared<P, S> {
+    /// The tenant of a path, once the caller may use `scope` there.
+    ///
+    /// # Errors
+    /// 401, 403 and 404 as [`service_kit::auth::Principal::authorize`]; a malformed tenant is 404.
+    async fn authorize(
+        &self,
+        headers: &HeaderMap,
+        tenant: &str,
+        scope: Scope,
+    ) -> Result<TenantId, Problem> {
+        let principal = self.api.verifier.verify(headers.get(header::AUTHORIZATION)).await?;
+        let tenant = TenantId::parse(tenant).map_err(|_| Problem::not_found("no such tenant"))?;
+        principal.authorize(&tenant, scope)?;
+        Ok(tenant)
+    }
+}
+
+/// The routes of ingest, with request metrics; 404 and 405 are problems too. Route prefixes are
+/// disjoint from the other services', but fallbacks are this router's own.
+pub fn router<P: Publisher, S: Store>(api: Api<P, S>) -> Router {
+    let timeout = api.options.request_timeout;
+    let max_body = api.options.max_body_bytes;
+    let shared = Arc::new(Shared {
+        api,
+        bodies: Arc::new(Semaphore::new(BODIES_BYTES.max(max_body))),
+        exports: Arc::new(Semaphore::new(EXPORTS)),
+    });
+    let audit = "/v1/tenants/{tenant}/audit";
+    let document = axum::body::Bytes::from(openapi::json());
+    let json = [(header::CONTENT_TYPE, "application/json")];
+    // The handlers of POST time their own parts: an outcome that is unknown names the events.
+    let timed = Router::new()
+        .route(&format!("{audit}/{{event_id}}"), get(read::one::<P, S>))
+        .route(audit, get(read::list::<P, S>))
+        .route_layer(middleware::from_fn(move |request, next: middleware::Next| async move {
+            let answer = tokio::time::timeout(timeout, next.run(request)).await;
+            answer
+                .map_err(|_| Problem::unavailable("the request took too long", READ_RETRY_SECONDS))
+        }));
+    let router = Router::new()
+        .route(audit, axum::routing::post(accept::accept::<P, S>))
+        .route(&format!("{audit}/export"), get(export::export::<P, S>))
+        .merge(timed)
+        .layer(DefaultBodyLimit::max(max_body))
+        .with_state(shared)
+        .route("/openapi/ingest.json", get(move || async move { (json, document) }));
+    service_kit::problem::with_fallbacks(router).layer(service_kit::track::track("triad_ingest"))
+}
+
+/// How a read that failed is answered.
+fn problem(error: &QueryError) -> Problem {
+    match error {
+        QueryError::Busy | QueryError::Stale | QueryError::Timeout | QueryError::Unavailable(_) => {
+            // What the database says stays here: clients get the kind of trouble only.
+            tracing::warn!(%error, "a read failed");
+            let detail = match error {
+                QueryError::Unavailable(_) => "the store is unavailable".to_owned(),
+                known => known.to_string(),
+            };
+            Problem::unavailable(detail, READ_RETRY_SECONDS)
+        }
+        QueryError::Internal(_) => {
+            tracing::error!(%error, "a read failed");
+            Problem::internal()
+        }
+    }
+}
+
+/// The time now, to the microsecond.
+fn now() -> crate::event::Ticks {
+    use crate::event::Ticks;
+    let micros = chrono::Utc::now().timestamp_micros();
+    Ticks::from_gregorian(Ticks::EPOCH.gregorian().wrapping_add(micros.unsigned_abs() * 10))
+}

@@ -1,0 +1,237 @@
+//! One running `ingest`: started the same way by `main`, by tests and by `standalone`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use service_kit::auth::Verifier;
+use service_kit::bus::{KafkaConfig, KafkaPublisher, PublisherOptions, TopicSpec, check_topics};
+use service_kit::health::{Component, Health};
+use service_kit::http::{HttpOptions, serve};
+use service_kit::shutdown::Shutdown;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tracing::{info, warn};
+
+use crate::http::{self, Api};
+use crate::layout::promotion::{Promoter, Rates};
+use crate::layout::registry::Registry;
+use crate::metrics::SinkMetrics;
+use crate::pipeline::{self, DeadLetters, Parts};
+use crate::query::cassandra::CassandraStore;
+use crate::query::cursor::CursorKey;
+use crate::query::{self, Engine};
+use crate::sink::session::Cassandra;
+use crate::sink::{Sink, Statements};
+use crate::source::Source;
+use crate::{Config, Error, topics};
+
+/// Where the service listens; bound by the caller, so that tests can take free ports.
+pub struct Listeners {
+    /// The public routes.
+    pub http: TcpListener,
+    /// `/livez`, `/readyz`, `/metrics`.
+    pub admin: TcpListener,
+}
+
+/// Between attempts to reach the engines at start.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// Runs until `shutdown` has drained: readiness goes first, requests and batches in flight complete,
+/// and what was written is committed, within `drain_deadline_ms`.
+///
+/// Engines that do not answer yet are waited for, not ready meanwhile.
+///
+/// # Errors
+/// What no waiting mends: configuration, and listeners that fail.
+pub async fn run(
+    config: Config,
+    listeners: Listeners,
+    render_metrics: Arc<dyn Fn() -> String + Send + Sync>,
+    shutdown: Shutdown,
+) -> Result<(), Error> {
+    config.validate()?;
+    let health = Health::new();
+    let admin = service_kit::admin::router(health.clone(), render_metrics);
+    // The admin listener outlives the drain, so that probes see it.
+    let admin = tokio::spawn(axum_forever(listeners.admin, admin));
+    let outcome = serve_until_drained(&config, listeners.http, &health, &shutdown).await;
+    admin.abort();
+    outcome
+}
+
+async fn axum_forever(listener: TcpListener, router: axum::Router) {
+    let (_never, forever) = Shutdown::new();
+    if let Err(error) = serve(listener, router, admin_options(), forever).await {
+        warn!(%error, "admin listener");
+    }
+}
+
+fn admin_options() -> HttpOptions {
+    let seconds = Duration::from_secs;
+    HttpOptions { max_connections: 64, header_read_timeout: seconds(5), drain_deadline: seconds(1) }
+}
+
+async fn serve_until_drained(
+    config: &Config,
+    listener: TcpListener,
+    health: &Health,
+    shutdown: &Shutdown,
+) -> Result<(), Error> {
+    let engines = health.component("engines");
+    let Some(stores) = wait_for_stores(config, &engines, shutdown).await? else { return Ok(()) };
+    engines.ready();
+    let publisher = Arc::new(publisher(config)?);
+    tokio::spawn(warn_of_topics(config.kafka.cluster(), topics::specs(config)));
+    let verifier = Verifier::start(&config.auth, shutdown.clone()).await?;
+    let registry_task =
+        stores.registry.keep_fresh(health.component("layout_registry"), shutdown.clone());
+    let promoter = start_promoter(config, &stores, shutdown).await?;
+    let sink = Sink::new(
+        stores.db.clone(),
+        stores.statements,
+        SinkMetrics::default(),
+        health.component("cassandra"),
+    );
+    let topic = config.kafka.dead_letter_topic.clone();
+    let dead_letters =
+        DeadLetters::new(Arc::clone(&publisher), topic, health.component("dead_letters"));
+    let (registry, rates) = (stores.registry.clone(), stores.rates);
+    let parts = Parts { sink, dead_letters, registry, rates };
+    let (intake, pipeline) = pipeline::start(config, parts);
+    let source = Source::start(config, intake, health.component("kafka"))?;
+    let api = api(config, Arc::clone(&publisher), verifier, stores.db, stores.registry).await?;
+    info!(http = %listener.local_addr()?, topic = config.kafka.topic, "serving");
+
+    let options = HttpOptions {
+        max_connections: config.http.max_connections,
+        header_read_timeout: Duration::from_millis(config.http.header_read_timeout_ms),
+        drain_deadline: config.drain_deadline(),
+    };
+    let routes = http::router(api);
+    let served = tokio::spawn(serve(listener, routes, options, shutdown.clone()));
+    shutdown.draining().await;
+    health.drain();
+    info!("draining");
+    let drained = drain(source, pipeline, served, &publisher, config);
+    if tokio::time::timeout(config.drain_deadline(), drained).await.is_err() {
+        warn!("the drain deadline passed; what was not committed is read again");
+    }
+    registry_task.abort();
+    if let Some(promoter) = promoter {
+        promoter.abort();
+    }
+    Ok(())
+}
+
+/// Says what production would not accept of the topics; brokers that do not answer take a while.
+async fn warn_of_topics(cluster: KafkaConfig, specs: Vec<TopicSpec>) {
+    for warning in check_topics(&cluster, &specs).await {
+        warn!("{warning}");
+    }
+}
+
+async fn drain(
+    source: Source,
+    pipeline: JoinHandle<()>,
+    http: JoinHandle<std::io::Result<()>>,
+    publisher: &KafkaPublisher,
+    config: &Config,
+) {
+    let source = async {
+        source.stop().await;
+        if pipeline.await.is_err() {
+            warn!("the pipeline ended early");
+        }
+    };
+    let (_, served) = tokio::join!(source, http);
+    if let Ok(Err(error)) = served {
+        warn!(%error, "public listener");
+    }
+    if let Err(error) = publisher.flush(config.drain_deadline()).await {
+        warn!(%error, "flush");
+    }
+}
+
+/// What was read or prepared in Cassandra.
+struct Stores {
+    db: Cassandra,
+    registry: Registry,
+    statements: Statements,
+    rates: Arc<Rates>,
+}
+
+async fn wait_for_stores(
+    config: &Config,
+    engines: &Component,
+    shutdown: &Shutdown,
+) -> Result<Option<Stores>, Error> {
+    loop {
+        match open_stores(config).await {
+            Ok(stores) => return Ok(Some(stores)),
+            Err(
+                error @ (Error::Config(_)
+                | Error::Connect(crate::sink::session::ConnectError::Config(_))),
+            ) => {
+                return Err(error);
+            }
+            Err(error) => {
+                warn!(%error, "not ready yet");
+                engines.not_ready(error.to_string());
+            }
+        }
+        tokio::select! {
+            () = tokio::time::sleep(RETRY) => {}
+            () = shutdown.draining() => return Ok(None),
+        }
+    }
+}
+
+async fn open_stores(config: &Config) -> Result<Stores, Error> {
+    let db = Cassandra::connect(&config.cassandra).await?;
+    let statements = Statements::prepare(&db).await?;
+    let registry = Registry::open(&db, &config.layout, &config.limits).await?;
+    Ok(Stores { db, registry, statements, rates: Arc::default() })
+}
+
+async fn api(
+    config: &Config,
+    publisher: Arc<KafkaPublisher>,
+    verifier: Verifier,
+    db: Cassandra,
+    registry: Registry,
+) -> Result<Api<KafkaPublisher, CassandraStore>, Error> {
+    let store = CassandraStore::new(db, config.cassandra.index);
+    if let Err(error) = store.warm_up().await {
+        // Prepared again when first used.
+        warn!(%error, "statements of reads");
+    }
+    let options = query::Options::new(&config.query, &config.limits);
+    let engine = Engine::new(store, move || registry.current(), options);
+    let cursors = CursorKey::from_config(&config.query, &mut rand::rng())?;
+    let options = http::Options::new(config);
+    Ok(Api { publisher, verifier, engine: Arc::new(engine), cursors, options })
+}
+
+fn publisher(config: &Config) -> Result<KafkaPublisher, Error> {
+    let options = PublisherOptions {
+        client_id: "triad-ingest".to_owned(),
+        max_buffer_kib: config.kafka.producer_buffer_kib,
+        timeout: Duration::from_millis(config.kafka.producer_timeout_ms),
+        max_message_bytes: topics::max_dead_letter_bytes(config),
+    };
+    Ok(KafkaPublisher::new(&config.kafka.cluster(), options)?)
+}
+
+async fn start_promoter(
+    config: &Config,
+    stores: &Stores,
+    shutdown: &Shutdown,
+) -> Result<Option<JoinHandle<()>>, Error> {
+    if !config.layout.promote {
+        return Ok(None);
+    }
+    let (registry, rates) = (stores.registry.clone(), Arc::clone(&stores.rates));
+    let promoter = Promoter::open(&stores.db, registry, rates, &config.layout).await?;
+    let interval = Duration::from_secs(config.layout.promote_interval_seconds.max(1));
+    Ok(Some(tokio::spawn(promoter.run(interval, shutdown.clone()))))
+}

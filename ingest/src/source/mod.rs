@@ -1,0 +1,95 @@
+//! The source: one polling thread a consumer, which owns the Kafka client.
+//!
+//! The thread copies records into chunks and hands them on. It never waits for Cassandra: above the
+//! byte budget it waits a little, then pauses partitions and keeps polling, so that the group keeps
+//! its member and rebalances go on. Pausing throws away what was prefetched, hence the wait before and
+//! the low mark behind it.
+
+mod poller;
+mod rebalance;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaError;
+use service_kit::bus::Publisher;
+use service_kit::health::Component;
+
+use crate::config::Config;
+use crate::pipeline::Intake;
+use rebalance::Assignments;
+
+/// The running source.
+pub struct Source {
+    stop: Arc<AtomicBool>,
+    thread: std::thread::JoinHandle<()>,
+}
+
+/// Why the source did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum SourceError {
+    /// The client refused its configuration or its subscription.
+    #[error("kafka: {0}")]
+    Kafka(#[from] KafkaError),
+    /// The thread could not be made.
+    #[error("polling thread: {0}")]
+    Thread(#[from] std::io::Error),
+}
+
+impl Source {
+    /// Subscribes and starts the polling thread. Brokers that do not answer yet are no error.
+    ///
+    /// # Errors
+    /// [`SourceError`].
+    pub fn start<P: Publisher>(
+        config: &Config,
+        intake: Intake<P>,
+        health: Component,
+    ) -> Result<Self, SourceError> {
+        let assignments = Assignments::new(config, Arc::clone(&intake.watermarks), health);
+        let consumer = consumer(config, assignments)?;
+        consumer.subscribe(&[config.kafka.topic.as_str()])?;
+        let stop = Arc::new(AtomicBool::new(false));
+        let poller = poller::Poller::new(config, consumer, intake, Arc::clone(&stop));
+        let thread = std::thread::Builder::new()
+            .name("kafka-poll".to_owned())
+            .spawn(move || poller.run())?;
+        Ok(Self { stop, thread })
+    }
+
+    /// Stops fetching, waits up to `revoke_wait_ms` for what is in flight, commits and leaves the
+    /// group.
+    pub async fn stop(self) {
+        self.stop.store(true, Ordering::Release);
+        let joined = tokio::task::spawn_blocking(move || self.thread.join()).await;
+        if !matches!(joined, Ok(Ok(()))) {
+            tracing::error!("the polling thread panicked");
+        }
+    }
+}
+
+fn consumer(
+    config: &Config,
+    assignments: Assignments,
+) -> Result<BaseConsumer<Assignments>, KafkaError> {
+    config
+        .kafka
+        .cluster()
+        .client()
+        .set("client.id", "triad-ingest")
+        .set("group.id", &config.kafka.group)
+        .set("partition.assignment.strategy", "cooperative-sticky")
+        .set("enable.auto.commit", "false")
+        .set("enable.auto.offset.store", "false")
+        // Every assignment starts at an explicit offset; what is out of range is looked into.
+        .set("auto.offset.reset", "error")
+        .set("isolation.level", "read_committed")
+        .set("queued.max.messages.kbytes", config.kafka.prefetch_kib.to_string())
+        .set("queued.min.messages", "100000")
+        .set("fetch.message.max.bytes", "1048576")
+        .set("fetch.wait.max.ms", "20")
+        .set("check.crcs", "true")
+        .set("statistics.interval.ms", "5000")
+        .create_with_context(assignments)
+}

@@ -1,0 +1,217 @@
+//! Assignments: where each begins, and what is committed when it ends.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use metrics::{counter, gauge};
+use rdkafka::client::ClientContext;
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext};
+use rdkafka::error::{KafkaResult, RDKafkaErrorCode};
+use rdkafka::statistics::Statistics;
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use rdkafka::types::RDKafkaRespErr;
+use service_kit::health::Component;
+use tracing::{error, info, warn};
+
+use crate::config::Config;
+use crate::pipeline::watermark::{Epoch, Watermarks};
+
+/// How long the brokers may take to tell an offset.
+const OFFSETS_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The consumer's context: called by `poll`, on the polling thread.
+pub(super) struct Assignments {
+    topic: String,
+    revoke_wait: Duration,
+    watermarks: Arc<Watermarks>,
+    epochs: Mutex<HashMap<i32, Epoch>>,
+    health: Component,
+}
+
+impl Assignments {
+    pub(super) fn new(config: &Config, watermarks: Arc<Watermarks>, health: Component) -> Self {
+        Self {
+            topic: config.kafka.topic.clone(),
+            revoke_wait: Duration::from_millis(config.kafka.revoke_wait_ms),
+            watermarks,
+            epochs: Mutex::default(),
+            health,
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<i32, Epoch>> {
+        self.epochs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The partitions that are assigned now, each with the epoch of its assignment.
+    pub(super) fn epochs(&self) -> HashMap<i32, Epoch> {
+        self.lock().clone()
+    }
+
+    pub(super) fn list(&self, partitions: impl IntoIterator<Item = i32>) -> TopicPartitionList {
+        let mut list = TopicPartitionList::new();
+        for partition in partitions {
+            list.add_partition(&self.topic, partition);
+        }
+        list
+    }
+
+    /// Commits every watermark that moved.
+    pub(super) fn commit(&self, consumer: &BaseConsumer<Self>, mode: CommitMode) {
+        let moved = self.watermarks.uncommitted();
+        if moved.is_empty() {
+            return;
+        }
+        let mut list = TopicPartitionList::new();
+        for (partition, offset) in &moved {
+            // An offset is at least 1 behind a record, and a partition is added once.
+            let _ = list.add_partition_offset(&self.topic, *partition, Offset::Offset(*offset));
+        }
+        match consumer.commit(&list, mode) {
+            Ok(()) => {
+                for (partition, offset) in moved {
+                    self.watermarks.committed(partition, offset);
+                }
+                counter!("triad_ingest_commits_total", "outcome" => "ok").increment(1);
+            }
+            Err(error) => {
+                warn!(%error, "commit");
+                counter!("triad_ingest_commits_total", "outcome" => "failed").increment(1);
+            }
+        }
+    }
+
+    /// Decides where newly assigned partitions begin: at the committed offset; at the earliest record
+    /// without one; and there too, as a loss, when the log no longer has the committed offset.
+    fn begin(
+        &self,
+        consumer: &BaseConsumer<Self>,
+        assigned: &TopicPartitionList,
+    ) -> KafkaResult<TopicPartitionList> {
+        let partitions: Vec<i32> = assigned.elements().iter().map(|e| e.partition()).collect();
+        let committed = consumer.committed_offsets(self.list(partitions), OFFSETS_TIMEOUT)?;
+        let mut begin = TopicPartitionList::new();
+        for element in committed.elements() {
+            let partition = element.partition();
+            let offset = match element.offset() {
+                Offset::Offset(committed) => {
+                    let (low, _) =
+                        consumer.fetch_watermarks(&self.topic, partition, OFFSETS_TIMEOUT)?;
+                    if committed < low {
+                        self.lost(partition, committed, low);
+                        Offset::Beginning
+                    } else {
+                        Offset::Offset(committed)
+                    }
+                }
+                _ => Offset::Beginning,
+            };
+            begin.add_partition_offset(&self.topic, partition, offset)?;
+        }
+        Ok(begin)
+    }
+
+    /// Records that the log deleted before they were read.
+    pub(super) fn lost(&self, partition: i32, from: i64, to: i64) {
+        error!(partition, from, to, "data loss: Kafka deleted records before they were read");
+        let count = u64::try_from(to - from).unwrap_or(0);
+        counter!("triad_ingest_lost_offsets_total").increment(count);
+    }
+
+    fn assign(&self, consumer: &BaseConsumer<Self>, assigned: &TopicPartitionList) {
+        let begin = loop {
+            match self.begin(consumer, assigned) {
+                Ok(begin) => break begin,
+                // Beginning anywhere else would skip or repeat; the group waits meanwhile.
+                Err(error) => {
+                    self.health.not_ready(format!("kafka offsets: {error}"));
+                    warn!(%error, "offsets of newly assigned partitions; asking again");
+                    if consumer.assignment_lost() {
+                        return;
+                    }
+                    std::thread::sleep(Duration::from_millis(200));
+                }
+            }
+        };
+        for element in begin.elements() {
+            let epoch = self.watermarks.assign(element.partition());
+            self.lock().insert(element.partition(), epoch);
+        }
+        if let Err(error) = consumer.incremental_assign(&begin) {
+            error!(%error, "assign");
+        }
+        self.assigned();
+    }
+
+    /// Waits a little for what is in flight, commits, and forgets the rest. An assignment that was
+    /// lost belongs to somebody else already: nothing of it is committed.
+    fn revoke(&self, consumer: &BaseConsumer<Self>, revoked: &TopicPartitionList) {
+        let partitions: Vec<i32> = revoked.elements().iter().map(|e| e.partition()).collect();
+        if consumer.assignment_lost() {
+            warn!(?partitions, "assignment lost");
+        } else {
+            let drained = self.watermarks.wait_drained(&partitions, self.revoke_wait);
+            self.commit(consumer, CommitMode::Sync);
+            info!(?partitions, drained, "revoked");
+        }
+        for partition in &partitions {
+            self.lock().remove(partition);
+            self.watermarks.revoke(*partition);
+        }
+        if let Err(error) = consumer.incremental_unassign(revoked) {
+            error!(%error, "unassign");
+        }
+        self.assigned();
+    }
+
+    fn assigned(&self) {
+        let count = self.lock().len();
+        info!(partitions = count, "assigned");
+        gauge!("triad_ingest_assigned_partitions")
+            .set(f64::from(u32::try_from(count).unwrap_or(0)));
+        self.health.ready();
+    }
+}
+
+impl ClientContext for Assignments {
+    fn stats(&self, statistics: Statistics) {
+        let topic = statistics.topics.get(&self.topic);
+        let partitions = topic.iter().flat_map(|topic| topic.partitions.values());
+        let lag: i64 = partitions.map(|p| p.consumer_lag.max(0)).sum();
+        // Exact up to 2^53 records.
+        #[allow(clippy::cast_precision_loss)]
+        gauge!("triad_ingest_consumer_lag_records").set(lag as f64);
+    }
+
+    fn error(&self, error: rdkafka::error::KafkaError, reason: &str) {
+        warn!(%error, reason, "kafka");
+        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown) {
+            self.health.not_ready("kafka: all brokers are down");
+        }
+    }
+}
+
+impl ConsumerContext for Assignments {
+    fn rebalance(
+        &self,
+        consumer: &BaseConsumer<Self>,
+        event: RDKafkaRespErr,
+        list: &mut TopicPartitionList,
+    ) {
+        if event == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS {
+            self.assign(consumer, list);
+        } else {
+            self.revoke(consumer, list);
+        }
+    }
+
+    fn commit_callback(&self, result: KafkaResult<()>, _: &TopicPartitionList) {
+        if let Err(error) = result
+            && error.rdkafka_error_code() != Some(RDKafkaErrorCode::NoOffset)
+        {
+            warn!(%error, "commit");
+            counter!("triad_ingest_commits_total", "outcome" => "failed").increment(1);
+        }
+    }
+}
