@@ -154,7 +154,6 @@ impl Default for PipelineMetrics {
 }
 
 /// Dead letters under `reason`.
-#[must_use]
 pub fn dead_letters(reason: Reason) -> Counter {
     counter!("triad_ingest_dead_letters_total", "reason" => reason.code())
 }

@@ -20,6 +20,7 @@ use crate::pipeline::{self, DeadLetters, Parts};
 use crate::query::cassandra::CassandraStore;
 use crate::query::cursor::CursorKey;
 use crate::query::{self, Engine};
+use crate::sink::schema;
 use crate::sink::session::Cassandra;
 use crate::sink::{Sink, Statements};
 use crate::source::Source;
@@ -188,6 +189,7 @@ async fn wait_for_stores(
 
 async fn open_stores(config: &Config) -> Result<Stores, Error> {
     let db = Cassandra::connect(&config.cassandra).await?;
+    check_schema(&db).await?;
     let statements = Statements::prepare(&db).await?;
     let registry = Registry::open(&db, &config.layout, &config.limits).await?;
     Ok(Stores { db, registry, statements, rates: Arc::default() })
@@ -210,6 +212,23 @@ async fn api(
     let cursors = CursorKey::from_config(&config.query, &mut rand::rng())?;
     let options = http::Options::new(config);
     Ok(Api { publisher, verifier, engine: Arc::new(engine), cursors, options })
+}
+
+/// The schema must be this release's; fewer replicas than production wants are said.
+async fn check_schema(db: &Cassandra) -> Result<(), Error> {
+    let found = schema::version(db, &db.keyspace).await?;
+    if found != Some(schema::VERSION) {
+        let wanted = schema::VERSION;
+        return Err(Error::Command(format!(
+            "schema version {found:?}, not {wanted}: schema apply"
+        )));
+    }
+    let replication = schema::replication_of(db, &db.keyspace).await?.unwrap_or_default();
+    let factors = replication.values().filter_map(|value| value.parse::<u32>().ok());
+    if factors.min().is_none_or(|least| least < 3) {
+        warn!(?replication, "keyspace {}: fewer than three replicas", db.keyspace);
+    }
+    Ok(())
 }
 
 fn publisher(config: &Config) -> Result<KafkaPublisher, Error> {

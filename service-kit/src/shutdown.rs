@@ -61,6 +61,7 @@ pub fn on_signal(trigger: ShutdownTrigger) {
         trigger.trigger();
         let second = signals.next().await;
         tracing::warn!(signal = second.name, "aborting");
+        #[expect(clippy::disallowed_methods, reason = "the second signal asks for no order")]
         std::process::exit(second.exit_code);
     });
 }

@@ -7,7 +7,7 @@ use contracts::audit::{ActorType, Status};
 use serde_json::value::RawValue;
 
 use super::json::{Fields, KNOWN, compact, value_text};
-use super::{EXTRA_KEY, Event, Reason, Rejection, Ticks};
+use super::{Detail, EXTRA_KEY, Event, Reason, Rejection, Ticks};
 
 /// What one event may cost.
 #[derive(Debug, Clone, Copy)]
@@ -140,10 +140,7 @@ fn envelope_time(envelope: &Fields<'_>) -> Result<Option<Ticks>, Rejection> {
 }
 
 /// `details` with unknown fields beside it, sorted by key.
-fn details<'a>(
-    fields: &Fields<'a>,
-    limits: &Limits,
-) -> Result<Vec<(Cow<'a, str>, Cow<'a, str>)>, Rejection> {
+fn details<'a>(fields: &Fields<'a>, limits: &Limits) -> Result<Vec<Detail<'a>>, Rejection> {
     let mut details = Vec::with_capacity(fields.details.len() + 1);
     for (key, raw) in &fields.details {
         if key.len() > contracts::MAX_ID_BYTES {

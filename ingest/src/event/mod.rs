@@ -24,6 +24,9 @@ pub use time::Ticks;
 /// The key in `details` that holds unknown top-level fields, as the text of a JSON object.
 pub const EXTRA_KEY: &str = "_extra";
 
+/// A key of `details` and its value.
+pub type Detail<'a> = (Cow<'a, str>, Cow<'a, str>);
+
 /// A decoded audit event; absent fields are absent columns.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Event<'a> {
@@ -48,5 +51,5 @@ pub struct Event<'a> {
     /// From which address.
     pub source_ip: Option<IpAddr>,
     /// Everything else, sorted by key, keys unique.
-    pub details: Vec<(Cow<'a, str>, Cow<'a, str>)>,
+    pub details: Vec<Detail<'a>>,
 }

@@ -29,10 +29,13 @@ const MAX_TENANTS: usize = 65_536;
 
 /// Rows by tenant and slot of event time, as this process wrote them.
 #[derive(Debug, Default)]
-pub struct Rates(Mutex<HashMap<i64, HashMap<Box<[u8]>, u64>>>);
+pub struct Rates(Mutex<Slots>);
+
+/// Rows by tenant, by slot.
+type Slots = HashMap<i64, HashMap<Box<[u8]>, u64>>;
 
 impl Rates {
-    fn lock(&self) -> MutexGuard<'_, HashMap<i64, HashMap<Box<[u8]>, u64>>> {
+    fn lock(&self) -> MutexGuard<'_, Slots> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

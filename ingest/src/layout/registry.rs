@@ -82,13 +82,14 @@ impl Registry {
             prepared.map_err(|error| RegistryError::Schema(error.to_string()))
         };
         let mut select = prepare(format!("SELECT {columns} FROM {table}")).await?;
-        select.set_consistency(db.consistency);
+        select.set_consistency(db.registry_consistency());
         select.set_is_idempotent(true);
-        let insert = prepare(format!(
+        let mut insert = prepare(format!(
             "INSERT INTO {table} ({columns}, created_at, created_by) \
              VALUES (?, ?, ?, ?, ?, ?, ?) IF NOT EXISTS"
         ))
         .await?;
+        insert.set_consistency(db.registry_consistency());
         let seconds =
             limits.future_skew_seconds + 2 * layout.lease_seconds + layout.clock_skew_seconds;
         let registry = Self(Arc::new(Inner {

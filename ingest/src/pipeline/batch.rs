@@ -56,9 +56,10 @@ pub struct RowBatch {
 }
 
 impl RowBatch {
-    fn open(key: PartitionKey, now: Instant, limits: &BatchLimits) -> Self {
-        let bytes = Vec::with_capacity(limits.bytes.min(4096));
-        Self { key, opened: now, bytes, rows: Vec::new(), chunks: Vec::new() }
+    /// Nothing is reserved: with many partitions most batches stay small, and what is reserved is not
+    /// in the budget.
+    fn open(key: PartitionKey, now: Instant) -> Self {
+        Self { key, opened: now, bytes: Vec::new(), rows: Vec::new(), chunks: Vec::new() }
     }
 
     fn push(&mut self, decoded: &Decoded, row: &DecodedRow) {
@@ -143,7 +144,7 @@ impl Batches {
             None => {
                 let key = PartitionKey::from_bytes(key);
                 self.order.push_back((now, key.clone()));
-                let fresh = RowBatch::open(key.clone(), now, &self.limits);
+                let fresh = RowBatch::open(key.clone(), now);
                 self.open.entry(key).or_insert(fresh)
             }
         };

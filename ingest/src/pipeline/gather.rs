@@ -137,14 +137,11 @@ impl<P: Publisher> Gather<P> {
 
     fn write(&mut self, batch: RowBatch, slot: OwnedSemaphorePermit) {
         self.count(&batch);
-        let busy = self.slots - self.free.available_permits();
-        self.writer
-            .metrics
-            .batches_in_flight
-            .set(f64::from(u32::try_from(busy).unwrap_or(u32::MAX)));
+        self.writer.metrics.batches_in_flight.increment(1.0);
         let writer = self.writer.clone();
         tokio::spawn(async move {
             writer.write(&batch).await;
+            writer.metrics.batches_in_flight.decrement(1.0);
             drop(slot);
         });
     }

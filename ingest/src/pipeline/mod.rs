@@ -124,6 +124,13 @@ pub fn start<P: Publisher>(config: &Config, parts: Parts<P>) -> (Intake<P>, Join
 }
 
 impl<P: Publisher> Intake<P> {
+    /// Shows what is in flight; called now and then, also when nothing is delivered.
+    // Precision is lost far beyond any memory.
+    #[allow(clippy::cast_precision_loss)]
+    pub fn observe(&self) {
+        self.stage.metrics.in_flight_bytes.set(self.budget.used() as f64);
+    }
+
     /// Delivers records of `partition`, consecutive and after those delivered before. Records of an
     /// assignment that is over are dropped: whoever has the partition now reads them again.
     pub fn deliver(
@@ -136,9 +143,6 @@ impl<P: Publisher> Intake<P> {
         let Some(next_offset) = records.next_offset() else { return };
         let Some(ticket) = self.watermarks.deliver(partition, epoch, next_offset) else { return };
         let permit = self.budget.take(records.cost(), share);
-        // Precision is lost far beyond any memory.
-        #[allow(clippy::cast_precision_loss)]
-        self.stage.metrics.in_flight_bytes.set(self.budget.used() as f64);
         let topic = Arc::clone(&self.topic);
         let marks = Arc::clone(&self.watermarks);
         let chunk = Chunk::new(topic, partition, records, ticket, marks, permit);

@@ -56,7 +56,6 @@ fn of_database(error: &DbError) -> Verdict {
         | DbError::Unauthorized
         | DbError::ConfigError
         | DbError::FunctionFailure { .. }
-        | DbError::WriteFailure { .. }
         | DbError::ServerError
         | DbError::ProtocolError => Verdict::Refused,
         _ => Verdict::Retry,

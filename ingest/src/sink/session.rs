@@ -54,6 +54,18 @@ impl From<config::Consistency> for Consistency {
 }
 
 impl Cassandra {
+    /// The consistency of the layout registry: a quorum at least, whatever rows are written at,
+    /// because every read of it must see every insert before it.
+    #[must_use]
+    pub fn registry_consistency(&self) -> Consistency {
+        match self.consistency {
+            Consistency::LocalOne | Consistency::LocalQuorum => Consistency::LocalQuorum,
+            Consistency::EachQuorum => Consistency::EachQuorum,
+            Consistency::All => Consistency::All,
+            _ => Consistency::Quorum,
+        }
+    }
+
     /// Connects; the keyspace need not exist yet.
     ///
     /// One connection a node suffices: requests are multiplexed, and eight measured no faster. The

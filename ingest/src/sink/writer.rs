@@ -44,7 +44,13 @@ struct Inner {
     metrics: SinkMetrics,
     health: Component,
     /// The last canary of each class: when it was sent, and what came of it.
-    probes: Vec<Mutex<Option<(Instant, Result<(), String>)>>>,
+    probes: Vec<Mutex<Option<Probe>>>,
+}
+
+/// A canary that was sent.
+struct Probe {
+    at: Instant,
+    outcome: Result<(), String>,
 }
 
 impl Sink {
@@ -126,14 +132,14 @@ impl Sink {
     /// fail together share one.
     async fn probe(&self, class: ClassId, since: Instant) -> Result<(), String> {
         let mut last = self.0.probes[class.index()].lock().await;
-        if let Some((at, outcome)) = &*last
-            && *at >= since
+        if let Some(probe) = &*last
+            && probe.at >= since
         {
-            return outcome.clone();
+            return probe.outcome.clone();
         }
         let begun = Instant::now();
         let outcome = self.canary(class).await.map_err(|error| error.to_string());
-        *last = Some((begun, outcome.clone()));
+        *last = Some(Probe { at: begun, outcome: outcome.clone() });
         outcome
     }
 

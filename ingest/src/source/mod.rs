@@ -58,7 +58,7 @@ impl Source {
         Ok(Self { stop, thread })
     }
 
-    /// Stops fetching, waits up to `revoke_wait_ms` for what is in flight, commits and leaves the
+    /// Stops fetching, waits up to half of `drain_deadline_ms` for what is in flight, commits and leaves the
     /// group.
     pub async fn stop(self) {
         self.stop.store(true, Ordering::Release);

@@ -74,6 +74,7 @@ impl<P: Publisher> Poller<P> {
             if now >= commit_at {
                 self.assignments().commit(&self.consumer, CommitMode::Async);
                 self.resume();
+                self.intake.observe();
                 commit_at = now + self.commit_interval;
             }
         }

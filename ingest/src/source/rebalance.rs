@@ -96,10 +96,17 @@ impl Assignments {
             let partition = element.partition();
             let offset = match element.offset() {
                 Offset::Offset(committed) => {
-                    let (low, _) =
+                    let (low, high) =
                         consumer.fetch_watermarks(&self.topic, partition, OFFSETS_TIMEOUT)?;
                     if committed < low {
                         self.lost(partition, committed, low);
+                        Offset::Beginning
+                    } else if committed > high {
+                        // The topic was made anew: what it holds now was never read.
+                        error!(
+                            partition,
+                            committed, high, "the log ends before the committed offset"
+                        );
                         Offset::Beginning
                     } else {
                         Offset::Offset(committed)
@@ -127,9 +134,6 @@ impl Assignments {
                 Err(error) => {
                     self.health.not_ready(format!("kafka offsets: {error}"));
                     warn!(%error, "offsets of newly assigned partitions; asking again");
-                    if consumer.assignment_lost() {
-                        return;
-                    }
                     std::thread::sleep(Duration::from_millis(200));
                 }
             }
@@ -176,6 +180,10 @@ impl Assignments {
 
 impl ClientContext for Assignments {
     fn stats(&self, statistics: Statistics) {
+        // Nobody calls back when brokers return.
+        if statistics.brokers.values().any(|broker| broker.state == "UP") {
+            self.health.ready();
+        }
         let topic = statistics.topics.get(&self.topic);
         let partitions = topic.iter().flat_map(|topic| topic.partitions.values());
         let lag: i64 = partitions.map(|p| p.consumer_lag.max(0)).sum();

@@ -1,0 +1,12 @@
+//! Triad on the real engines: start it with `make test`, which brings them up.
+//!
+//! Tests run one after the other: some of them pause, kill or restrict an engine that all share.
+//! Each has topics, a group and a keyspace of its own.
+#![allow(clippy::expect_used, reason = "tests")]
+
+mod drills;
+mod faults;
+mod layouts;
+mod outage;
+mod walk;
+mod world;
