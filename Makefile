@@ -6,6 +6,13 @@ SHELL := /bin/bash
 
 WHAT ?= audit
 
+# CI works in a fresh clone every time: what it builds is kept beside the engines, by toolchain and
+# dependencies.
+ifdef CI
+CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/triad
+export CARGO_TARGET_DIR ?= $(CACHE)/target-$(shell cat rust-toolchain.toml Cargo.lock | sha256sum | cut -c1-12)
+endif
+
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 

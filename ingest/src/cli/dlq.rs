@@ -7,6 +7,7 @@ use bytes::Bytes;
 use clap::Subcommand;
 use contracts::audit::header;
 use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::metadata::{MetadataPartition, MetadataTopic};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use service_kit::bus::{
     KafkaPublisher, KafkaSubscriber, Message, PublishError, Publisher, PublisherOptions, Record,
@@ -157,7 +158,8 @@ fn ends(
 ) -> Result<HashMap<i32, i64>, rdkafka::error::KafkaError> {
     let consumer: BaseConsumer = client.create()?;
     let metadata = consumer.fetch_metadata(Some(topic), PATIENCE)?;
-    let partitions = metadata.topics().iter().flat_map(|t| t.partitions()).map(|p| p.id());
+    let topics = metadata.topics().iter();
+    let partitions = topics.flat_map(MetadataTopic::partitions).map(MetadataPartition::id);
     let mut list = TopicPartitionList::new();
     for partition in partitions {
         list.add_partition(topic, partition);

@@ -12,7 +12,7 @@ use super::pool::Pool;
 use super::store::Store;
 use super::{Page, Position, QueryError, RangeQuery, Resume, StoredEvent};
 use crate::config::{LimitsConfig, QueryConfig};
-use crate::event::time_of;
+use crate::event::{Ticks, time_of};
 use crate::layout::{Bucket, Layouts};
 
 /// Where events are; `None` while that is not known: `Registry::current`.
@@ -111,7 +111,7 @@ impl<S: Store> Engine<S> {
         tenant: &TenantId,
         id: EventId,
     ) -> Result<Option<StoredEvent>, QueryError> {
-        let Some(time) = time_of(id).map(|ticks| ticks.millis()).filter(|time| *time >= 0) else {
+        let Some(time) = time_of(id).map(Ticks::millis).filter(|time| *time >= 0) else {
             return Ok(None);
         };
         self.within(Instant::now(), async {

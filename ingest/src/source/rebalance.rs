@@ -9,7 +9,7 @@ use rdkafka::client::ClientContext;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaResult, RDKafkaErrorCode};
 use rdkafka::statistics::Statistics;
-use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList, TopicPartitionListElem};
 use rdkafka::types::RDKafkaRespErr;
 use service_kit::health::Component;
 use tracing::{error, info, warn};
@@ -89,7 +89,8 @@ impl Assignments {
         consumer: &BaseConsumer<Self>,
         assigned: &TopicPartitionList,
     ) -> KafkaResult<TopicPartitionList> {
-        let partitions: Vec<i32> = assigned.elements().iter().map(|e| e.partition()).collect();
+        let partitions: Vec<i32> =
+            assigned.elements().iter().map(TopicPartitionListElem::partition).collect();
         let committed = consumer.committed_offsets(self.list(partitions), OFFSETS_TIMEOUT)?;
         let mut begin = TopicPartitionList::new();
         for element in committed.elements() {
@@ -151,7 +152,8 @@ impl Assignments {
     /// Waits a little for what is in flight, commits, and forgets the rest. An assignment that was
     /// lost belongs to somebody else already: nothing of it is committed.
     fn revoke(&self, consumer: &BaseConsumer<Self>, revoked: &TopicPartitionList) {
-        let partitions: Vec<i32> = revoked.elements().iter().map(|e| e.partition()).collect();
+        let partitions: Vec<i32> =
+            revoked.elements().iter().map(TopicPartitionListElem::partition).collect();
         if consumer.assignment_lost() {
             warn!(?partitions, "assignment lost");
         } else {

@@ -92,7 +92,7 @@ async fn one_refused_event_refuses_all_and_every_rule_is_named() {
 #[tokio::test]
 async fn the_body_is_bounded_and_of_a_known_type() {
     let service = serve(Model::default()).await;
-    let many = format!("[{}]", vec![r#"{"action":"x"}"#; 6].join(","));
+    let many = format!("[{}]", [r#"{"action":"x"}"#; 6].join(","));
     let large = format!(r#"{{"action":"{}"}}"#, "x".repeat(20_000));
     for (kind, body, status) in [
         ("application/json", many.as_str(), 413),
