@@ -1,1 +1,32 @@
-//! stub
+//! Loads, ceilings and proofs for Triad, on real engines that run on this machine.
+//!
+//! | module | subject |
+//! |---|---|
+//! | [`run`], [`generate`] | which events: deterministic, so that they can be made again |
+//! | [`produce`] | publishing them, poison included |
+//! | [`ceiling`] | the driver alone with the very same rows |
+//! | [`child`], [`scrape`], [`watch`] | the real `ingest`, and what it tells while it works |
+//! | [`scenario`] | what is measured with these |
+//! | [`verify`] | the accounting identity, proved record by record |
+//! | [`bench`] | the goals beside what was measured |
+//! | [`engines`], [`deploy`], [`system`] | the engines, the script that runs them, the machine |
+//! | [`latency`], [`report`], [`progress`] | figures, drawings, bars |
+
+pub mod bench;
+pub mod ceiling;
+pub mod child;
+pub mod cli;
+pub mod deploy;
+pub mod engines;
+pub mod generate;
+pub mod latency;
+pub mod produce;
+pub mod progress;
+pub mod report;
+pub mod run;
+pub mod scenario;
+pub mod scrape;
+pub mod stop;
+pub mod system;
+pub mod verify;
+pub mod watch;

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use bytes::Bytes;
 use contracts::audit::header;
+use futures::TryStreamExt;
 use ingest::Config;
 use ingest::sink::schema;
 use ingest::sink::session::Cassandra;
@@ -146,10 +147,11 @@ impl World {
                 "SELECT tenant_id, date_bucket, event_id, source_id FROM {}.{}",
                 self.config.cassandra.keyspace, class.table
             );
-            let result = self.db.session.query_unpaged(query, ()).await?.into_rows_result()?;
             type Stored = (String, String, scylla::value::CqlTimeuuid, Option<String>);
-            for row in result.rows::<Stored>()? {
-                let (tenant, bucket, id, source) = row?;
+            let pager = self.db.session.query_iter(query, ()).await?;
+            let mut stream = pager.rows_stream::<Stored>()?;
+            while let Some(row) = stream.try_next().await? {
+                let (tenant, bucket, id, source) = row;
                 if bucket != "canary" {
                     rows.push((tenant, bucket, id.into(), source));
                 }

@@ -1,0 +1,159 @@
+//! One `ingest` process as it runs in production: the real binary, from its environment.
+
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail, ensure};
+use tokio::process::{Child, Command};
+
+use crate::engines::Engines;
+use crate::run::Names;
+
+/// From the start of the process to its readiness: schema and topics are there, engines answer.
+const READY_WITHIN: Duration = Duration::from_secs(60);
+/// From SIGTERM to exit; above ingest's own drain deadline of 20 s.
+const EXIT_WITHIN: Duration = Duration::from_secs(40);
+
+/// How the process is started.
+#[derive(Debug, Clone)]
+pub struct Launch {
+    /// The binary.
+    pub binary: PathBuf,
+    /// The CPUs that it may use, as `taskset -c` takes them; all without.
+    pub cpus: Option<String>,
+}
+
+impl Launch {
+    /// The `ingest` beside this program.
+    #[must_use]
+    pub fn sibling() -> PathBuf {
+        let own = std::env::current_exe().unwrap_or_default();
+        own.with_file_name("ingest")
+    }
+}
+
+/// A running `ingest`; killed when dropped.
+pub struct Ingest {
+    child: Child,
+    pid: u32,
+    /// Its public listener.
+    pub http: SocketAddr,
+    /// Its admin listener.
+    pub admin: SocketAddr,
+    log: PathBuf,
+}
+
+impl Ingest {
+    /// Starts the binary on free ports for the run of those names. Its log goes to a file that is
+    /// shown when it fails.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn start(launch: &Launch, engines: &Engines, names: &Names) -> anyhow::Result<Self> {
+        ensure!(
+            launch.binary.is_file(),
+            "{} is no file: build ingest or give --ingest",
+            launch.binary.display()
+        );
+        let (http, admin) = (free_port()?, free_port()?);
+        let log = std::env::temp_dir().join(format!("{}-{}.log", names.group, admin.port()));
+        let file = std::fs::File::create(&log).with_context(|| log.display().to_string())?;
+        let mut command = match &launch.cpus {
+            Some(cpus) => {
+                let mut taskset = Command::new("taskset");
+                taskset.args(["-c", cpus]).arg(&launch.binary);
+                taskset
+            }
+            None => Command::new(&launch.binary),
+        };
+        let child = command
+            .envs(engines.environment(names))
+            .env("TRIAD_INGEST__HTTP__LISTEN", http.to_string())
+            .env("TRIAD_INGEST__ADMIN__LISTEN", admin.to_string())
+            .stdin(Stdio::null())
+            .stdout(file.try_clone()?)
+            .stderr(file)
+            .kill_on_drop(true)
+            .spawn()
+            .with_context(|| format!("starting {}", launch.binary.display()))?;
+        // taskset becomes the program that it starts, so this is ingest's own id.
+        let pid = child.id().context("the child ended at once")?;
+        Ok(Self { child, pid, http, admin, log })
+    }
+
+    /// Its process id.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.pid
+    }
+
+    /// Its log.
+    #[must_use]
+    pub fn log(&self) -> &Path {
+        &self.log
+    }
+
+    /// Waits until `/readyz` is 200.
+    ///
+    /// # Errors
+    /// When it ends, or is not ready in time; with the end of its log.
+    pub async fn ready(&mut self, client: &reqwest::Client) -> anyhow::Result<()> {
+        let url = format!("http://{}/readyz", self.admin);
+        let deadline = Instant::now() + READY_WITHIN;
+        loop {
+            self.alive()?;
+            if client.get(&url).send().await.is_ok_and(|answer| answer.status().is_success()) {
+                return Ok(());
+            }
+            if Instant::now() > deadline {
+                bail!("ingest is not ready within {READY_WITHIN:?}{}", self.last_words());
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Whether it still runs.
+    ///
+    /// # Errors
+    /// When it has ended, with the end of its log.
+    pub fn alive(&mut self) -> anyhow::Result<()> {
+        match self.child.try_wait()? {
+            Some(status) => bail!("ingest ended by itself: {status}{}", self.last_words()),
+            None => Ok(()),
+        }
+    }
+
+    /// Asks it to drain and waits for its end, which must be a success.
+    ///
+    /// # Errors
+    /// When it does not end in time, or not with exit code 0.
+    pub async fn stop(mut self) -> anyhow::Result<()> {
+        let pid = self.pid.to_string();
+        let sent = Command::new("kill").args(["-s", "TERM", &pid]).status().await?;
+        ensure!(sent.success(), "SIGTERM to ingest ({pid}): {sent}{}", self.last_words());
+        let Ok(ended) = tokio::time::timeout(EXIT_WITHIN, self.child.wait()).await else {
+            self.child.kill().await?;
+            bail!("ingest did not end within {EXIT_WITHIN:?} of SIGTERM{}", self.last_words());
+        };
+        let status = ended?;
+        ensure!(status.success(), "ingest ended with {status} after SIGTERM{}", self.last_words());
+        // A log of a good end is of no use.
+        let _ = std::fs::remove_file(&self.log);
+        Ok(())
+    }
+
+    fn last_words(&self) -> String {
+        let text = std::fs::read_to_string(&self.log).unwrap_or_default();
+        let lines: Vec<_> = text.lines().collect();
+        let tail = lines[lines.len().saturating_sub(15)..].join("\n  ");
+        format!("; its log is {} and ends:\n  {tail}", self.log.display())
+    }
+}
+
+/// A loopback port that nobody listens on. Somebody may take it before the child does; then the child
+/// ends, and says so.
+fn free_port() -> anyhow::Result<SocketAddr> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
+}

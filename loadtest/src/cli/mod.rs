@@ -1,0 +1,84 @@
+//! The command line: which scenario, on which engines, and what becomes of the result.
+
+mod args;
+mod output;
+mod scenarios;
+
+use std::time::Duration;
+
+use clap::{Parser, Subcommand};
+use tokio::signal::unix::{SignalKind, signal};
+
+pub use args::{BenchArgs, Common, EngineArgs, IngestArgs, RunArgs};
+use output::Outcome;
+use scenarios::Scenario;
+
+use crate::bench;
+use crate::stop::Stop;
+
+/// Loads, ceilings and proofs for Triad: produce, measure, verify. Loopback only.
+#[derive(Debug, Parser)]
+#[command(version)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// One scenario on engines that run already (deploy/local/engines env).
+    #[command(subcommand)]
+    Audit(Scenario),
+    /// Measures the goals on engines of its own and writes target/bench.json.
+    #[command(subcommand)]
+    Bench(BenchCommand),
+}
+
+#[derive(Debug, Subcommand)]
+enum BenchCommand {
+    /// Audit events.
+    Audit(BenchArgs),
+}
+
+impl Cli {
+    /// Runs the command; returns whether what was to be proved holds.
+    ///
+    /// # Errors
+    /// Whatever kept it from measuring, an interruption and the time limit among it. Children are
+    /// ended by then.
+    pub async fn run(self) -> anyhow::Result<bool> {
+        match self.command {
+            Command::Audit(scenario) => audit(scenario).await,
+            Command::Bench(BenchCommand::Audit(args)) => {
+                let stop = Stop::after(Duration::from_secs(args.minutes * 60));
+                let _guard = stop.guard();
+                bounded(&stop, bench::audit(&args, &stop)).await
+            }
+        }
+    }
+}
+
+async fn audit(scenario: Scenario) -> anyhow::Result<bool> {
+    let output = scenario.common().output.clone();
+    let stop = Stop::after(Duration::from_secs(output.timeout_seconds));
+    let _guard = stop.guard();
+    let title = scenario.title();
+    let outcome: Outcome = bounded(&stop, Box::pin(scenario.run(&stop))).await?;
+    output::deliver(&output, title, &outcome)?;
+    Ok(outcome.ok)
+}
+
+/// Gives up at the deadline and on SIGINT and SIGTERM: dropping the work ends every child.
+async fn bounded<T>(
+    stop: &Stop,
+    work: impl Future<Output = anyhow::Result<T>>,
+) -> anyhow::Result<T> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! {
+        result = work => result,
+        _ = interrupt.recv() => anyhow::bail!("interrupted"),
+        _ = terminate.recv() => anyhow::bail!("terminated"),
+        () = tokio::time::sleep_until(stop.deadline().into()) => anyhow::bail!("the time is up"),
+    }
+}

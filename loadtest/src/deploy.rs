@@ -1,0 +1,187 @@
+//! The script that runs the real engines: an instance of our own, or faults in the caller's.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use anyhow::{Context, bail, ensure};
+use tokio::process::Command;
+
+use crate::engines::Engines;
+
+/// Where the script is: beside the workspace that this program was built or started in.
+///
+/// # Errors
+/// When it is in none of these places.
+pub fn script() -> anyhow::Result<PathBuf> {
+    let here = std::env::current_dir().unwrap_or_default();
+    let own = std::env::current_exe().unwrap_or_default();
+    let folders = here.ancestors().chain(own.ancestors());
+    let mut scripts = folders.map(|folder| folder.join("deploy/local/engines"));
+    scripts
+        .find(|script| script.is_file())
+        .context("deploy/local/engines is not beside this workspace")
+}
+
+/// Runs one command of the script; its report goes to our standard error.
+async fn run(state: &Path, arguments: &[&str]) -> anyhow::Result<String> {
+    let output = Command::new(script()?)
+        .args(arguments)
+        .arg("--state")
+        .arg(state)
+        .stdin(Stdio::null())
+        .stderr(Stdio::inherit())
+        .kill_on_drop(true)
+        .output()
+        .await?;
+    ensure!(output.status.success(), "engines {} failed: {}", arguments.join(" "), output.status);
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// Stops or continues one process of the instance in `state`: `pause`, `resume`.
+///
+/// # Errors
+/// When there is no such instance or process.
+pub async fn signal(state: &Path, command: &str, name: &str) -> anyhow::Result<()> {
+    run(state, &[command, name]).await.map(drop)
+}
+
+/// Resumes a paused process when it is dropped, so that no failure leaves an engine stopped.
+pub struct Paused {
+    state: PathBuf,
+    name: String,
+    resumed: bool,
+}
+
+impl Paused {
+    /// Stops `name` with SIGSTOP.
+    ///
+    /// # Errors
+    /// When there is no such process.
+    pub async fn stop(state: &Path, name: &str) -> anyhow::Result<Self> {
+        signal(state, "pause", name).await?;
+        Ok(Self { state: state.to_owned(), name: name.to_owned(), resumed: false })
+    }
+
+    /// Lets it go on.
+    ///
+    /// # Errors
+    /// When it is gone.
+    pub async fn resume(mut self) -> anyhow::Result<()> {
+        self.resumed = true;
+        signal(&self.state, "resume", &self.name).await
+    }
+}
+
+impl Drop for Paused {
+    fn drop(&mut self) {
+        if !self.resumed {
+            blocking(&self.state, &["resume", &self.name]);
+        }
+    }
+}
+
+fn blocking(state: &Path, arguments: &[&str]) {
+    let Ok(script) = script() else { return };
+    let mut command = std::process::Command::new(script);
+    command.args(arguments).arg("--state").arg(state).stdin(Stdio::null()).stdout(Stdio::null());
+    // The last resort while something else failed already.
+    let _ = command.status();
+}
+
+/// The process id of an engine of the instance in `state`.
+#[must_use]
+pub fn pid(state: &Path, name: &str) -> Option<u32> {
+    let line = std::fs::read_to_string(state.join("run").join(name)).ok()?;
+    line.split_ascii_whitespace().next()?.parse().ok()
+}
+
+/// Engines of our own, torn down when dropped, however we end.
+pub struct Local {
+    state: PathBuf,
+    up: bool,
+}
+
+impl Local {
+    /// An instance in `state`, not started yet.
+    #[must_use]
+    pub fn new(state: PathBuf) -> Self {
+        Self { state, up: false }
+    }
+
+    /// Its state folder.
+    #[must_use]
+    pub fn state(&self) -> &Path {
+        &self.state
+    }
+
+    /// Starts Kafka and one Cassandra node, pinned as `pins` says (`cassandra=1`, `kafka=all`); what
+    /// runs already is restarted, with its data.
+    ///
+    /// # Errors
+    /// When an engine does not start.
+    pub async fn start(&mut self, pins: &[&str]) -> anyhow::Result<()> {
+        if self.up {
+            run(&self.state, &["down"]).await?;
+        }
+        self.up = true;
+        let mut arguments = vec!["up", "--only", "kafka,cassandra", "--port-base", "auto"];
+        for pin in pins {
+            arguments.extend(["--cpus", pin]);
+        }
+        run(&self.state, &arguments).await.map(drop)
+    }
+
+    /// Where they answer.
+    ///
+    /// # Errors
+    /// When they are not up.
+    pub async fn engines(&self) -> anyhow::Result<Engines> {
+        let exports = run(&self.state, &["env"]).await?;
+        let (kafka, cassandra) =
+            (export(&exports, "TRIAD_KAFKA"), export(&exports, "TRIAD_CASSANDRA"));
+        let (Some(kafka), Some(cassandra)) = (kafka, cassandra) else {
+            bail!("engines env names no Kafka or no Cassandra:\n{exports}");
+        };
+        Ok(Engines { kafka, cassandra, replication: 1, partitions: 12, ..Engines::default() })
+    }
+
+    /// Stops them and deletes their data.
+    ///
+    /// # Errors
+    /// When one does not stop; dropping tries again.
+    pub async fn reset(mut self) -> anyhow::Result<()> {
+        run(&self.state, &["reset"]).await?;
+        self.up = false;
+        Ok(())
+    }
+}
+
+impl Drop for Local {
+    fn drop(&mut self) {
+        if self.up {
+            blocking(&self.state, &["reset"]);
+        }
+    }
+}
+
+/// The list in `export NAME=a,b`; quoting is for the shell, and addresses need none.
+fn export(exports: &str, name: &str) -> Option<Vec<String>> {
+    let line = exports
+        .lines()
+        .find_map(|line| line.strip_prefix("export ")?.strip_prefix(name)?.strip_prefix('='))?;
+    let plain = line.trim().trim_matches(['\'', '"']).replace('\\', "");
+    Some(plain.split(',').map(|item| item.trim().to_owned()).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_read_from_shell_exports() {
+        let exports = "export TRIAD_STATE=/tmp/x\nexport TRIAD_KAFKA=127.0.0.1:1\\,127.0.0.1:2\n";
+        let expected = ["127.0.0.1:1", "127.0.0.1:2"].map(str::to_owned).to_vec();
+        assert_eq!(export(exports, "TRIAD_KAFKA"), Some(expected));
+        assert_eq!(export(exports, "TRIAD_CASSANDRA"), None);
+    }
+}

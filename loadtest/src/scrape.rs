@@ -1,0 +1,132 @@
+//! What a running `ingest` tells of itself at `/metrics`.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use anyhow::Context;
+
+use crate::latency::Buckets;
+
+/// The client for everything that is asked over HTTP here: loopback, plain, kept alive.
+///
+/// # Errors
+/// When the client cannot be made.
+pub fn client(timeout: Duration) -> anyhow::Result<reqwest::Client> {
+    // The client wants a TLS provider even for plain HTTP. A second installation fails because one is
+    // installed, which is what is wanted.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    Ok(reqwest::Client::builder().timeout(timeout).no_proxy().build()?)
+}
+
+/// One reading of the counters that measurements need.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Reading {
+    /// Rows stored.
+    pub stored: u64,
+    /// Rows whose life was over.
+    pub expired: u64,
+    /// Records dead-lettered.
+    pub dead_lettered: u64,
+    /// Bytes between Kafka and Cassandra.
+    pub in_flight_bytes: u64,
+    /// Writes tried again.
+    pub retries: u64,
+    /// From a record's timestamp to its being stored, in seconds.
+    pub lag: Buckets,
+    /// Time of a batch write, in seconds.
+    pub write: Buckets,
+    /// Rows in a written batch.
+    pub batch_rows: Buckets,
+}
+
+impl Reading {
+    /// Records that are settled one way or the other.
+    #[must_use]
+    pub fn settled(&self) -> u64 {
+        self.stored + self.expired + self.dead_lettered
+    }
+
+    /// Reads the text exposition format. Metrics that are not there yet are zero.
+    #[must_use]
+    pub fn parse(text: &str) -> Self {
+        let mut reading = Self::default();
+        for line in text.lines().filter(|line| line.starts_with("triad_ingest_")) {
+            let Some((series, value)) = line.rsplit_once(' ') else { continue };
+            let Ok(value) = value.parse::<f64>() else { continue };
+            let (name, labels) = series.split_once('{').unwrap_or((series, ""));
+            reading.take(name, labels, value);
+        }
+        reading
+    }
+
+    fn take(&mut self, name: &str, labels: &str, value: f64) {
+        // Counts are whole and far below 2^52.
+        #[allow(clippy::cast_sign_loss, reason = "not negative")]
+        let count = value.max(0.0) as u64;
+        match name {
+            "triad_ingest_rows_total" => match label(labels, "outcome") {
+                Some("stored") => self.stored = count,
+                Some("expired") => self.expired = count,
+                Some("dead_lettered") => self.dead_lettered = count,
+                _ => {}
+            },
+            "triad_ingest_in_flight_bytes" => self.in_flight_bytes = count,
+            "triad_ingest_retries_total" => self.retries += count,
+            "triad_ingest_end_to_end_lag_seconds_bucket" => bucket(&mut self.lag, labels, count),
+            "triad_ingest_write_seconds_bucket" => bucket(&mut self.write, labels, count),
+            "triad_ingest_batch_rows_bucket" => bucket(&mut self.batch_rows, labels, count),
+            _ => {}
+        }
+    }
+}
+
+/// Bounds come in ascending order, as the exposition format demands.
+fn bucket(buckets: &mut Buckets, labels: &str, count: u64) {
+    let Some(bound) = label(labels, "le") else { return };
+    let Ok(bound) = bound.replace("+Inf", "inf").parse() else { return };
+    buckets.bounds.push(bound);
+    buckets.counts.push(count);
+}
+
+fn label<'a>(labels: &'a str, name: &str) -> Option<&'a str> {
+    let from = labels
+        .split(&['{', ','][..])
+        .find_map(|pair| pair.strip_prefix(name)?.strip_prefix("=\""))?;
+    from.split('"').next()
+}
+
+/// Reads the metrics of the admin listener.
+///
+/// # Errors
+/// When it does not answer.
+pub async fn read(client: &reqwest::Client, admin: SocketAddr) -> anyhow::Result<Reading> {
+    let answer = client.get(format!("http://{admin}/metrics")).send().await.context("/metrics")?;
+    Ok(Reading::parse(&answer.error_for_status()?.text().await?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counters_and_histograms_are_read() {
+        let text = "# TYPE triad_ingest_rows_total counter\n\
+            triad_ingest_rows_total{outcome=\"stored\"} 1500000\n\
+            triad_ingest_rows_total{outcome=\"dead_lettered\"} 3\n\
+            triad_ingest_retries_total{error=\"a\"} 2\n\
+            triad_ingest_retries_total{error=\"b\"} 5\n\
+            triad_ingest_in_flight_bytes 4.5e6\n\
+            triad_ingest_end_to_end_lag_seconds_bucket{le=\"0.001\"} 1\n\
+            triad_ingest_end_to_end_lag_seconds_bucket{le=\"+Inf\"} 4\n\
+            triad_ingest_end_to_end_lag_seconds_sum 0.5\n\
+            process_threads 9\n";
+        let reading = Reading::parse(text);
+        assert_eq!(
+            (reading.stored, reading.dead_lettered, reading.settled()),
+            (1_500_000, 3, 1_500_003)
+        );
+        assert_eq!((reading.retries, reading.in_flight_bytes), (7, 4_500_000));
+        assert_eq!(reading.lag, Buckets { bounds: vec![0.001, f64::INFINITY], counts: vec![1, 4] });
+        assert_eq!(reading.write, Buckets::default());
+    }
+}

@@ -1,0 +1,106 @@
+//! The accounting identity, proved: every record of a run is stored once with the right content, or
+//! expired, or dead-lettered for the right reason, and nothing else is there.
+//!
+//! | module | what it does |
+//! |---|---|
+//! | `expect` | makes the row of an event again, by ingest's own code |
+//! | `scan` | reads all tables, by token range |
+//! | `letters` | reads the dead-letter topic from its beginning |
+//! | `ledger` | judges what was found |
+//!
+//! Memory is a bit for each event and an entry for each dead letter.
+
+mod expect;
+mod ledger;
+mod letters;
+mod scan;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+
+pub use ledger::{Ledger, Problem};
+
+use crate::ceiling::layouts;
+use crate::engines::{Engines, uncommitted};
+use crate::run::Run;
+use crate::stop::Stop;
+use crate::{progress, verify::expect::Expecter};
+
+/// How strict it is, and how long it waits first.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Options {
+    /// Wait so long for the run's group to commit everything before looking.
+    pub settle: Duration,
+    /// A good event may be stored and in the dead-letter topic: it was replayed.
+    pub replayed: bool,
+}
+
+/// What was found.
+#[derive(Debug, Clone, Serialize)]
+pub struct Verdict {
+    /// Whether the identity holds.
+    pub ok: bool,
+    /// Records of the run.
+    pub events: u64,
+    /// Stored once with the right content.
+    pub stored: u64,
+    /// Not stored because their life is over.
+    pub expired: u64,
+    /// Dead letters by reason, copies of one origin counted once.
+    pub dead_lettered: BTreeMap<String, u64>,
+    /// Further copies of dead letters.
+    pub dead_letter_copies: u64,
+    /// Records that the group has not committed; with `settle`, after waiting.
+    pub uncommitted: u64,
+    /// What is wrong, how often.
+    pub problems: BTreeMap<&'static str, u64>,
+    /// The first of them.
+    pub first: Vec<String>,
+    /// How long it took.
+    pub seconds: f64,
+}
+
+/// Verifies `run`.
+///
+/// # Errors
+/// When something cannot be read; what is wrong with the data is in the verdict.
+pub async fn verify(
+    engines: &Engines,
+    run: &Run,
+    options: Options,
+    stop: &Stop,
+) -> anyhow::Result<Verdict> {
+    let begun = Instant::now();
+    let uncommitted = settle(engines, run, options.settle, stop).await?;
+    let db = engines.session(&run.names).await?;
+    let layouts = layouts(engines, &run.names, &db).await?;
+    let limits = engines.config(&run.names)?.limits.decoder();
+    let expecter = Expecter::new(run, layouts, limits);
+    let ledger = Arc::new(Ledger::new(expecter, options.replayed));
+    let bar = progress::bar("rows", run.good());
+    scan::scan(&db, &ledger, stop, &bar).await?;
+    bar.finish_and_clear();
+    letters::read(engines, &ledger, stop).await?;
+    let mut verdict = ledger.close(chrono::Utc::now().timestamp_millis());
+    verdict.uncommitted = uncommitted;
+    verdict.seconds = begun.elapsed().as_secs_f64();
+    Ok(verdict)
+}
+
+/// Waits until the group has committed everything, at most `limit`; returns what is left.
+async fn settle(engines: &Engines, run: &Run, limit: Duration, stop: &Stop) -> anyhow::Result<u64> {
+    let deadline = Instant::now() + limit;
+    loop {
+        stop.check()?;
+        let (engines, names) = (engines.clone(), run.names.clone());
+        let ask = move || uncommitted(&engines, &names.topic, &names.group);
+        let left = tokio::task::spawn_blocking(ask).await??;
+        if left == 0 || Instant::now() >= deadline {
+            return Ok(left);
+        }
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+}
