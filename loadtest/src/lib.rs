@@ -8,7 +8,7 @@
 //! | [`child`], [`scrape`], [`watch`] | the real `ingest`, and what it tells while it works |
 //! | [`scenario`] | what is measured with these |
 //! | [`verify`] | the accounting identity, proved record by record |
-//! | [`bench`] | the goals beside what was measured |
+//! | [`mod@bench`] | the goals beside what was measured |
 //! | [`engines`], [`deploy`], [`system`] | the engines, the script that runs them, the machine |
 //! | [`latency`], [`report`], [`progress`] | figures, drawings, bars |
 
