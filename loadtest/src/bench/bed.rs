@@ -13,6 +13,7 @@ use tokio::process::Command;
 use crate::child::Launch;
 use crate::cli::BenchArgs;
 use crate::deploy::{self, Local};
+use crate::latency::median;
 use crate::progress::say;
 use crate::run::{Names, Run, TICKS_PER_SECOND};
 use crate::scenario::{Stage, pipeline};
@@ -54,7 +55,7 @@ pub(super) struct Bed {
     backlogs: HashMap<Traffic, Run>,
     runs: u32,
     /// Rows a second of every ceiling that was measured unpinned.
-    pub(super) ceilings: Vec<f64>,
+    ceilings: Vec<f64>,
 }
 
 impl Bed {
@@ -152,6 +153,15 @@ impl Bed {
             self.ceilings.extend(measured["rows_per_second"].as_f64());
         }
         Ok(measured)
+    }
+
+    /// The median ceiling with nothing pinned, in rows/s; measured now if it was not before.
+    pub(super) async fn ceiling_rate(&mut self, stage: &Stage) -> anyhow::Result<f64> {
+        if self.ceilings.is_empty() {
+            let run = self.fresh(self.args.events);
+            self.ceiling(stage, &run, run.events).await?;
+        }
+        Ok(median(self.ceilings.clone()).max(1.0))
     }
 
     /// The pipeline on the first `records` of a backlog.

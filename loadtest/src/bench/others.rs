@@ -23,16 +23,14 @@ const STALL: Duration = Duration::from_secs(30);
 const READERS: Readers = Readers { concurrency: 4, rate: Some(20.0) };
 /// Seconds of a window with or without reads.
 const READ_WINDOW: f64 = 4.0;
+/// Before the first window.
+const READ_WARM_UP: f64 = 6.0;
 
 /// Lag at half the ceiling, nothing pinned.
 #[allow(clippy::cast_sign_loss, reason = "rates are positive")]
 pub(super) async fn lag(bed: &mut Bed) -> anyhow::Result<Vec<Figure>> {
     let stage = bed.stage(Pinning::Unpinned).await?;
-    if bed.ceilings.is_empty() {
-        let run = bed.fresh(bed.args.events);
-        bed.ceiling(&stage, &run, run.events).await?;
-    }
-    let rate = (median(bed.ceilings.clone()) / 2.0).max(1.0);
+    let rate = bed.ceiling_rate(&stage).await? / 2.0;
     let mut runs = Vec::new();
     for _ in 0..LAG_RUNS {
         let mut run = bed.fresh((rate * LAG_SECONDS) as u64);
@@ -68,11 +66,15 @@ pub(super) async fn memory(bed: &mut Bed) -> anyhow::Result<Vec<Figure>> {
 }
 
 /// What reads cost writes.
+#[allow(clippy::cast_sign_loss, reason = "rates are positive")]
 pub(super) async fn reads(bed: &mut Bed) -> anyhow::Result<Vec<Figure>> {
     let stage = bed.stage(Pinning::Unpinned).await?;
-    let run = bed.fresh(bed.args.events * 8 / 3);
-    stage.backlog(&run).await?;
     let windows = Windows { seconds: READ_WINDOW, pairs: bed.args.pairs };
+    // The backlog has to last for all windows, also when the pipeline is as fast as the ceiling.
+    let seconds = READ_WINDOW * (2.0 * windows.pairs as f64 + 1.0) + READ_WARM_UP;
+    let fastest = bed.ceiling_rate(&stage).await? * 1.1;
+    let run = bed.fresh((fastest * seconds) as u64);
+    stage.backlog(&run).await?;
     let measured = read::measure(&stage, &run, READERS, windows).await?;
     bed.forget(&stage, &run.names).await?;
     stage.engines.drop_topics(&run.names).await?;

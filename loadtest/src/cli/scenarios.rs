@@ -9,6 +9,7 @@ use serde_json::{Value, json, to_value};
 use super::args::Common;
 use super::output::Outcome;
 use crate::engines::IndexKind;
+use crate::generate::Generator;
 use crate::progress::say;
 use crate::report;
 use crate::run::{Run, TICKS_PER_SECOND};
@@ -212,7 +213,10 @@ impl Scenario {
             Self::Produce(args) => {
                 stage.engines.apply_topics(&run.names).await?;
                 let produced = to_value(stage.publish(run, args.rate).await?)?;
-                Ok(Outcome::of("produce", &[("", produced), ("run", to_value(run)?)], Vec::new()))
+                let letters = to_value(Generator::new(run).expected_dead_letters())?;
+                let parts =
+                    [("", produced), ("expected_dead_letters", letters), ("run", to_value(run)?)];
+                Ok(Outcome::of("produce", &parts, Vec::new()))
             }
             Self::Ceiling(args) => ceilings(stage, run, &args).await,
             Self::Pipeline(args) => pipelines(stage, run, &args).await,
