@@ -114,7 +114,7 @@ readonly CASSANDRA_OPENS=(
 
 # As a Java argument file: eighty arguments would hide the useful ones from ps.
 cassandra_jvm() { # NAME
-  local heap=2g direct=512m
+  local heap=3g direct=512m
   # Nodes 2 and 3 only hold replicas for drills.
   [[ $1 == cassandra-1 ]] || heap=1g direct=256m
   printf -- '--add-exports %s=ALL-UNNAMED\n' "${CASSANDRA_EXPORTS[@]}"

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::bail;
+use anyhow::{bail, ensure};
 use ingest::sink::Statements;
 use ingest::sink::session::Cassandra;
 use scylla::errors::{DbError, ExecutionError, RequestAttemptError};
@@ -16,6 +16,9 @@ use super::rows::{Rows, RowsBatch};
 use crate::latency::{Latency, Recorder};
 use crate::stop::Stop;
 use crate::system;
+
+/// Cassandra is given up when it acknowledged nothing for so long.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How batches are sent.
 #[derive(Clone)]
@@ -60,7 +63,7 @@ struct Tally {
 /// Sends all batches of `rows`. `written` counts rows as they are acknowledged.
 ///
 /// # Errors
-/// When a batch is refused for good, or `stop` says so.
+/// When a batch is refused for good, nothing is acknowledged for a minute, or `stop` says so.
 pub async fn write(
     drive: &Drive,
     rows: &Arc<Rows>,
@@ -77,6 +80,7 @@ pub async fn write(
     }
     let (mut all, mut timeline) = (Tally::default(), Vec::new());
     let mut ticks = tokio::time::interval(Duration::from_millis(100));
+    let mut progress = (0, Instant::now());
     loop {
         tokio::select! {
             ended = writers.join_next() => match ended {
@@ -90,7 +94,12 @@ pub async fn write(
                 None => break,
             },
             _ = ticks.tick() => {
-                timeline.push((begun.elapsed().as_secs_f64(), written.load(Ordering::Relaxed) - before));
+                let rows = written.load(Ordering::Relaxed) - before;
+                timeline.push((begun.elapsed().as_secs_f64(), rows));
+                if rows > progress.0 {
+                    progress = (rows, Instant::now());
+                }
+                ensure!(progress.1.elapsed() < PATIENCE, "cassandra acknowledged nothing for {PATIENCE:?}");
             }
         }
     }
