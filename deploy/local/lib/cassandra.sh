@@ -112,7 +112,7 @@ readonly CASSANDRA_OPENS=(
   jdk.management/com.sun.management.internal
 )
 
-# As a Java argument file: eighty arguments would hide the useful ones from ps.
+# The collector is set as Cassandra's own jvm17-server.options set it. As a Java argument file: eighty arguments would hide the useful ones from ps.
 cassandra_jvm() { # NAME
   local heap=3g direct=512m
   # Nodes 2 and 3 only hold replicas for drills.
@@ -125,6 +125,14 @@ cassandra_jvm() { # NAME
 -XX:MaxDirectMemorySize=$direct
 -Xss512k
 -XX:+UseG1GC
+-XX:+ParallelRefProcEnabled
+-XX:MaxTenuringThreshold=2
+-XX:G1HeapRegionSize=16m
+-XX:+UnlockExperimentalVMOptions
+-XX:G1NewSizePercent=50
+-XX:G1RSetUpdatingPauseTimePercent=5
+-XX:MaxGCPauseMillis=300
+-XX:InitiatingHeapOccupancyPercent=70
 -XX:+ExitOnOutOfMemoryError
 -XX:+PerfDisableSharedMem
 -Djava.awt.headless=true

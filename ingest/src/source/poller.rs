@@ -24,8 +24,29 @@ const CHUNK_RECORDS: usize = 256;
 const CHUNK_BYTES: usize = 128 * 1024;
 /// How long one poll waits when nothing is at hand: bounds how late a stop or commit can be.
 const POLL: Duration = Duration::from_millis(50);
-/// One Kafka partition may hold this share of the budget while others wait for theirs.
+/// A Kafka partition that holds more than this part of the budget (1/2) is greedy. With one hot tenant that is
+/// as it should be, as long as its records move on.
 const SHARE: usize = 2;
+/// While greedy partitions stand still, the others may use this part of the budget (1/2) more than there is.
+const LOAN: usize = 2;
+
+/// What is paused because the budget stays used up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Pressure {
+    /// Nothing.
+    None,
+    /// Partitions that hold most of the budget and do not move on; the others go on with a loan.
+    Greedy,
+    /// Everything.
+    All,
+}
+
+impl Pressure {
+    /// The budget was used up for long; `greedy` tells whether some partition holds most of it.
+    fn more(self, greedy: bool) -> Self {
+        if self == Self::None && greedy { Self::Greedy } else { Self::All }
+    }
+}
 
 pub(super) struct Poller<P> {
     consumer: BaseConsumer<Assignments>,
@@ -41,8 +62,7 @@ pub(super) struct Poller<P> {
     shares: HashMap<i32, Arc<AtomicUsize>>,
     /// Paused partitions, with the assignment in which they were: a new one begins unpaused.
     paused: HashMap<i32, Epoch>,
-    /// Whether everything is paused because the budget is used up.
-    stalled: bool,
+    pressure: Pressure,
 }
 
 impl<P: Publisher> Poller<P> {
@@ -62,7 +82,7 @@ impl<P: Publisher> Poller<P> {
             filling: None,
             shares: HashMap::new(),
             paused: HashMap::new(),
-            stalled: false,
+            pressure: Pressure::None,
         }
     }
 
@@ -145,31 +165,46 @@ impl<P: Publisher> Poller<P> {
         }
     }
 
-    /// Back-pressure: waits while the budget is used up, then pauses everything until half of it is
-    /// free; and pauses a partition that holds more than its share while others could go on.
+    /// Back-pressure: waits while the budget is used up. When nothing comes back for long, something
+    /// stands still, and pausing is worth what it costs: the client throws away what it fetched ahead.
     fn hold_back(&mut self) {
         let limit = self.intake.budget.limit();
-        if !self.stalled && !self.intake.budget.wait_below(limit, self.pause_after) {
-            debug!("paused: the budget is used up");
+        let lent = if self.pressure == Pressure::Greedy { limit / LOAN } else { 0 };
+        if self.pressure != Pressure::All
+            && !self.intake.budget.wait_below(limit + lent, self.pause_after)
+        {
+            self.pressure = self
+                .pressure
+                .more(self.assignments().epochs().keys().any(|partition| self.greedy(*partition)));
+            debug!(pressure = ?self.pressure, "paused: the budget is used up");
             counter!("triad_ingest_pauses_total").increment(1);
-            self.stalled = true;
         }
-        if self.stalled && self.intake.budget.used() < limit / 2 {
-            self.stalled = false;
+        if self.pressure != Pressure::None && self.intake.budget.used() < limit / 2 {
+            self.pressure = Pressure::None;
             self.resume();
         }
-        let assigned = self.assignments().epochs();
-        let alone = assigned.len() < 2;
-        let held = |partition: &i32| {
-            self.shares.get(partition).map_or(0, |share| share.load(Ordering::Acquire))
-        };
-        let greedy = |partition: &i32| !alone && held(partition) > limit / SHARE;
-        let pause: Vec<(i32, Epoch)> = assigned
+        if self.pressure == Pressure::None {
+            return;
+        }
+        // Also what was assigned since the pressure began.
+        let pause: Vec<(i32, Epoch)> = self
+            .assignments()
+            .epochs()
             .into_iter()
             .filter(|(partition, epoch)| self.paused.get(partition) != Some(epoch))
-            .filter(|(partition, _)| self.stalled || greedy(partition))
+            .filter(|(partition, _)| self.pressure == Pressure::All || self.greedy(*partition))
             .collect();
         self.pause(&pause);
+    }
+
+    /// Bytes of a partition that are in flight.
+    fn held(&self, partition: i32) -> usize {
+        self.shares.get(&partition).map_or(0, |share| share.load(Ordering::Acquire))
+    }
+
+    /// Whether a partition holds more than its share of the budget.
+    fn greedy(&self, partition: i32) -> bool {
+        self.held(partition) > self.intake.budget.limit() / SHARE
     }
 
     fn pause(&mut self, partitions: &[(i32, Epoch)]) {
@@ -183,22 +218,23 @@ impl<P: Publisher> Poller<P> {
         self.paused.extend(partitions.iter().copied());
     }
 
-    /// Resumes what is below half of its share, unless everything is paused.
+    /// Resumes what is below half of its share, unless everything has to wait.
     fn resume(&mut self) {
-        if self.paused.is_empty() || self.stalled {
+        if self.paused.is_empty() || self.pressure == Pressure::All {
             return;
         }
         let low = self.intake.budget.limit() / SHARE / 2;
         let assigned = self.assignments().epochs();
-        let below = |partition: &i32| {
-            self.shares.get(partition).is_none_or(|share| share.load(Ordering::Acquire) <= low)
-        };
         self.paused.retain(|partition, epoch| assigned.get(partition) == Some(epoch));
-        let ready: Vec<i32> = self.paused.keys().copied().filter(below).collect();
+        let ready: Vec<i32> =
+            self.paused.keys().copied().filter(|partition| self.held(*partition) <= low).collect();
         if let Err(error) = self.consumer.resume(&self.assignments().list(ready.iter().copied())) {
             warn!(%error, "resume");
         }
         self.paused.retain(|partition, _| !ready.contains(partition));
+        if self.paused.is_empty() {
+            self.pressure = Pressure::None;
+        }
     }
 
     /// An offset that is out of range while consuming: retention overtook the consumer. Everything
