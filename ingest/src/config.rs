@@ -69,6 +69,7 @@ pub struct Kafka {
     pub group: String,
     pub prefetch_kib: u32,
     pub commit_interval_ms: u64,
+    pub session_timeout_ms: u32,
     pub revoke_wait_ms: u64,
     pub producer_buffer_kib: u32,
     pub producer_timeout_ms: u64,
@@ -122,6 +123,8 @@ pub enum Consistency {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Index {
+    /// A data-skipping index ([`crate::skip`]).
+    Skip,
     /// Storage-attached indexes.
     Sai,
     /// By reading the range.
@@ -140,6 +143,7 @@ pub struct PipelineConfig {
     pub linger_min_ms: u64,
     pub linger_max_ms: u64,
     pub batches_in_flight: usize,
+    pub index_linger_ms: u64,
 }
 
 /// What one event may be.
@@ -217,6 +221,7 @@ impl Config {
             ("http.max_body_bytes", self.http.max_body_bytes, 1024, 64 << 20),
             ("http.max_connections", self.http.max_connections, 1, 1_000_000),
             ("kafka.prefetch_kib", self.kafka.prefetch_kib as usize, 64, 2_097_151),
+            ("kafka.session_timeout_ms", self.kafka.session_timeout_ms as usize, 6_000, 300_000),
             ("pipeline.in_flight_bytes", self.pipeline.in_flight_bytes, 1 << 20, 16 << 30),
             // Half a commit-log segment of 32 MiB is the most that Cassandra takes at once.
             ("pipeline.batch_bytes", self.pipeline.batch_bytes, 1024, 8 << 20),

@@ -7,6 +7,7 @@
 //! | [`source`] | Kafka: polling, assignments, commits |
 //! | [`pipeline`] | decode, gather, watermark, dead letters |
 //! | [`sink`] | Cassandra: schema, statements, writes |
+//! | [`skip`] | the data-skipping index for filters |
 //! | [`query`], [`http`] | reading back, and the routes |
 
 pub mod cli;
@@ -20,6 +21,7 @@ pub mod pipeline;
 pub mod query;
 mod service;
 pub mod sink;
+pub mod skip;
 pub mod source;
 pub mod topics;
 

@@ -27,6 +27,11 @@ pub fn describe() {
     );
     level!("triad_ingest_in_flight_bytes", Unit::Bytes, "Bytes between Kafka and Cassandra");
     level!("triad_ingest_batches_in_flight", Unit::Count, "Batches on their way to Cassandra");
+    level!(
+        "triad_ingest_index_waiting_rows",
+        Unit::Count,
+        "Stored rows that the skip index does not name yet"
+    );
     level!("triad_ingest_consumer_lag_records", Unit::Count, "Records behind the end of the log");
     level!("triad_ingest_assigned_partitions", Unit::Count, "Kafka partitions of this process");
     count!(
@@ -63,6 +68,27 @@ pub fn describe() {
     );
     count!("triad_ingest_commits_total", Unit::Count, "Offset commits by outcome");
     count!("triad_ingest_promotions_total", Unit::Count, "Tenants promoted to a finer layout");
+    count!("triad_ingest_http_events_total", Unit::Count, "Events taken over HTTP, by outcome");
+    spread!("triad_ingest_query_page_seconds", Unit::Seconds, "Time of one page of a range query");
+    count!(
+        "triad_ingest_query_partitions_total",
+        Unit::Count,
+        "Cassandra partitions read by pages"
+    );
+    count!("triad_ingest_query_examined_rows_total", Unit::Count, "Rows read by pages");
+    count!("triad_ingest_query_returned_rows_total", Unit::Count, "Rows that pages returned");
+    count!("triad_ingest_query_errors_total", Unit::Count, "Reads without an answer, by error");
+    count!(
+        "triad_ingest_query_index_fallbacks_total",
+        Unit::Count,
+        "Slices read without their index, because it failed"
+    );
+    count!("triad_ingest_exports_total", Unit::Count, "Exports, by outcome");
+    count!(
+        "triad_ingest_export_retries_total",
+        Unit::Count,
+        "Pages of exports that were read again, by error"
+    );
 }
 
 /// Bucket bounds by metric, for histograms that are rendered as such.

@@ -12,19 +12,21 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
+use crate::config::Index;
 use crate::http::{self, Api};
 use crate::layout::promotion::{Promoter, Rates};
 use crate::layout::registry::Registry;
 use crate::metrics::SinkMetrics;
 use crate::pipeline::{self, DeadLetters, Parts};
-use crate::query::cassandra::CassandraStore;
+use crate::query::cassandra::{CassandraStore, Filters};
 use crate::query::cursor::CursorKey;
 use crate::query::{self, Engine};
 use crate::sink::schema;
 use crate::sink::session::Cassandra;
+use crate::sink::skip::GranuleWriter;
 use crate::sink::{Sink, Statements};
 use crate::source::Source;
-use crate::{Config, Error, topics};
+use crate::{Config, Error, skip, topics};
 
 /// Where the service listens; bound by the caller, so that tests can take free ports.
 pub struct Listeners {
@@ -79,14 +81,18 @@ async fn serve_until_drained(
     shutdown: &Shutdown,
 ) -> Result<(), Error> {
     let engines = health.component("engines");
-    let Some(stores) = wait_for_stores(config, &engines, shutdown).await? else { return Ok(()) };
+    let Some(stores) = wait_for_stores(config, health, &engines, shutdown).await? else {
+        return Ok(());
+    };
     engines.ready();
     let publisher = Arc::new(publisher(config)?);
     tokio::spawn(warn_of_topics(config.kafka.cluster(), topics::specs(config)));
     let verifier = Verifier::start(&config.auth, shutdown.clone()).await?;
     let registry_task =
         stores.registry.keep_fresh(health.component("layout_registry"), shutdown.clone());
-    let promoter = start_promoter(config, &stores, shutdown).await?;
+    let interval = Duration::from_secs(config.layout.promote_interval_seconds.max(1));
+    let promoter =
+        stores.promoter.map(|promoter| tokio::spawn(promoter.run(interval, shutdown.clone())));
     let sink = Sink::new(
         stores.db.clone(),
         stores.statements,
@@ -97,10 +103,11 @@ async fn serve_until_drained(
     let dead_letters =
         DeadLetters::new(Arc::clone(&publisher), topic, health.component("dead_letters"));
     let (registry, rates) = (stores.registry.clone(), stores.rates);
-    let parts = Parts { sink, dead_letters, registry, rates };
+    let parts = Parts { sink, skip: stores.skip, dead_letters, registry, rates };
     let (intake, pipeline) = pipeline::start(config, parts);
     let source = Source::start(config, intake, health.component("kafka"))?;
-    let api = api(config, Arc::clone(&publisher), verifier, stores.db, stores.registry).await?;
+    let store = store(config, stores.db, stores.skip_since).await;
+    let api = api(config, Arc::clone(&publisher), verifier, store, stores.registry)?;
     info!(http = %listener.local_addr()?, topic = config.kafka.topic, "serving");
 
     let options = HttpOptions {
@@ -159,15 +166,21 @@ struct Stores {
     registry: Registry,
     statements: Statements,
     rates: Arc<Rates>,
+    skip: Option<GranuleWriter>,
+    /// Rows from this time on are in the skip index; `None` without one.
+    skip_since: Option<i64>,
+    /// `None` when tenants are not promoted by their rates.
+    promoter: Option<Promoter>,
 }
 
 async fn wait_for_stores(
     config: &Config,
+    health: &Health,
     engines: &Component,
     shutdown: &Shutdown,
 ) -> Result<Option<Stores>, Error> {
     loop {
-        match open_stores(config).await {
+        match open_stores(config, health).await {
             Ok(stores) => return Ok(Some(stores)),
             Err(
                 error @ (Error::Config(_)
@@ -187,26 +200,58 @@ async fn wait_for_stores(
     }
 }
 
-async fn open_stores(config: &Config) -> Result<Stores, Error> {
+async fn open_stores(config: &Config, health: &Health) -> Result<Stores, Error> {
     let db = Cassandra::connect(&config.cassandra).await?;
     check_schema(&db).await?;
     let statements = Statements::prepare(&db).await?;
     let registry = Registry::open(&db, &config.layout, &config.limits).await?;
-    Ok(Stores { db, registry, statements, rates: Arc::default() })
+    let rates = Arc::<Rates>::default();
+    let promoter = if config.layout.promote {
+        let (registry, rates) = (registry.clone(), Arc::clone(&rates));
+        Some(Promoter::open(&db, registry, rates, &config.layout).await?)
+    } else {
+        None
+    };
+    let (skip, skip_since) = if config.cassandra.index == Index::Skip {
+        let writer = GranuleWriter::prepare(&db, health.component("skip_index")).await?;
+        (Some(writer), schema::skip_since(&db).await?)
+    } else {
+        (None, None)
+    };
+    Ok(Stores { db, registry, statements, rates, skip, skip_since, promoter })
 }
 
-async fn api(
-    config: &Config,
-    publisher: Arc<KafkaPublisher>,
-    verifier: Verifier,
-    db: Cassandra,
-    registry: Registry,
-) -> Result<Api<KafkaPublisher, CassandraStore>, Error> {
-    let store = CassandraStore::new(db, config.cassandra.index);
+/// What reads are answered from.
+async fn store(config: &Config, db: Cassandra, skip_since: Option<i64>) -> CassandraStore {
+    let filters = match (config.cassandra.index, skip_since) {
+        (Index::Skip, Some(since)) => {
+            let linger = i64::try_from(config.pipeline.index_linger_ms).unwrap_or(i64::MAX / 2);
+            Filters::Skip { since, tail: linger.saturating_add(skip::SLACK_MS) }
+        }
+        (Index::Skip, None) => {
+            warn!(
+                "the skip index is not in the schema: `ingest schema apply`; filters read ranges"
+            );
+            Filters::Ranges
+        }
+        (Index::Sai, _) => Filters::Sai,
+        (Index::None, _) => Filters::Ranges,
+    };
+    let store = CassandraStore::new(db, filters);
     if let Err(error) = store.warm_up().await {
         // Prepared again when first used.
         warn!(%error, "statements of reads");
     }
+    store
+}
+
+fn api(
+    config: &Config,
+    publisher: Arc<KafkaPublisher>,
+    verifier: Verifier,
+    store: CassandraStore,
+    registry: Registry,
+) -> Result<Api<KafkaPublisher, CassandraStore>, Error> {
     let options = query::Options::new(&config.query, &config.limits);
     let engine = Engine::new(store, move || registry.current(), options);
     let cursors = CursorKey::from_config(&config.query, &mut rand::rng())?;
@@ -239,18 +284,4 @@ fn publisher(config: &Config) -> Result<KafkaPublisher, Error> {
         max_message_bytes: topics::max_dead_letter_bytes(config),
     };
     Ok(KafkaPublisher::new(&config.kafka.cluster(), options)?)
-}
-
-async fn start_promoter(
-    config: &Config,
-    stores: &Stores,
-    shutdown: &Shutdown,
-) -> Result<Option<JoinHandle<()>>, Error> {
-    if !config.layout.promote {
-        return Ok(None);
-    }
-    let (registry, rates) = (stores.registry.clone(), Arc::clone(&stores.rates));
-    let promoter = Promoter::open(&stores.db, registry, rates, &config.layout).await?;
-    let interval = Duration::from_secs(config.layout.promote_interval_seconds.max(1));
-    Ok(Some(tokio::spawn(promoter.run(interval, shutdown.clone()))))
 }

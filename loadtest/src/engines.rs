@@ -20,6 +20,8 @@ const TIMEOUT: Duration = Duration::from_secs(15);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum IndexKind {
+    /// The data-skipping index, written by `ingest`; the ceiling writes rows alone.
+    Skip,
     /// No index.
     None,
     /// Storage-attached indexes.
@@ -90,6 +92,7 @@ impl Engines {
             settings.push(("cassandra.consistency", consistency.to_uppercase()));
         }
         match self.index {
+            Some(IndexKind::Skip) => settings.push(("cassandra.index", "skip".to_owned())),
             Some(IndexKind::Sai) => settings.push(("cassandra.index", "sai".to_owned())),
             Some(IndexKind::None | IndexKind::Table) => {
                 settings.push(("cassandra.index", "none".to_owned()));

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use anyhow::Result;
 use ingest::layout::registry::Registry;
-use ingest::layout::{Granularity, Layout};
+use ingest::layout::{Bucket, Granularity, Layout};
 
 use crate::world::{World, until};
 
@@ -130,4 +130,62 @@ async fn a_process_that_cannot_read_the_registry_stops_writing_and_says_so() -> 
     }
     world.stored_exactly(200).await?;
     ingest.stop().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_layout_set_while_one_replica_cannot_read_the_registry_splits_nothing() -> Result<()> {
+    let world = World::new("blind", &QUICK).await?;
+    let keyspace = world.config.cassandra.keyspace.clone();
+    let db = world.db.clone();
+    let cql = async |statement: String| db.session.query_unpaged(statement, ()).await.map(drop);
+    cql("DROP ROLE IF EXISTS ingest_blind".to_owned()).await?;
+    cql("CREATE ROLE ingest_blind WITH LOGIN = true AND PASSWORD = 'it'".to_owned()).await?;
+    cql(format!("GRANT SELECT ON KEYSPACE {keyspace} TO ingest_blind")).await?;
+    cql(format!("GRANT MODIFY ON KEYSPACE {keyspace} TO ingest_blind")).await?;
+    let sighted = world.ingest().await?;
+    let world =
+        world.with(&[("CASSANDRA__USERNAME", "ingest_blind"), ("CASSANDRA__PASSWORD", "it")])?;
+    let blind = world.ingest().await?;
+    world.produce_events(0..200, 1).await?;
+    world.stored_exactly(200).await?;
+
+    cql(format!("REVOKE SELECT ON KEYSPACE {keyspace} FROM ingest_blind")).await?;
+    until("the blind replica refuses reads", async || {
+        let answer = blind.client.get(blind.url("/v1/tenants/t-0/audit")).send().await?;
+        Ok(if answer.status() == 503 { Ok(()) } else { Err(answer.status().to_string()) })
+    })
+    .await?;
+    let registry = Registry::open(&db, &world.config.layout, &world.config.limits).await?;
+    let fine = Layout {
+        effective_from: 0,
+        granularity: Granularity::Minute,
+        shards: 4,
+        ..Layout::DEFAULT
+    };
+    let set = registry.append("t-0", fine, "test").await?;
+    until("the layout takes effect", async || {
+        let now = chrono::Utc::now().timestamp_millis();
+        Ok(if now > set.effective_from { Ok(()) } else { Err("not yet".to_owned()) })
+    })
+    .await?;
+    // Some of these go to each replica; the blind one, whose layout is the old one, must write none.
+    world.produce_events(200..600, 1).await?;
+    until("the other replica writes its part", async || {
+        let stored = world.rows().await?.len();
+        Ok(if stored > 200 { Ok(()) } else { Err(stored.to_string()) })
+    })
+    .await?;
+    blind.kill()?;
+    world.stored_exactly(600).await?;
+    registry.refresh().await?;
+    let layouts = registry.current().unwrap();
+    for (tenant, bucket, id, _) in world.rows().await? {
+        let (seconds, nanos) = id.get_timestamp().unwrap().to_unix();
+        let time = i64::try_from(seconds * 1000 + u64::from(nanos) / 1_000_000)?;
+        let id = contracts::EventId(id);
+        let layout = layouts.governing(&tenant, time);
+        let expected = Bucket::new(layout.granularity, time, layout.shard_of(id));
+        assert_eq!(bucket, expected.as_str(), "the bucket of {id:?}");
+    }
+    sighted.stop().await
 }

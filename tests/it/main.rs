@@ -4,8 +4,10 @@
 //! Each has topics, a group and a keyspace of its own.
 #![allow(clippy::expect_used, reason = "tests")]
 
+mod drill;
 mod drills;
 mod faults;
+mod filters;
 mod layouts;
 mod outage;
 mod walk;

@@ -31,7 +31,7 @@ pub(crate) struct World {
     publisher: KafkaPublisher,
 }
 
-fn engine(name: &str) -> Result<String> {
+pub(crate) fn engine(name: &str) -> Result<String> {
     std::env::var(name).with_context(|| format!("{name} is not set: run `make test`"))
 }
 
@@ -70,6 +70,7 @@ impl World {
             ("CASSANDRA__REPLICATION", "1".to_owned()),
             ("CASSANDRA__TIMEOUT_SECONDS", "5".to_owned()),
             ("TELEMETRY__FILTER", "error".to_owned()),
+            ("PIPELINE__INDEX_LINGER_MS", "200".to_owned()),
             ("QUERY__CURSOR_KEY", "0123456789abcdef0123456789abcdef".to_owned()),
         ]
         .map(|(key, value)| (key.to_owned(), value))
@@ -277,7 +278,7 @@ pub(crate) fn header_of(letter: &Message, name: &str) -> String {
 }
 
 /// The binary under test stands two folders above the test's own.
-fn binary() -> Result<PathBuf> {
+pub(crate) fn binary() -> Result<PathBuf> {
     let own = std::env::current_exe()?;
     let folder = own.parent().and_then(|deps| deps.parent()).context("no target folder")?;
     let binary = folder.join("ingest");

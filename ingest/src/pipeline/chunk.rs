@@ -95,10 +95,26 @@ pub struct Chunk {
     topic: Arc<str>,
     partition: i32,
     records: Records,
+    settling: Arc<Settling>,
+    _permit: Permit,
+}
+
+/// How many records of a chunk are not durable yet. It outlives the chunk's bytes.
+#[derive(Debug)]
+pub struct Settling {
     remaining: AtomicUsize,
     ticket: Ticket,
     watermarks: Arc<Watermarks>,
-    _permit: Permit,
+}
+
+impl Settling {
+    /// `count` more records are durable: stored, expired, or acknowledged as dead letters. Each
+    /// record is counted once by who settled it; a record that nobody counts is never committed.
+    pub fn settled(&self, count: usize) {
+        if count > 0 && self.remaining.fetch_sub(count, Ordering::AcqRel) == count {
+            self.watermarks.complete(self.ticket);
+        }
+    }
 }
 
 impl Chunk {
@@ -113,15 +129,19 @@ impl Chunk {
         permit: Permit,
     ) -> Arc<Self> {
         let remaining = AtomicUsize::new(records.len());
-        Arc::new(Self { topic, partition, records, remaining, ticket, watermarks, _permit: permit })
+        let settling = Arc::new(Settling { remaining, ticket, watermarks });
+        Arc::new(Self { topic, partition, records, settling, _permit: permit })
     }
 
-    /// `count` more records are durable: stored, expired, or acknowledged as dead letters. Each
-    /// record is counted once by who settled it; a record that nobody counts is never committed.
+    /// `count` more records are durable: [`Settling::settled`].
     pub fn settled(&self, count: usize) {
-        if count > 0 && self.remaining.fetch_sub(count, Ordering::AcqRel) == count {
-            self.watermarks.complete(self.ticket);
-        }
+        self.settling.settled(count);
+    }
+
+    /// What is left to do of it, to be told later, when its bytes are gone.
+    #[must_use]
+    pub fn settling(&self) -> Arc<Settling> {
+        Arc::clone(&self.settling)
     }
 
     /// All records.

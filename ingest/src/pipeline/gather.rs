@@ -13,6 +13,7 @@ use tokio::time::{Instant, sleep_until};
 use super::batch::{BatchLimits, Batches, RowBatch};
 use super::dead_letter::DeadLetters;
 use super::decode::Decoded;
+use super::granule::{Granules, Share};
 use super::recent::{Recent, Seen};
 use crate::event::{Reason, Rejection};
 use crate::layout::promotion::Rates;
@@ -38,14 +39,19 @@ pub(super) struct Gather<P> {
 /// What a writing task needs.
 struct Writer<P> {
     sink: Sink,
+    granules: Option<Granules>,
     dead_letters: DeadLetters<P>,
     metrics: Arc<PipelineMetrics>,
 }
 
 impl<P> Clone for Writer<P> {
     fn clone(&self) -> Self {
-        let (sink, dead_letters) = (self.sink.clone(), self.dead_letters.clone());
-        Self { sink, dead_letters, metrics: Arc::clone(&self.metrics) }
+        Self {
+            sink: self.sink.clone(),
+            granules: self.granules.clone(),
+            dead_letters: self.dead_letters.clone(),
+            metrics: Arc::clone(&self.metrics),
+        }
     }
 }
 
@@ -55,6 +61,7 @@ impl<P: Publisher> Gather<P> {
         slots: usize,
         partition_rows: u64,
         sink: Sink,
+        granules: Option<Granules>,
         dead_letters: DeadLetters<P>,
         rates: Arc<Rates>,
         metrics: Arc<PipelineMetrics>,
@@ -68,7 +75,7 @@ impl<P: Publisher> Gather<P> {
             partition_rows,
             written: HashMap::default(),
             rates,
-            writer: Writer { sink, dead_letters, metrics },
+            writer: Writer { sink, granules, dead_letters, metrics },
         }
     }
 
@@ -96,6 +103,9 @@ impl<P: Publisher> Gather<P> {
         }
         // All slots free again: nothing is on its way.
         let _ = self.free.acquire_many(u32::try_from(self.slots).unwrap_or(u32::MAX)).await;
+        if let Some(granules) = &self.writer.granules {
+            granules.finish().await;
+        }
     }
 
     fn linger(&self) -> std::time::Duration {
@@ -172,6 +182,7 @@ impl<P: Publisher> Writer<P> {
             self.dead_letters.send(chunk, record, &rejection).await;
         }
         let now = Utc::now().timestamp_millis();
+        let mut shares: Vec<Share> = Vec::new();
         for (chunk, rows, first) in batch.runs() {
             let dead = rejected.iter().filter(|row| Arc::ptr_eq(batch.origin(row.index).0, chunk));
             // `send` has settled the dead ones.
@@ -180,7 +191,7 @@ impl<P: Publisher> Writer<P> {
             // Milliseconds of any real lag are exact in an f64.
             #[allow(clippy::cast_precision_loss)]
             self.metrics.lag.record_many(lag.max(0) as f64 / 1000.0, rows);
-            chunk.settled(rows);
+            shares.push((chunk.settling(), rows));
         }
         let metrics = &self.metrics;
         metrics.stored.increment((batch.len() - rejected.len()) as u64);
@@ -188,5 +199,9 @@ impl<P: Publisher> Writer<P> {
         metrics.stored_bytes.increment(batch.size() as u64);
         #[allow(clippy::cast_precision_loss)]
         metrics.batch_bytes.record(batch.size() as f64);
+        match &self.granules {
+            Some(granules) => granules.note(batch, shares).await,
+            None => shares.iter().for_each(|(chunk, rows)| chunk.settled(*rows)),
+        }
     }
 }

@@ -14,6 +14,7 @@ pub mod chunk;
 mod dead_letter;
 pub mod decode;
 mod gather;
+mod granule;
 pub mod recent;
 pub mod watermark;
 
@@ -31,11 +32,13 @@ use crate::layout::promotion::Rates;
 use crate::layout::registry::Registry;
 use crate::metrics::PipelineMetrics;
 use crate::sink::Sink;
+use crate::sink::skip::GranuleWriter;
 use batch::BatchLimits;
 use budget::Budget;
 use chunk::{Chunk, Records};
 use decode::{Decoded, Decoder};
 use gather::Gather;
+use granule::Granules;
 use service_kit::bus::Publisher;
 use watermark::{Epoch, Watermarks};
 
@@ -46,6 +49,8 @@ const DECODED_CHUNKS: usize = 64;
 pub struct Parts<P> {
     /// Where rows go.
     pub sink: Sink,
+    /// Where the skip index goes, if there is one.
+    pub skip: Option<GranuleWriter>,
     /// Where refused records go.
     pub dead_letters: DeadLetters<P>,
     /// What places rows.
@@ -97,19 +102,29 @@ pub fn start<P: Publisher>(config: &Config, parts: Parts<P>) -> (Intake<P>, Join
         linger_min: Duration::from_millis(config.pipeline.linger_min_ms),
         linger_max: Duration::from_millis(config.pipeline.linger_max_ms),
     };
+    let watermarks = Arc::new(Watermarks::default());
+    let linger = Duration::from_millis(config.pipeline.index_linger_ms);
+    let (granules, watch) =
+        parts.skip.map(|writer| Granules::start(writer, linger, Arc::clone(&watermarks))).unzip();
     let gather = Gather::new(
         limits,
         config.pipeline.batches_in_flight,
         config.layout.partition_rows,
         parts.sink,
+        granules,
         parts.dead_letters.clone(),
         parts.rates,
         Arc::clone(&metrics),
     );
-    let task = tokio::spawn(gather.run(rows));
+    let task = tokio::spawn(async move {
+        gather.run(rows).await;
+        if let Some(watch) = watch {
+            watch.abort();
+        }
+    });
     let intake = Intake {
         budget: Budget::new(config.pipeline.in_flight_bytes),
-        watermarks: Arc::new(Watermarks::default()),
+        watermarks,
         stage: Stage {
             decoder: Arc::new(Decoder::new(&config.limits)),
             registry: parts.registry,

@@ -6,6 +6,7 @@
 //! the watermark of a later assignment.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -26,6 +27,23 @@ pub struct Ticket {
 pub struct Watermarks {
     state: Mutex<State>,
     drained: Condvar,
+    awaited: AtomicUsize,
+}
+
+/// Counts who waits in [`Watermarks::wait_drained`].
+struct Awaited<'a>(&'a AtomicUsize);
+
+impl<'a> Awaited<'a> {
+    fn begin(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for Awaited<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 #[derive(Debug, Default)]
@@ -123,9 +141,15 @@ impl Watermarks {
         }
     }
 
+    /// Whether somebody waits for what is in flight: then nothing should wait for company.
+    pub fn is_awaited(&self) -> bool {
+        self.awaited.load(Ordering::Relaxed) > 0
+    }
+
     /// Waits until nothing of `partitions` is in flight, for at most `limit`; tells whether it is so.
     pub fn wait_drained(&self, partitions: &[i32], limit: Duration) -> bool {
         let deadline = Instant::now() + limit;
+        let _awaited = Awaited::begin(&self.awaited);
         let mut state = self.lock();
         loop {
             let busy = |p| state.partitions.get(p).is_some_and(|a: &Assigned| !a.chunks.is_empty());

@@ -1,6 +1,7 @@
 //! Slices and rows out of Cassandra, by prepared statements.
 
 mod row;
+mod skip;
 mod statement;
 
 use scylla::client::session::Session;
@@ -14,9 +15,24 @@ use self::row::Row;
 use self::statement::{Pushed, Shape, Statements};
 use super::store::{Slice, Store};
 use super::{Order, Position, QueryError, StoredEvent};
-use crate::config::Index;
 use crate::layout::{Bucket, ClassId};
 use crate::sink::session::Cassandra;
+
+/// How filters by actor and resource are served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Filters {
+    /// By reading the range.
+    Ranges,
+    /// By the skip index, in every order.
+    Skip {
+        /// Rows of this `event_time` (milliseconds) or later are in it,
+        since: i64,
+        /// but for those younger than this, in milliseconds.
+        tail: i64,
+    },
+    /// By storage-attached indexes.
+    Sai,
+}
 
 /// Reads the tables that the sink writes.
 ///
@@ -27,16 +43,16 @@ use crate::sink::session::Cassandra;
 /// `ORDER BY`.
 pub struct CassandraStore {
     db: Cassandra,
-    index: Index,
+    filters: Filters,
     statements: Statements,
 }
 
 impl CassandraStore {
     /// A store over `db`; statements are prepared when first used.
     #[must_use]
-    pub fn new(db: Cassandra, index: Index) -> Self {
+    pub fn new(db: Cassandra, filters: Filters) -> Self {
         let statements = Statements::new(&db);
-        Self { db, index, statements }
+        Self { db, filters, statements }
     }
 
     /// Prepares the statements of unfiltered reads, so that the first pages need not.
@@ -58,7 +74,7 @@ impl CassandraStore {
 
     /// The filter that an index serves.
     fn pushed<'a>(&self, slice: &Slice<'a>) -> Option<(Pushed, &'a str)> {
-        if self.index == Index::None || slice.order == Order::Oldest {
+        if self.filters != Filters::Sai || slice.order == Order::Oldest {
             return None;
         }
         let resource = slice.filter.resource_id.as_deref().map(|id| (Pushed::Resource, id));
@@ -101,13 +117,21 @@ impl CassandraStore {
 
 impl Store for CassandraStore {
     async fn fetch(&self, slice: Slice<'_>) -> Result<Vec<StoredEvent>, QueryError> {
+        if let Filters::Skip { since, tail } = self.filters
+            && let Some(hashes) = skip::asked(slice.filter)
+        {
+            let indexed = (since, chrono::Utc::now().timestamp_millis() - tail);
+            match self.fetch_skipping(&slice, hashes, indexed).await {
+                Err(failure) if failure.is_the_index() => fell_back(&failure),
+                outcome => return outcome.map_err(QueryError::from),
+            }
+        }
         let pushed = self.pushed(&slice);
         match self.fetch_pushed(&slice, pushed).await {
             Err(failure) if pushed.is_some() && failure.is_the_index() => {
                 // An index that is missing, still being built or too expensive must not stop reads:
                 // the service filters anyway.
-                tracing::warn!(error = %failure.text(), "an index query failed; reading without it");
-                metrics::counter!("triad_ingest_query_index_fallbacks_total").increment(1);
+                fell_back(&failure);
                 self.fetch_pushed(&slice, None).await.map_err(QueryError::from)
             }
             outcome => outcome.map_err(QueryError::from),
@@ -130,6 +154,11 @@ impl Store for CassandraStore {
         let found = rows(session, &statement, values).await?;
         Ok(found.into_iter().next())
     }
+}
+
+fn fell_back(failure: &Failure) {
+    tracing::warn!(error = %failure.text(), "an index query failed; reading without it");
+    metrics::counter!("triad_ingest_query_index_fallbacks_total").increment(1);
 }
 
 async fn rows(

@@ -4,6 +4,7 @@ mod classify;
 pub mod row;
 pub mod schema;
 pub mod session;
+pub mod skip;
 mod statements;
 mod writer;
 

@@ -138,6 +138,40 @@ fn length(bytes: &[u8]) -> u32 {
     bytes.len() as u32
 }
 
+/// What of a row the skip index knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Searchable<'a> {
+    /// `event_time`, milliseconds.
+    pub time: i64,
+    /// `actor_id`.
+    pub actor: Option<&'a [u8]>,
+    /// `resource_id`.
+    pub resource: Option<&'a [u8]>,
+}
+
+/// The searchable fields of what [`encode_body`] wrote.
+#[must_use]
+pub fn searchable(body: &[u8]) -> Searchable<'_> {
+    let time = body.first_chunk::<8>().map_or(0, |bytes| i64::from_be_bytes(*bytes));
+    let mut cells = &body[HEAD.min(body.len())..];
+    let mut next = || {
+        let (prefix, rest) = cells.split_first_chunk::<4>()?;
+        let length = u32::from_be_bytes(*prefix);
+        let (value, rest) = if length == UNSET {
+            (None, rest)
+        } else {
+            rest.split_at_checked(length as usize).map(|(value, rest)| (Some(value), rest))?
+        };
+        cells = rest;
+        value
+    };
+    // Actor, its type, action, resource: as `encode_body` writes them.
+    let actor = next();
+    next();
+    next();
+    Searchable { time, actor, resource: next() }
+}
+
 /// One row of a batch, ready to be bound.
 #[derive(Debug, Clone, Copy)]
 pub struct Row<'a> {

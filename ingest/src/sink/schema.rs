@@ -1,14 +1,18 @@
 //! The schema: printed or applied as an explicit step, versioned, repeatable.
 
 use scylla::errors::ExecutionError;
-use scylla::value::CqlValue;
+use scylla::value::{CqlTimestamp, CqlValue};
 
 use super::session::Cassandra;
 use crate::config::{CassandraConfig, Index};
 use crate::layout::{CLASSES, EVERYONE, Layout};
+use crate::skip::ROLL_OUT_MS;
 
 /// The version that [`statements`] describes. A release that changes them raises it.
-pub const VERSION: i32 = 1;
+pub const VERSION: i32 = 2;
+
+/// The row of `schema_version` that says since when there is a skip index.
+const SKIP: &str = "skip_index";
 
 /// Columns that filters name, served by an index of their own.
 pub const INDEXED: [&str; 2] = ["actor_id", "resource_id"];
@@ -57,6 +61,7 @@ pub fn statements(config: &CassandraConfig) -> Vec<String> {
         for column in INDEXED {
             all.push(index(keyspace, class.table, column, config.index));
         }
+        all.push(skip_table(keyspace, class.table, class.window_days));
     }
     all.push(format!(
         "CREATE TABLE IF NOT EXISTS {keyspace}.audit_layouts (
@@ -112,6 +117,19 @@ fn table(keyspace: &str, table: &str, window_days: u32) -> String {
     )
 }
 
+/// The skip index of a table, partitioned as it is.
+fn skip_table(keyspace: &str, table: &str, window_days: u32) -> String {
+    format!(
+        "CREATE TABLE IF NOT EXISTS {keyspace}.{table}_skip (
+    tenant_id text, date_bucket text, last_time timestamp, granule blob,
+    first_time timestamp, hashes frozen<set<int>>,
+    PRIMARY KEY ((tenant_id, date_bucket), last_time, granule)
+) WITH CLUSTERING ORDER BY (last_time DESC, granule ASC)
+  AND compaction = {{'class': 'TimeWindowCompactionStrategy',
+    'compaction_window_unit': 'DAYS', 'compaction_window_size': '{window_days}'}}"
+    )
+}
+
 fn index(keyspace: &str, table: &str, column: &str, index: Index) -> String {
     let name = format!("{table}_by_{column}");
     match index {
@@ -120,7 +138,7 @@ fn index(keyspace: &str, table: &str, column: &str, index: Index) -> String {
                 "CREATE INDEX IF NOT EXISTS {name} ON {keyspace}.{table} ({column}) USING 'sai'"
             )
         }
-        Index::None => format!("DROP INDEX IF EXISTS {keyspace}.{name}"),
+        Index::Skip | Index::None => format!("DROP INDEX IF EXISTS {keyspace}.{name}"),
     }
 }
 
@@ -130,12 +148,43 @@ fn index(keyspace: &str, table: &str, column: &str, index: Index) -> String {
 /// [`SchemaError`]; what was applied before it stays, and a repetition goes on from there.
 pub async fn apply(db: &Cassandra, config: &CassandraConfig) -> Result<(), SchemaError> {
     refuse_other_replication(db, config).await?;
-    refuse_newer(db, config).await?;
+    let found = refuse_newer(db, config).await?;
     for statement in statements(config) {
         db.session.query_unpaged(statement, ()).await?;
         db.session.await_schema_agreement().await.map_err(ExecutionError::from)?;
     }
+    let since = match (config.index, found) {
+        (Index::Skip, None) => Some(0),
+        (Index::Skip, Some(_)) => Some(chrono::Utc::now().timestamp_millis() + ROLL_OUT_MS),
+        _ => None,
+    };
+    let keyspace = &config.keyspace;
+    let statement = match since {
+        Some(since) => format!(
+            "INSERT INTO {keyspace}.schema_version (component, version, applied_at) \
+             VALUES ('{SKIP}', {VERSION}, {since}) IF NOT EXISTS"
+        ),
+        None => {
+            format!("DELETE FROM {keyspace}.schema_version WHERE component = '{SKIP}' IF EXISTS")
+        }
+    };
+    db.session.query_unpaged(statement, ()).await?;
     Ok(())
+}
+
+/// Rows of this `event_time` (milliseconds) or later are all in the skip index; `None` when there is
+/// none. A row from before the index has an earlier time, or a time in the future of its writing,
+/// which the roll-out covers.
+///
+/// # Errors
+/// [`SchemaError`] when Cassandra does not tell.
+pub async fn skip_since(db: &Cassandra) -> Result<Option<i64>, SchemaError> {
+    let query =
+        format!("SELECT applied_at FROM {}.schema_version WHERE component = '{SKIP}'", db.keyspace);
+    let rows = db.session.query_unpaged(query, ()).await?;
+    let rows = rows.into_rows_result().map_err(|error| unexpected(&error))?;
+    let row = rows.maybe_first_row::<(CqlTimestamp,)>().map_err(|error| unexpected(&error))?;
+    Ok(row.map(|(since,)| since.0))
 }
 
 async fn refuse_other_replication(
@@ -174,11 +223,20 @@ pub async fn replication_of(
     Ok(row.map(|(options,)| options))
 }
 
-async fn refuse_newer(db: &Cassandra, config: &CassandraConfig) -> Result<(), SchemaError> {
+/// The version that was applied; `None` when nothing was.
+async fn refuse_newer(
+    db: &Cassandra,
+    config: &CassandraConfig,
+) -> Result<Option<i32>, SchemaError> {
+    // Before the first time there is no keyspace to ask in.
+    if replication_of(db, &config.keyspace).await?.is_none() {
+        return Ok(None);
+    }
     match version(db, &config.keyspace).await {
         Ok(Some(found)) if found > VERSION => Err(SchemaError::Newer { found }),
-        // No table yet: nothing was applied.
-        _ => Ok(()),
+        Ok(found) => Ok(found),
+        // A keyspace that somebody made, without our tables.
+        Err(_) => Ok(None),
     }
 }
 

@@ -157,7 +157,7 @@ impl Sink {
 
 /// Exponential backoff with full jitter (Brooker, "Exponential Backoff and Jitter", AWS 2015), and
 /// what it means for readiness.
-struct Backoff {
+pub(super) struct Backoff {
     next: Duration,
     failing_since: Option<Instant>,
 }
@@ -169,7 +169,7 @@ impl Default for Backoff {
 }
 
 impl Backoff {
-    async fn wait(&mut self, health: &Component, why: &str) {
+    pub(super) async fn wait(&mut self, health: &Component, why: &str) {
         let since = *self.failing_since.get_or_insert_with(Instant::now);
         if since.elapsed() > PATIENCE {
             health.not_ready(format!("cassandra: {why}"));
@@ -180,7 +180,7 @@ impl Backoff {
         tokio::time::sleep(pause).await;
     }
 
-    fn over(&self, health: &Component) {
+    pub(super) fn over(&self, health: &Component) {
         if self.failing_since.is_some() {
             health.ready();
         }

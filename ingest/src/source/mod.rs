@@ -80,6 +80,7 @@ fn consumer(
         .set("client.id", "triad-ingest")
         .set("group.id", &config.kafka.group)
         .set("partition.assignment.strategy", "cooperative-sticky")
+        .set("session.timeout.ms", config.kafka.session_timeout_ms.to_string())
         .set("enable.auto.commit", "false")
         .set("enable.auto.offset.store", "false")
         // Every assignment starts at an explicit offset; what is out of range is looked into.

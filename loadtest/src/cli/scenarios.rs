@@ -312,7 +312,7 @@ async fn pipelines(stage: &Stage, run: &Run, args: &PipelineArgs) -> anyhow::Res
     let measured = pipeline::measure(stage, run, run.events).await?;
     let charts = report::charts(&measured.timeline);
     let verdict = if args.verify {
-        let options = verify::Options { settle: Duration::from_secs(10), replayed: false };
+        let options = verify::Options { settle: Duration::from_secs(60), replayed: false };
         Some(verify::verify(&stage.engines, run, options, &stage.stop).await?)
     } else {
         None

@@ -69,6 +69,8 @@ impl Shape {
 struct ClassStatements {
     point: OnceCell<PreparedStatement>,
     slices: [OnceCell<PreparedStatement>; SHAPES],
+    /// With one hash, and with two.
+    granules: [OnceCell<PreparedStatement>; 2],
 }
 
 /// Every statement, by class.
@@ -82,6 +84,7 @@ impl Statements {
         let classes = CLASSES.iter().map(|_| ClassStatements {
             point: OnceCell::new(),
             slices: std::array::from_fn(|_| OnceCell::new()),
+            granules: [OnceCell::new(), OnceCell::new()],
         });
         Self { db: db.clone(), classes: classes.collect() }
     }
@@ -111,6 +114,28 @@ impl Statements {
                 "SELECT {columns} FROM {}.{table} WHERE tenant_id = ? AND date_bucket = ? \
                  AND event_time = ? AND event_id = ?",
                 self.db.keyspace
+            )
+        };
+        cell.get_or_try_init(|| self.prepare(session, text())).await.cloned()
+    }
+
+    /// The statement for granules. Values: tenant, bucket, the first time asked for (of the last in a
+    /// granule), the last one (of the first), one hash or two. Filtering is of one partition of small
+    /// rows.
+    pub(super) async fn granules(
+        &self,
+        session: &Session,
+        class: ClassId,
+        both: bool,
+    ) -> Result<PreparedStatement, PrepareError> {
+        let cell = &self.classes[class.index()].granules[usize::from(both)];
+        let text = || {
+            let (table, keyspace) = (class.class().table, &self.db.keyspace);
+            let second = if both { " AND hashes CONTAINS ?" } else { "" };
+            format!(
+                "SELECT first_time, last_time FROM {keyspace}.{table}_skip WHERE tenant_id = ? \
+                 AND date_bucket = ? AND last_time >= ? AND first_time <= ? \
+                 AND hashes CONTAINS ?{second} ALLOW FILTERING"
             )
         };
         cell.get_or_try_init(|| self.prepare(session, text())).await.cloned()

@@ -1,0 +1,91 @@
+//! Writing granules of the skip index.
+
+use std::sync::Arc;
+
+use scylla::errors::PrepareError;
+use scylla::statement::prepared::PreparedStatement;
+use scylla::value::CqlTimestamp;
+use service_kit::health::Component;
+
+use super::row::PartitionKey;
+use super::session::Cassandra;
+use super::writer::Backoff;
+use crate::layout::CLASSES;
+
+/// What is known of rows of one partition that were stored together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Granule {
+    /// The first `event_time`, milliseconds.
+    pub first: i64,
+    /// The last one.
+    pub last: i64,
+    /// [`crate::skip::hash`]es of the values in them, in any order, perhaps repeated.
+    pub hashes: Vec<i32>,
+}
+
+impl Default for Granule {
+    fn default() -> Self {
+        Self { first: i64::MAX, last: i64::MIN, hashes: Vec::new() }
+    }
+}
+
+/// Writes granules. Cheap to clone.
+#[derive(Clone)]
+pub struct GranuleWriter {
+    db: Cassandra,
+    inserts: Arc<[PreparedStatement]>,
+    health: Component,
+}
+
+impl GranuleWriter {
+    /// Prepares the inserts.
+    ///
+    /// # Errors
+    /// When the schema is not there, or nobody answers.
+    pub async fn prepare(db: &Cassandra, health: Component) -> Result<Self, PrepareError> {
+        let mut inserts = Vec::with_capacity(CLASSES.len());
+        for class in CLASSES {
+            let insert = format!(
+                "INSERT INTO {}.{}_skip \
+                 (tenant_id, date_bucket, last_time, granule, first_time, hashes) \
+                 VALUES (?, ?, ?, ?, ?, ?) USING TIMESTAMP ? AND TTL ?",
+                db.keyspace, class.table
+            );
+            let mut insert = db.session.prepare(insert).await?;
+            insert.set_is_idempotent(true);
+            insert.set_consistency(db.consistency);
+            inserts.push(insert);
+        }
+        health.ready();
+        Ok(Self { db: db.clone(), inserts: inserts.into(), health })
+    }
+
+    /// Writes a granule; tries for as long as it takes. An equal one is written to the same row, so a
+    /// replay of the same granule adds none.
+    pub async fn write(&self, key: &PartitionKey, granule: &Granule) {
+        let mut hashes = granule.hashes.clone();
+        hashes.sort_unstable();
+        hashes.dedup();
+        let mut content = blake3::Hasher::new();
+        content.update(&granule.first.to_be_bytes());
+        for hash in &hashes {
+            content.update(&hash.to_be_bytes());
+        }
+        let name = content.finalize().as_bytes()[..16].to_vec();
+        let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
+        let (tenant, bucket) = (text(key.tenant()), text(key.bucket()));
+        let mut backoff = Backoff::default();
+        loop {
+            let now = chrono::Utc::now().timestamp_millis();
+            let life = key.class().remaining_seconds(granule.last, now).unwrap_or(1);
+            let (first, last) = (CqlTimestamp(granule.first), CqlTimestamp(granule.last));
+            let values = (&tenant, &bucket, last, &name, first, &hashes, granule.last * 1000, life);
+            match self.db.session.execute_unpaged(&self.inserts[key.class().index()], values).await
+            {
+                Ok(_) => break,
+                Err(error) => backoff.wait(&self.health, &error.to_string()).await,
+            }
+        }
+        backoff.over(&self.health);
+    }
+}
