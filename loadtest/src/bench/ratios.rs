@@ -13,6 +13,9 @@ use crate::scenario::Stage;
 /// Runs are not made shorter than this, in events: below it starting up is what is measured.
 const LEAST: u64 = 200_000;
 
+/// A median of fewer rounds is not worth writing down.
+const FEWEST: usize = 3;
+
 /// One round's rows/s.
 #[derive(Debug, Clone, Copy, Default)]
 struct Round {
@@ -107,7 +110,15 @@ async fn rounds(bed: &mut Bed, plan: &Plan, until: Instant) -> anyhow::Result<Ve
     for number in 1..=pairs {
         bed.stop.check()?;
         let begun = Instant::now();
-        let measured = round(bed, &stage, plan, events).await?;
+        let measured = match round(bed, &stage, plan, events).await {
+            Ok(measured) => measured,
+            // What was measured is not thrown away; the figure shows how many runs it has.
+            Err(error) if rounds.len() >= FEWEST => {
+                say(&format!("round {number} failed, so there are fewer: {error:#}"));
+                break;
+            }
+            Err(error) => return Err(error),
+        };
         let Round { ceiling, even, other, .. } = measured;
         say(&format!(
             "round {number} of {pairs}, {events} events: ceiling {ceiling:.0}, pipeline {even:.0}, {:?} {other:.0} rows/s ({:.0} s)",

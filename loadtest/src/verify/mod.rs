@@ -29,6 +29,9 @@ use crate::run::Run;
 use crate::stop::Stop;
 use crate::{progress, verify::expect::Expecter};
 
+/// Attempts at what must be known before a proof can begin.
+const ATTEMPTS: u32 = 20;
+
 /// How strict it is, and how long it waits first.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Options {
@@ -75,8 +78,8 @@ pub async fn verify(
 ) -> anyhow::Result<Verdict> {
     let begun = Instant::now();
     let uncommitted = settle(engines, run, options.settle, stop).await?;
-    let db = engines.session(&run.names).await?;
-    let layouts = layouts(engines, &run.names, &db).await?;
+    let db = again(stop, async || engines.session(&run.names).await).await?;
+    let layouts = again(stop, async || layouts(engines, &run.names, &db).await).await?;
     let limits = engines.config(&run.names)?.limits.decoder();
     let expecter = Expecter::new(run, layouts, limits);
     let ledger = Arc::new(Ledger::new(expecter, options.replayed));
@@ -88,6 +91,23 @@ pub async fn verify(
     verdict.uncommitted = uncommitted;
     verdict.seconds = begun.elapsed().as_secs_f64();
     Ok(verdict)
+}
+
+/// Asks until there is an answer: a proof begins where a fault was, and a node that has just died is
+/// asked for some seconds more.
+pub(super) async fn again<T>(
+    stop: &Stop,
+    mut ask: impl AsyncFnMut() -> anyhow::Result<T>,
+) -> anyhow::Result<T> {
+    for _ in 1..ATTEMPTS {
+        match ask().await {
+            Ok(answer) => return Ok(answer),
+            Err(error) => progress::say(&format!("asking again: {error:#}")),
+        }
+        stop.check()?;
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    ask().await
 }
 
 /// Waits until the group has committed everything, at most `limit`; returns what is left.

@@ -36,7 +36,8 @@ pub(super) async fn scan(
     bar: &ProgressBar,
 ) -> anyhow::Result<()> {
     for class in ClassId::all() {
-        let (db, select) = (db.clone(), Arc::new(select(db, class).await?));
+        let (db, select) =
+            (db.clone(), Arc::new(super::again(stop, async || select(db, class).await).await?));
         let next = Arc::new(AtomicUsize::new(0));
         let mut readers = tokio::task::JoinSet::new();
         for _ in 0..AT_ONCE {
