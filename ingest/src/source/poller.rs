@@ -60,7 +60,7 @@ pub(super) struct Poller<P> {
     filling: Option<(i32, Epoch, Records)>,
     /// Bytes in flight by partition.
     shares: HashMap<i32, Arc<AtomicUsize>>,
-    /// Paused partitions, with the assignment in which they were: a new one begins unpaused.
+    /// Paused partitions, with the assignment in which they were: a new one is begun unpaused.
     paused: HashMap<i32, Epoch>,
     pressure: Pressure,
 }

@@ -146,6 +146,11 @@ impl Assignments {
         if let Err(error) = consumer.incremental_assign(&begin) {
             error!(%error, "assign");
         }
+        // The client remembers a pause beyond the assignment in which it was asked for; whoever pauses
+        // here knows of this one only.
+        if let Err(error) = consumer.resume(&begin) {
+            error!(%error, "resume what was assigned");
+        }
         self.assigned();
     }
 
