@@ -4,7 +4,7 @@
 use std::ops::Range;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use loadtest::child::{Ingest, Launch};
 use loadtest::engines::Engines;
 use loadtest::produce::produce;
@@ -97,15 +97,16 @@ impl Drill {
     }
 
     /// Waits until the group has committed all of the run, and proves record by record that each is
-    /// stored once or, if it breaks a rule, a dead letter of the right reason. Removes the run then.
-    pub(crate) async fn verified(self) -> Result<()> {
+    /// stored once or, if it breaks a rule, a dead letter of the right reason. The run stays: its engines
+    /// are this test run's own.
+    pub(crate) async fn verified(&self) -> Result<()> {
         let options = verify::Options { settle: 2 * PATIENCE, replayed: false };
         let verdict = verify::verify(&self.stage.engines, &self.run, options, &self.stage.stop);
         let verdict: Verdict = verdict.await?;
         ensure!(verdict.ok && verdict.uncommitted == 0, "{verdict:#?}");
         let letters: u64 = verdict.dead_lettered.values().sum();
         ensure!(verdict.stored + letters == self.run.events, "{verdict:#?}");
-        self.stage.clean(&self.run.names).await.context("cleaning up")
+        Ok(())
     }
 }
 
