@@ -80,11 +80,7 @@ async fn serve_until_drained(
     health: &Health,
     shutdown: &Shutdown,
 ) -> Result<(), Error> {
-    let engines = health.component("engines");
-    let Some(stores) = wait_for_stores(config, health, &engines, shutdown).await? else {
-        return Ok(());
-    };
-    engines.ready();
+    let Some(stores) = wait_for_stores(config, health, shutdown).await? else { return Ok(()) };
     let publisher = Arc::new(publisher(config)?);
     tokio::spawn(warn_of_topics(config.kafka.cluster(), topics::specs(config)));
     let verifier = Verifier::start(&config.auth, shutdown.clone()).await?;
@@ -176,12 +172,17 @@ struct Stores {
 async fn wait_for_stores(
     config: &Config,
     health: &Health,
-    engines: &Component,
     shutdown: &Shutdown,
 ) -> Result<Option<Stores>, Error> {
+    // Registered once, however often it is tried: each registration must become ready.
+    let engines = health.component("engines");
+    let skip = (config.cassandra.index == Index::Skip).then(|| health.component("skip_index"));
     loop {
-        match open_stores(config, health).await {
-            Ok(stores) => return Ok(Some(stores)),
+        match open_stores(config, skip.as_ref()).await {
+            Ok(stores) => {
+                engines.ready();
+                return Ok(Some(stores));
+            }
             Err(
                 error @ (Error::Config(_)
                 | Error::Connect(crate::sink::session::ConnectError::Config(_))),
@@ -200,7 +201,7 @@ async fn wait_for_stores(
     }
 }
 
-async fn open_stores(config: &Config, health: &Health) -> Result<Stores, Error> {
+async fn open_stores(config: &Config, skip: Option<&Component>) -> Result<Stores, Error> {
     let db = Cassandra::connect(&config.cassandra).await?;
     check_schema(&db).await?;
     let statements = Statements::prepare(&db).await?;
@@ -212,11 +213,12 @@ async fn open_stores(config: &Config, health: &Health) -> Result<Stores, Error> 
     } else {
         None
     };
-    let (skip, skip_since) = if config.cassandra.index == Index::Skip {
-        let writer = GranuleWriter::prepare(&db, health.component("skip_index")).await?;
-        (Some(writer), schema::skip_since(&db).await?)
-    } else {
-        (None, None)
+    let (skip, skip_since) = match skip {
+        Some(health) => {
+            let writer = GranuleWriter::prepare(&db, health.clone()).await?;
+            (Some(writer), schema::skip_since(&db).await?)
+        }
+        None => (None, None),
     };
     Ok(Stores { db, registry, statements, rates, skip, skip_since, promoter })
 }

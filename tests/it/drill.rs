@@ -116,13 +116,13 @@ pub(crate) async fn reading(ingest: &Ingest) -> Result<Reading> {
     scrape::read(&client, ingest.admin).await
 }
 
-/// Waits until a process is (not) ready.
-pub(crate) async fn ready(ingest: &Ingest, wanted: bool) -> Result<()> {
+/// Waits until a process is not ready any more.
+pub(crate) async fn unready(ingest: &Ingest) -> Result<()> {
     let client = scrape::client(Duration::from_secs(10))?;
     let url = format!("http://{}/readyz", ingest.admin);
-    until(if wanted { "readiness comes" } else { "readiness goes" }, async || {
+    until("readiness goes", async || {
         let status = client.get(&url).send().await?.status();
-        Ok(if status.is_success() == wanted { Ok(()) } else { Err(status.to_string()) })
+        Ok(if status.is_success() { Err(status.to_string()) } else { Ok(()) })
     })
     .await
 }

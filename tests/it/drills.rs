@@ -4,7 +4,7 @@ use anyhow::Result;
 use loadtest::child::Ingest;
 use loadtest::system;
 
-use crate::drill::{Drill, reading, ready};
+use crate::drill::{Drill, reading, unready};
 use crate::world::{World, engines};
 
 const NODES: [&str; 3] = ["cassandra-1", "cassandra-2", "cassandra-3"];
@@ -63,7 +63,7 @@ async fn two_nodes_of_three_are_killed_and_writes_wait() -> Result<()> {
     }
     let waits = async {
         drill.produce(10_000..200_000).await?;
-        ready(&ingest, false).await?;
+        unready(&ingest).await?;
         let settled = reading(&ingest).await?.settled();
         anyhow::ensure!(settled < 200_000, "{settled} records are settled without a quorum");
         within_memory(&ingest)

@@ -15,12 +15,8 @@ const QUICK: [(&str, &str); 3] = [
     ("LIMITS__FUTURE_SKEW_SECONDS", "1"),
 ];
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_replay_across_a_layout_boundary_stays_in_its_partition() -> Result<()> {
-    let world = World::new("boundary", &QUICK).await?;
-    let ingest = world.ingest().await?;
-    world.produce_events(0..300, 1).await?;
-    world.stored_exactly(300).await?;
+/// Gives tenant `t-0` a finer layout and waits until it is in effect.
+async fn refine(world: &World) -> Result<Registry> {
     let registry = Registry::open(&world.db, &world.config.layout, &world.config.limits).await?;
     let fine = Layout {
         effective_from: 0,
@@ -34,6 +30,16 @@ async fn a_replay_across_a_layout_boundary_stays_in_its_partition() -> Result<()
         Ok(if now > set.effective_from { Ok(()) } else { Err("not yet".to_owned()) })
     })
     .await?;
+    Ok(registry)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replay_across_a_layout_boundary_stays_in_its_partition() -> Result<()> {
+    let world = World::new("boundary", &QUICK).await?;
+    let ingest = world.ingest().await?;
+    world.produce_events(0..300, 1).await?;
+    world.stored_exactly(300).await?;
+    refine(&world).await?;
     world.produce_events(300..600, 1).await?;
     world.stored_exactly(600).await?;
     let before = world.rows().await?;
@@ -135,39 +141,21 @@ async fn a_process_that_cannot_read_the_registry_stops_writing_and_says_so() -> 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_layout_set_while_one_replica_cannot_read_the_registry_splits_nothing() -> Result<()> {
     let world = World::new("blind", &QUICK).await?;
-    let keyspace = world.config.cassandra.keyspace.clone();
-    let db = world.db.clone();
-    let cql = async |statement: String| db.session.query_unpaged(statement, ()).await.map(drop);
-    cql("DROP ROLE IF EXISTS ingest_blind".to_owned()).await?;
-    cql("CREATE ROLE ingest_blind WITH LOGIN = true AND PASSWORD = 'it'".to_owned()).await?;
-    cql(format!("GRANT SELECT ON KEYSPACE {keyspace} TO ingest_blind")).await?;
-    cql(format!("GRANT MODIFY ON KEYSPACE {keyspace} TO ingest_blind")).await?;
     let sighted = world.ingest().await?;
-    let world =
-        world.with(&[("CASSANDRA__USERNAME", "ingest_blind"), ("CASSANDRA__PASSWORD", "it")])?;
+    let world = world.with_role("ingest_blind").await?;
     let blind = world.ingest().await?;
     world.produce_events(0..200, 1).await?;
     world.stored_exactly(200).await?;
 
-    cql(format!("REVOKE SELECT ON KEYSPACE {keyspace} FROM ingest_blind")).await?;
+    let keyspace = &world.config.cassandra.keyspace;
+    let revoke = format!("REVOKE SELECT ON KEYSPACE {keyspace} FROM ingest_blind");
+    world.db.session.query_unpaged(revoke, ()).await?;
     until("the blind replica refuses reads", async || {
         let answer = blind.client.get(blind.url("/v1/tenants/t-0/audit")).send().await?;
         Ok(if answer.status() == 503 { Ok(()) } else { Err(answer.status().to_string()) })
     })
     .await?;
-    let registry = Registry::open(&db, &world.config.layout, &world.config.limits).await?;
-    let fine = Layout {
-        effective_from: 0,
-        granularity: Granularity::Minute,
-        shards: 4,
-        ..Layout::DEFAULT
-    };
-    let set = registry.append("t-0", fine, "test").await?;
-    until("the layout takes effect", async || {
-        let now = chrono::Utc::now().timestamp_millis();
-        Ok(if now > set.effective_from { Ok(()) } else { Err("not yet".to_owned()) })
-    })
-    .await?;
+    let registry = refine(&world).await?;
     // Some of these go to each replica; the blind one, whose layout is the old one, must write none.
     world.produce_events(200..600, 1).await?;
     until("the other replica writes its part", async || {

@@ -4,22 +4,6 @@ use anyhow::Result;
 
 use crate::world::{World, until};
 
-/// A world whose ingest is an ordinary role: guardrails and grants apply to it.
-async fn restricted(name: &str, overrides: &[(&str, &str)]) -> Result<World> {
-    let role = format!("ingest_{name}");
-    let world = World::new(name, overrides).await?;
-    let keyspace = &world.config.cassandra.keyspace;
-    for statement in [
-        format!("DROP ROLE IF EXISTS {role}"),
-        format!("CREATE ROLE {role} WITH LOGIN = true AND PASSWORD = 'it'"),
-        format!("GRANT SELECT ON KEYSPACE {keyspace} TO {role}"),
-        format!("GRANT MODIFY ON KEYSPACE {keyspace} TO {role}"),
-    ] {
-        world.db.session.query_unpaged(statement, ()).await?;
-    }
-    world.with(&[("CASSANDRA__USERNAME", &role), ("CASSANDRA__PASSWORD", "it")])
-}
-
 /// Permissions are cached by the nodes: waits until ingest's role is really refused.
 async fn refused(world: &World) -> Result<()> {
     let db = ingest::sink::session::Cassandra::connect(&world.config.cassandra).await?;
@@ -64,7 +48,7 @@ async fn is_an_outage(world: &World, broken: &str, mend: &[String]) -> Result<()
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_revoked_grant_is_an_outage() -> Result<()> {
-    let world = restricted("revoked", &[]).await?;
+    let world = World::new("revoked", &[]).await?.with_role("ingest_revoked").await?;
     let keyspace = &world.config.cassandra.keyspace;
     let revoke = format!("REVOKE MODIFY ON KEYSPACE {keyspace} FROM ingest_revoked");
     let grant = format!("GRANT MODIFY ON KEYSPACE {keyspace} TO ingest_revoked");
@@ -85,7 +69,7 @@ async fn a_dropped_table_is_an_outage() -> Result<()> {
 async fn a_row_that_the_database_refuses_is_dead_lettered_alone() -> Result<()> {
     // The engines refuse values above 512 KiB to ordinary roles.
     let wide = [("LIMITS__MAX_RECORD_BYTES", "1048576"), ("KAFKA__PARTITIONS", "1")];
-    let world = restricted("poison", &wide).await?;
+    let world = World::new("poison", &wide).await?.with_role("ingest_poison").await?;
     let mut values: Vec<_> =
         (0..300).map(|n| World::event(n, "a").to_string().into_bytes()).collect();
     let mut poison = World::event(1_000, "a");

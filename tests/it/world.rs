@@ -108,6 +108,21 @@ impl World {
         Ok(self)
     }
 
+    /// The same names for processes that are an ordinary role from here on: guardrails and grants apply
+    /// to it. The session of the test stays what it was.
+    pub(crate) async fn with_role(self, role: &str) -> Result<Self> {
+        let keyspace = &self.config.cassandra.keyspace;
+        for statement in [
+            format!("DROP ROLE IF EXISTS {role}"),
+            format!("CREATE ROLE {role} WITH LOGIN = true AND PASSWORD = 'it'"),
+            format!("GRANT SELECT ON KEYSPACE {keyspace} TO {role}"),
+            format!("GRANT MODIFY ON KEYSPACE {keyspace} TO {role}"),
+        ] {
+            self.db.session.query_unpaged(statement, ()).await?;
+        }
+        self.with(&[("CASSANDRA__USERNAME", role), ("CASSANDRA__PASSWORD", "it")])
+    }
+
     /// A well-formed event; `n` makes its id.
     pub(crate) fn event(n: usize, tenant: &str) -> Value {
         let time = chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Micros, true);

@@ -112,7 +112,8 @@ readonly CASSANDRA_OPENS=(
   jdk.management/com.sun.management.internal
 )
 
-# The collector is set as Cassandra's own jvm17-server.options set it. As a Java argument file: eighty arguments would hide the useful ones from ps.
+# The collector is set as Cassandra's own jvm17-server.options set it. As a Java argument file: eighty arguments would
+# hide the useful ones from ps.
 cassandra_jvm() { # NAME
   local heap=3g direct=512m
   # Nodes 2 and 3 only hold replicas for drills.

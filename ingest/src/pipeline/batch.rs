@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::chunk::Chunk;
 use super::decode::{Decoded, DecodedRow};
-use crate::sink::row::PartitionKey;
+use crate::sink::row::{PartitionKey, event_time};
 
 /// When a batch is cut.
 #[derive(Debug, Clone, Copy)]
@@ -99,7 +99,7 @@ impl RowBatch {
     /// The `event_time` of the first row, milliseconds since the epoch.
     #[must_use]
     pub fn first_event_time(&self) -> i64 {
-        self.bytes.first_chunk::<8>().map_or(0, |bytes| i64::from_be_bytes(*bytes))
+        event_time(&self.bytes)
     }
 
     /// The chunk and the record's index of the row at `index`.

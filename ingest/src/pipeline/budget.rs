@@ -4,8 +4,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// A bound on bytes in flight. It is exceeded by at most one chunk, so that a chunk of any size
-/// passes when nothing else is in flight.
+/// A bound on bytes in flight. Who takes has waited for its mark ([`Budget::wait_below`]) and exceeds
+/// that by at most one chunk, so that a chunk of any size passes when nothing else is in flight.
 #[derive(Debug)]
 pub struct Budget {
     limit: usize,

@@ -115,7 +115,7 @@ impl Granules {
         tokio::spawn(async move {
             // The semaphore is never closed.
             let _slot = granules.0.in_flight.acquire().await;
-            granules.0.writer.write(&key, &open.granule).await;
+            granules.0.writer.write(&key, open.granule).await;
             for (chunk, rows) in &open.shares {
                 chunk.settled(*rows);
             }

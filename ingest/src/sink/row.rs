@@ -138,6 +138,31 @@ fn length(bytes: &[u8]) -> u32 {
     bytes.len() as u32
 }
 
+/// The `event_time` of a body, or of the first of several, milliseconds since the epoch; 0 of none.
+#[must_use]
+pub fn event_time(body: &[u8]) -> i64 {
+    body.first_chunk().map_or(0, |bytes| i64::from_be_bytes(*bytes))
+}
+
+/// The cells of a body behind its head, in the order of [`COLUMNS`] from `actor_id` on; `None` is an
+/// absent one.
+pub fn cells(body: &[u8]) -> impl Iterator<Item = Option<&[u8]>> {
+    let mut rest = body.get(HEAD..).unwrap_or_default();
+    std::iter::from_fn(move || {
+        let (prefix, behind) = rest.split_first_chunk()?;
+        let length = u32::from_be_bytes(*prefix);
+        let (cell, behind) = match length {
+            UNSET => (None, behind),
+            length => {
+                let (cell, behind) = behind.split_at_checked(length as usize)?;
+                (Some(cell), behind)
+            }
+        };
+        rest = behind;
+        Some(cell)
+    })
+}
+
 /// What of a row the skip index knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Searchable<'a> {
@@ -152,24 +177,10 @@ pub struct Searchable<'a> {
 /// The searchable fields of what [`encode_body`] wrote.
 #[must_use]
 pub fn searchable(body: &[u8]) -> Searchable<'_> {
-    let time = body.first_chunk::<8>().map_or(0, |bytes| i64::from_be_bytes(*bytes));
-    let mut cells = &body[HEAD.min(body.len())..];
-    let mut next = || {
-        let (prefix, rest) = cells.split_first_chunk::<4>()?;
-        let length = u32::from_be_bytes(*prefix);
-        let (value, rest) = if length == UNSET {
-            (None, rest)
-        } else {
-            rest.split_at_checked(length as usize).map(|(value, rest)| (Some(value), rest))?
-        };
-        cells = rest;
-        value
-    };
     // Actor, its type, action, resource: as `encode_body` writes them.
-    let actor = next();
-    next();
-    next();
-    Searchable { time, actor, resource: next() }
+    let mut cells = cells(body);
+    let actor = cells.next().flatten();
+    Searchable { time: event_time(body), actor, resource: cells.nth(2).flatten() }
 }
 
 /// One row of a batch, ready to be bound.
@@ -184,16 +195,9 @@ pub struct Row<'a> {
 }
 
 impl Row<'_> {
-    fn fixed<const N: usize>(&self, at: usize) -> [u8; N] {
-        let mut bytes = [0; N];
-        bytes.copy_from_slice(&self.body[at..at + N]);
-        bytes
-    }
-
     /// At least a second: a row that ran out of life while it waited expires at once.
     fn ttl(&self) -> i32 {
-        let event_time = i64::from_be_bytes(self.fixed(0));
-        self.key.class().remaining_seconds(event_time, self.now).unwrap_or(1)
+        self.key.class().remaining_seconds(event_time(self.body), self.now).unwrap_or(1)
     }
 }
 
@@ -211,17 +215,13 @@ impl SerializeRow for Row<'_> {
         put(self.key.bucket())?;
         put(&self.body[..8])?;
         put(&self.body[16..HEAD])?;
-        let mut cells = &self.body[HEAD..];
-        while let Some((prefix, rest)) = cells.split_first_chunk::<4>() {
-            let length = u32::from_be_bytes(*prefix);
-            if length == UNSET {
-                writer.make_cell_writer().set_unset();
-                cells = rest;
-            } else {
-                let (value, rest) = rest.split_at(length as usize);
-                writer.make_cell_writer().set_value(value).map_err(SerializationError::new)?;
-                cells = rest;
-            }
+        for cell in cells(self.body) {
+            let writer = writer.make_cell_writer();
+            let written = match cell {
+                Some(value) => writer.set_value(value),
+                None => Ok(writer.set_unset()),
+            };
+            written.map(drop).map_err(SerializationError::new)?;
         }
         let mut put = |value: &[u8]| {
             writer.make_cell_writer().set_value(value).map(drop).map_err(SerializationError::new)

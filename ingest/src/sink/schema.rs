@@ -1,7 +1,7 @@
 //! The schema: printed or applied as an explicit step, versioned, repeatable.
 
-use scylla::errors::ExecutionError;
-use scylla::value::{CqlTimestamp, CqlValue};
+use scylla::errors::{DbError, ExecutionError, RequestAttemptError};
+use scylla::value::CqlValue;
 
 use super::session::Cassandra;
 use crate::config::{CassandraConfig, Index};
@@ -103,8 +103,17 @@ fn replication(config: &CassandraConfig) -> String {
     format!("{{'class': 'NetworkTopologyStrategy', '{datacenter}': '{factor}'}}")
 }
 
+/// Compaction of a table and of its index.
+fn windows(days: u32) -> String {
+    format!(
+        "compaction = {{'class': 'TimeWindowCompactionStrategy',
+    'compaction_window_unit': 'DAYS', 'compaction_window_size': '{days}'}}"
+    )
+}
+
 /// The frozen map is one cell: a replaced one leaves no range tombstone behind.
 fn table(keyspace: &str, table: &str, window_days: u32) -> String {
+    let windows = windows(window_days);
     format!(
         "CREATE TABLE IF NOT EXISTS {keyspace}.{table} (
     tenant_id text, date_bucket text, event_time timestamp, event_id timeuuid,
@@ -112,21 +121,20 @@ fn table(keyspace: &str, table: &str, window_days: u32) -> String {
     status text, source_ip inet, details frozen<map<text, text>>, source_id text,
     PRIMARY KEY ((tenant_id, date_bucket), event_time, event_id)
 ) WITH CLUSTERING ORDER BY (event_time DESC, event_id DESC)
-  AND compaction = {{'class': 'TimeWindowCompactionStrategy',
-    'compaction_window_unit': 'DAYS', 'compaction_window_size': '{window_days}'}}"
+  AND {windows}"
     )
 }
 
 /// The skip index of a table, partitioned as it is.
 fn skip_table(keyspace: &str, table: &str, window_days: u32) -> String {
+    let windows = windows(window_days);
     format!(
         "CREATE TABLE IF NOT EXISTS {keyspace}.{table}_skip (
     tenant_id text, date_bucket text, last_time timestamp, granule blob,
     first_time timestamp, hashes frozen<set<int>>,
     PRIMARY KEY ((tenant_id, date_bucket), last_time, granule)
 ) WITH CLUSTERING ORDER BY (last_time DESC, granule ASC)
-  AND compaction = {{'class': 'TimeWindowCompactionStrategy',
-    'compaction_window_unit': 'DAYS', 'compaction_window_size': '{window_days}'}}"
+  AND {windows}"
     )
 }
 
@@ -179,12 +187,8 @@ pub async fn apply(db: &Cassandra, config: &CassandraConfig) -> Result<(), Schem
 /// # Errors
 /// [`SchemaError`] when Cassandra does not tell.
 pub async fn skip_since(db: &Cassandra) -> Result<Option<i64>, SchemaError> {
-    let query =
-        format!("SELECT applied_at FROM {}.schema_version WHERE component = '{SKIP}'", db.keyspace);
-    let rows = db.session.query_unpaged(query, ()).await?;
-    let rows = rows.into_rows_result().map_err(|error| unexpected(&error))?;
-    let row = rows.maybe_first_row::<(CqlTimestamp,)>().map_err(|error| unexpected(&error))?;
-    Ok(row.map(|(since,)| since.0))
+    let since = noted(db, &db.keyspace, "applied_at", SKIP).await?;
+    Ok(since.and_then(|since| since.as_cql_timestamp()).map(|since| since.0))
 }
 
 async fn refuse_other_replication(
@@ -235,8 +239,12 @@ async fn refuse_newer(
     match version(db, &config.keyspace).await {
         Ok(Some(found)) if found > VERSION => Err(SchemaError::Newer { found }),
         Ok(found) => Ok(found),
-        // A keyspace that somebody made, without our tables.
-        Err(_) => Ok(None),
+        // A keyspace that somebody made, without our tables. No answer is another matter: a keyspace
+        // with rows that passes for a new one would have its rows in no index, and nobody told.
+        Err(SchemaError::Cassandra(ExecutionError::LastAttemptError(
+            RequestAttemptError::DbError(DbError::Invalid, _),
+        ))) => Ok(None),
+        Err(error) => Err(error),
     }
 }
 
@@ -245,11 +253,23 @@ async fn refuse_newer(
 /// # Errors
 /// [`SchemaError`] also when the keyspace or its version table does not exist.
 pub async fn version(db: &Cassandra, keyspace: &str) -> Result<Option<i32>, SchemaError> {
-    let query = format!("SELECT version FROM {keyspace}.schema_version WHERE component = 'ingest'");
+    let version = noted(db, keyspace, "version", "ingest").await?;
+    Ok(version.and_then(|version| version.as_int()))
+}
+
+/// What `schema_version` has in that column for a component.
+async fn noted(
+    db: &Cassandra,
+    keyspace: &str,
+    column: &str,
+    component: &str,
+) -> Result<Option<CqlValue>, SchemaError> {
+    let query =
+        format!("SELECT {column} FROM {keyspace}.schema_version WHERE component = '{component}'");
     let rows = db.session.query_unpaged(query, ()).await?;
     let rows = rows.into_rows_result().map_err(|error| unexpected(&error))?;
     let row = rows.maybe_first_row::<(CqlValue,)>().map_err(|error| unexpected(&error))?;
-    Ok(row.and_then(|(version,)| version.as_int()))
+    Ok(row.map(|(value,)| value))
 }
 
 fn unexpected(error: &impl std::error::Error) -> SchemaError {

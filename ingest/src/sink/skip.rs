@@ -62,12 +62,12 @@ impl GranuleWriter {
 
     /// Writes a granule; tries for as long as it takes. An equal one is written to the same row, so a
     /// replay of the same granule adds none.
-    pub async fn write(&self, key: &PartitionKey, granule: &Granule) {
-        let mut hashes = granule.hashes.clone();
+    pub async fn write(&self, key: &PartitionKey, granule: Granule) {
+        let Granule { first, last, mut hashes } = granule;
         hashes.sort_unstable();
         hashes.dedup();
         let mut content = blake3::Hasher::new();
-        content.update(&granule.first.to_be_bytes());
+        content.update(&first.to_be_bytes());
         for hash in &hashes {
             content.update(&hash.to_be_bytes());
         }
@@ -77,9 +77,9 @@ impl GranuleWriter {
         let mut backoff = Backoff::default();
         loop {
             let now = chrono::Utc::now().timestamp_millis();
-            let life = key.class().remaining_seconds(granule.last, now).unwrap_or(1);
-            let (first, last) = (CqlTimestamp(granule.first), CqlTimestamp(granule.last));
-            let values = (&tenant, &bucket, last, &name, first, &hashes, granule.last * 1000, life);
+            let life = key.class().remaining_seconds(last, now).unwrap_or(1);
+            let times = (CqlTimestamp(last), CqlTimestamp(first));
+            let values = (&tenant, &bucket, times.0, &name, times.1, &hashes, last * 1000, life);
             match self.db.session.execute_unpaged(&self.inserts[key.class().index()], values).await
             {
                 Ok(_) => break,

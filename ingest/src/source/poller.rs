@@ -24,10 +24,11 @@ const CHUNK_RECORDS: usize = 256;
 const CHUNK_BYTES: usize = 128 * 1024;
 /// How long one poll waits when nothing is at hand: bounds how late a stop or commit can be.
 const POLL: Duration = Duration::from_millis(50);
-/// A Kafka partition that holds more than this part of the budget (1/2) is greedy. With one hot tenant that is
-/// as it should be, as long as its records move on.
+/// A Kafka partition that holds more than this part of the budget (1/2) is greedy. With one hot tenant
+/// that is as it should be, as long as its records move on.
 const SHARE: usize = 2;
-/// While greedy partitions stand still, the others may use this part of the budget (1/2) more than there is.
+/// While greedy partitions stand still, the others may use this part of the budget (1/2) more than
+/// there is.
 const LOAN: usize = 2;
 
 /// What is paused because the budget stays used up.

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use ingest::sink::row::cells;
 use ingest::sink::session::Cassandra;
 use scylla::errors::ExecutionError;
 use scylla::statement::batch::{Batch, BatchStatement, BatchType};
@@ -10,7 +11,7 @@ use scylla::statement::prepared::PreparedStatement;
 use scylla::value::{CqlTimestamp, CqlTimeuuid};
 use uuid::Uuid;
 
-use super::rows::{RowsBatch, cells};
+use super::rows::RowsBatch;
 
 /// The kinds of values, with their place among a body's cells.
 const KINDS: [(&str, usize); 2] = [("actor", 0), ("resource", 3)];

@@ -10,7 +10,7 @@ mod rows;
 pub use drive::{Drive, Driven, write};
 pub use index::IndexTable;
 pub(crate) use rows::nowhere;
-pub use rows::{Rows, RowsBatch, cells};
+pub use rows::{Rows, RowsBatch};
 
 use ingest::layout::Layouts;
 use ingest::layout::registry::Registry;

@@ -143,25 +143,10 @@ pub(crate) fn nowhere() -> Origin {
     Origin { topic: "".into(), partition: 0, offset: 0, timestamp: Ticks::EPOCH.millis() }
 }
 
-/// The cells of a body behind its head of 32 bytes: `None` is an absent column.
-pub fn cells(body: &[u8]) -> impl Iterator<Item = Option<&[u8]>> {
-    let mut rest = body.get(32..).unwrap_or_default();
-    std::iter::from_fn(move || {
-        let (prefix, behind) = rest.split_first_chunk::<4>()?;
-        let length = u32::from_be_bytes(*prefix);
-        if length == u32::MAX {
-            rest = behind;
-            return Some(None);
-        }
-        let (cell, behind) = behind.split_at_checked(length as usize)?;
-        rest = behind;
-        Some(Some(cell))
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use ingest::layout::{EVERYONE, Layout};
+    use ingest::sink::row::cells;
 
     use super::*;
     use crate::run::Run;

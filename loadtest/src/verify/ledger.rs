@@ -6,6 +6,7 @@ use std::sync::{Mutex, PoisonError};
 
 use contracts::TenantId;
 use ingest::layout::ClassId;
+use ingest::sink::row;
 
 use super::Verdict;
 use super::expect::{Expected, Expecter};
@@ -257,7 +258,7 @@ fn difference(found: &Found<'_>, expected: &Expected) -> Option<&'static str> {
     if found.body != expected.body {
         return Some(which_cell(found.body, &expected.body));
     }
-    let event_time = i64::from_be_bytes(*expected.body.first_chunk()?);
+    let event_time = row::event_time(&expected.body);
     let remaining = i64::from(found.class.remaining_seconds(event_time, found.now).unwrap_or(0));
     let ends = found.ttl.map(|ttl| (i64::from(ttl) - remaining).abs() <= EXPIRY_SLACK);
     (ends != Some(true)).then_some("the remaining life")
@@ -266,23 +267,14 @@ fn difference(found: &Found<'_>, expected: &Expected) -> Option<&'static str> {
 fn which_cell(found: &[u8], expected: &[u8]) -> &'static str {
     const HEAD: [(&str, usize, usize); 3] =
         [("event_time", 0, 8), ("the write timestamp", 8, 16), ("event_id", 16, 32)];
-    const CELLS: [&str; 9] = [
-        "actor_id",
-        "actor_type",
-        "action",
-        "resource_id",
-        "resource_type",
-        "status",
-        "source_ip",
-        "details",
-        "source_id",
-    ];
     let head = HEAD.iter().find(|(_, from, to)| found.get(*from..*to) != expected.get(*from..*to));
     if let Some((name, ..)) = head {
         return name;
     }
-    let cells = crate::ceiling::cells(found).zip(crate::ceiling::cells(expected));
-    let differing = CELLS.iter().zip(cells).find(|(_, (found, expected))| found != expected);
+    let cells = row::cells(found).zip(row::cells(expected));
+    // Behind the partition key, the event's time and its id.
+    let differing =
+        row::COLUMNS[4..].iter().zip(cells).find(|(_, (found, expected))| found != expected);
     differing.map_or("a cell", |(name, _)| name)
 }
 
