@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use serde::Serialize;
+use tokio::process::Command;
 
 /// Microseconds in one tick of `/proc/PID/stat`: USER_HZ is 100 on every Linux that Rust runs on.
 const TICK_MICROS: u64 = 10_000;
@@ -69,6 +70,30 @@ pub async fn settle(pid: u32, limit: Duration) -> Duration {
     begun.elapsed()
 }
 
+/// The CPUs that this process may use, as `taskset` takes them.
+///
+/// # Errors
+/// When `/proc` does not tell.
+pub fn cpus() -> anyhow::Result<String> {
+    let status = std::fs::read_to_string("/proc/self/status")?;
+    let list = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:"));
+    Ok(list.context("/proc/self/status names no CPUs")?.trim().to_owned())
+}
+
+/// Keeps all threads of this process on `cpus` from now on.
+///
+/// # Errors
+/// When there are no such CPUs, or no `taskset`.
+pub async fn pin(cpus: &str) -> anyhow::Result<()> {
+    let pid = std::process::id().to_string();
+    let output =
+        Command::new("taskset").args(["--all-tasks", "--cpu-list", "--pid", cpus, &pid]).output();
+    let output = output.await.context("starting taskset")?;
+    let errors = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "taskset {cpus}: {errors}");
+    Ok(())
+}
+
 /// The machine that figures were measured on.
 #[derive(Debug, Clone, Serialize)]
 pub struct Machine {
@@ -123,6 +148,14 @@ mod tests {
         let stat = "7 (a) b (c)) S 1 7 7 0 -1 4194304 9 0 0 0 150 50 0 0 20 0 9 0 100 0 0";
         assert_eq!(parse_cpu(stat), Some(Duration::from_secs(2)));
         assert_eq!(parse_cpu("7 (a) S"), None);
+    }
+
+    #[tokio::test]
+    async fn this_process_stays_on_its_cpus() {
+        let all = cpus().unwrap();
+        pin(&all).await.unwrap();
+        assert_eq!(cpus().unwrap(), all);
+        assert!(pin("none").await.is_err());
     }
 
     #[test]

@@ -89,7 +89,10 @@ fn consumer(
         .set("queued.max.messages.kbytes", config.kafka.prefetch_kib.to_string())
         .set("queued.min.messages", "100000")
         .set("fetch.message.max.bytes", "1048576")
+        // Under load fewer, fuller fetches: the broker, the chunks and the batches behind them cost less.
+        // A record waits for company for 20 ms at most.
         .set("fetch.wait.max.ms", "20")
+        .set("fetch.min.bytes", "262144")
         // The default of a second starves the pipeline: it empties what is fetched ahead in less.
         .set("fetch.queue.backoff.ms", "20")
         .set("check.crcs", "true")

@@ -18,17 +18,17 @@ use crate::progress::say;
 use crate::run::{Names, Run, TICKS_PER_SECOND};
 use crate::scenario::{Stage, pipeline};
 use crate::stop::Stop;
-use crate::system::settle;
+use crate::system::{self, settle};
 
 /// What one run left to compact is waited for, at most.
 const SETTLE: Duration = Duration::from_secs(15);
 /// Rows written before anything is measured: a JVM is slow at first.
-const WARM_UP: u64 = 600_000;
+const WARM_UP: u64 = 2_000_000;
 
 /// How the engines are pinned.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Pinning {
-    /// Cassandra on CPU 1, all else on CPU 0.
+    /// Cassandra on CPU 1, all else on CPU 0, this process too.
     Pinned,
     /// Not at all.
     Unpinned,
@@ -54,8 +54,10 @@ pub(super) struct Bed {
     stage: Option<Stage>,
     backlogs: HashMap<Traffic, Run>,
     runs: u32,
-    /// Rows a second of every ceiling that was measured unpinned.
-    ceilings: Vec<f64>,
+    /// Rows a second of every ceiling that was measured.
+    ceilings: HashMap<Pinning, Vec<f64>>,
+    /// The CPUs that this process may use unpinned.
+    cpus: String,
 }
 
 impl Bed {
@@ -71,7 +73,8 @@ impl Bed {
             stage: None,
             backlogs: HashMap::new(),
             runs: 0,
-            ceilings: Vec::new(),
+            ceilings: HashMap::new(),
+            cpus: system::cpus()?,
         })
     }
 
@@ -88,16 +91,20 @@ impl Bed {
             Pinning::Unpinned => ["cassandra=all", "kafka=all"],
         };
         self.pinning = None;
+        system::pin(&self.cpus).await?;
         local.start(&pins).await?;
         let mut engines = local.engines().await?;
         engines.settings = self.args.settings.clone();
         let state: PathBuf = local.state().to_owned();
         let cpus = (pinning == Pinning::Pinned).then(|| "0".to_owned());
+        if let Some(cpus) = &cpus {
+            system::pin(cpus).await?;
+        }
         let launch = Launch { cpus, ..self.args.ingest.launch() };
         let stage = Stage { engines, launch, state: Some(state), stop: self.stop.clone() };
         (self.pinning, self.stage) = (Some(pinning), Some(stage.clone()));
         say("warming up");
-        let run = self.fresh(WARM_UP.min(self.args.events));
+        let run = self.fresh(WARM_UP);
         self.drive(&stage, &run).await?;
         Ok(stage)
     }
@@ -149,19 +156,21 @@ impl Bed {
         let mut run = self.elsewhere(run);
         run.events = events;
         let measured = self.drive(stage, &run).await?;
-        if self.pinning == Some(Pinning::Unpinned) {
-            self.ceilings.extend(measured["rows_per_second"].as_f64());
+        if let Some(pinning) = self.pinning {
+            let all = self.ceilings.entry(pinning).or_default();
+            all.extend(measured["rows_per_second"].as_f64());
         }
         Ok(measured)
     }
 
-    /// The median ceiling with nothing pinned, in rows/s; measured now if it was not before.
+    /// The median ceiling with the engines as they are now, in rows/s; measured now if it was not before.
     pub(super) async fn ceiling_rate(&mut self, stage: &Stage) -> anyhow::Result<f64> {
-        if self.ceilings.is_empty() {
+        let pinning = self.pinning.context("the engines are down")?;
+        if !self.ceilings.contains_key(&pinning) {
             let run = self.fresh(self.args.events);
             self.ceiling(stage, &run, run.events).await?;
         }
-        Ok(median(self.ceilings.clone()).max(1.0))
+        Ok(median(self.ceilings.get(&pinning).cloned().unwrap_or_default()).max(1.0))
     }
 
     /// The pipeline on the first `records` of a backlog.

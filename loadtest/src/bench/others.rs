@@ -16,7 +16,7 @@ use crate::scenario::{read, stall, steady, stored};
 
 /// Lag is measured so often, for so long.
 const LAG_RUNS: usize = 3;
-const LAG_SECONDS: f64 = 15.0;
+const LAG_SECONDS: f64 = 30.0;
 /// How long Cassandra is stopped.
 const STALL: Duration = Duration::from_secs(30);
 /// Range reads beside the writes.
@@ -26,10 +26,10 @@ const READ_WINDOW: f64 = 4.0;
 /// Before the first window.
 const READ_WARM_UP: f64 = 6.0;
 
-/// Lag at half the ceiling, nothing pinned.
+/// Lag at half the ceiling, the figure's id and how the engines are pinned.
 #[allow(clippy::cast_sign_loss, reason = "rates are positive")]
-pub(super) async fn lag(bed: &mut Bed) -> anyhow::Result<Vec<Figure>> {
-    let stage = bed.stage(Pinning::Unpinned).await?;
+pub(super) async fn lag(bed: &mut Bed, id: &str, pinning: Pinning) -> anyhow::Result<Vec<Figure>> {
+    let stage = bed.stage(pinning).await?;
     let rate = bed.ceiling_rate(&stage).await? / 2.0;
     let mut runs = Vec::new();
     for _ in 0..LAG_RUNS {
@@ -45,7 +45,7 @@ pub(super) async fn lag(bed: &mut Bed) -> anyhow::Result<Vec<Figure>> {
         }));
         bed.forget(&stage, &run.names).await?;
     }
-    Ok(Figure::median("audit.lag_p99_ms", runs).into_iter().collect())
+    Ok(Figure::median(id, runs).into_iter().collect())
 }
 
 /// Memory through a stall.

@@ -11,8 +11,9 @@ use crate::latency::Latency;
 use crate::run::Run;
 use crate::watch::{Timeline, Watch};
 
-/// The first seconds are not measured: joining the group is no lag of the pipeline.
-const WARM_UP: f64 = 3.0;
+/// The first seconds are not measured: what gathers while the group is joined has to be worked off, and
+/// a broker that was not written to for a while is slow at first.
+const WARM_UP: f64 = 10.0;
 
 /// One measurement.
 #[derive(Debug, Clone, Serialize)]
