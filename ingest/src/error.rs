@@ -27,6 +27,8 @@ pub enum Error {
     Bus(#[from] BusError),
     #[error(transparent)]
     Source(#[from] SourceError),
+    #[error("the Kafka producer is dead: {0}")]
+    Producer(String),
     #[error("{0}")]
     Io(#[from] std::io::Error),
     #[error("{0}")]

@@ -4,13 +4,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use service_kit::auth::Verifier;
-use service_kit::bus::{KafkaConfig, KafkaPublisher, PublisherOptions, TopicSpec, check_topics};
+use service_kit::bus::{
+    KafkaConfig, KafkaPublisher, PublisherOptions, TopicSpec, check_topics, died,
+};
 use service_kit::health::{Component, Health};
 use service_kit::http::{HttpOptions, serve};
 use service_kit::shutdown::Shutdown;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use crate::config::Index;
 use crate::http::{self, Api};
@@ -45,7 +47,7 @@ const RETRY: Duration = Duration::from_secs(1);
 /// Engines that do not answer yet are waited for, not ready meanwhile.
 ///
 /// # Errors
-/// What no waiting mends: configuration, and listeners that fail.
+/// What no waiting mends: configuration, listeners that fail, and a Kafka producer that is dead.
 pub async fn run(
     config: Config,
     listeners: Listeners,
@@ -113,8 +115,16 @@ async fn serve_until_drained(
     };
     let routes = http::router(api);
     let served = tokio::spawn(serve(listener, routes, options, shutdown.clone()));
-    shutdown.draining().await;
+    let dead = tokio::select! {
+        () = shutdown.draining() => None,
+        reason = died(publisher.as_ref()) => Some(reason),
+    };
     health.drain();
+    if let Some(reason) = &dead {
+        // Without dead letters nothing gets past a refused record: whoever supervises us starts anew.
+        error!(reason, "the Kafka producer is dead");
+        served.abort();
+    }
     info!("draining");
     let drained = drain(source, pipeline, served, &publisher, config);
     if tokio::time::timeout(config.drain_deadline(), drained).await.is_err() {
@@ -124,7 +134,10 @@ async fn serve_until_drained(
     if let Some(promoter) = promoter {
         promoter.abort();
     }
-    Ok(())
+    match dead {
+        Some(reason) => Err(Error::Producer(reason)),
+        None => Ok(()),
+    }
 }
 
 /// Says what production would not accept of the topics; brokers that do not answer take a while.

@@ -125,7 +125,7 @@ impl Local {
         }
         self.up = true;
         let mut arguments = vec!["up", "--only", "kafka,cassandra", "--port-base", "auto"];
-        // As Cassandra comes and as production runs it: otherwise the disk's fsync is measured.
+        // As Cassandra comes: otherwise the disk's fsync is measured.
         arguments.extend(["--commitlog-sync", "periodic"]);
         for pin in pins {
             arguments.extend(["--cpus", pin]);

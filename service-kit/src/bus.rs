@@ -22,6 +22,7 @@ pub use topics::{apply_topics, check_topics};
 use crate::config::ConfigError;
 use bytes::Bytes;
 use std::future::Future;
+use std::time::Duration;
 
 /// A record to publish.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -81,6 +82,24 @@ pub trait Publisher: Send + Sync + 'static {
         topic: &str,
         record: Record,
     ) -> impl Future<Output = Result<Ack, PublishError>> + Send;
+
+    /// Why this publisher can never publish again, if so. Only a new one, and so a restart, helps.
+    fn fatal(&self) -> Option<String> {
+        None
+    }
+}
+
+/// Between looks at whether a publisher is dead.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// Waits until `publisher` can never publish again, and says why.
+pub async fn died(publisher: &impl Publisher) -> String {
+    loop {
+        if let Some(reason) = publisher.fatal() {
+            return reason;
+        }
+        tokio::time::sleep(LOOK).await;
+    }
 }
 
 /// Why a record has no acknowledgement.
@@ -117,4 +136,31 @@ pub enum BusError {
     /// The bus failed or did not answer in time.
     #[error("kafka: {0}")]
     Kafka(String),
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+
+    /// Dies when it was looked at that often.
+    struct Dying(Mutex<u32>);
+
+    impl Publisher for Dying {
+        async fn publish(&self, _: &str, _: Record) -> Result<Ack, PublishError> {
+            Err(PublishError::QueueFull)
+        }
+
+        fn fatal(&self) -> Option<String> {
+            let mut left = self.0.lock().unwrap();
+            *left = left.saturating_sub(1);
+            (*left == 0).then(|| "sequence lost".to_owned())
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_publisher_s_death_is_noticed() {
+        assert_eq!(died(&Dying(Mutex::new(5))).await, "sequence lost");
+    }
 }

@@ -83,8 +83,8 @@ cdc_raw_directory: $STATE/$1/cdc_raw
 auto_snapshot: false
 # One oversized value must fail by itself instead of dragging its batch over the mutation limit.
 column_value_size_fail_threshold: 512KiB
-# What is written stays out of the collector's way (ADR 0006).
-memtable_allocation_type: offheap_objects
+# Cassandra's default; off the heap it writes faster (ADR 0008).
+memtable_allocation_type: ${OPT[memtable]}
 EOF
   cassandra_sync_config
   cassandra_auth_config
@@ -115,7 +115,7 @@ readonly CASSANDRA_OPENS=(
 )
 
 # The collector is set as Cassandra's own jvm17-server.options set it, but for its pauses: their target of 300 ms with half
-# of the heap as new space is what ingest's lag consists of (ADR 0006). As a Java argument file: eighty arguments would
+# of the heap as new space is what ingest's lag consists of (ADR 0008). As a Java argument file: eighty arguments would
 # hide the useful ones from ps.
 cassandra_jvm() { # NAME
   local heap=3g direct=512m

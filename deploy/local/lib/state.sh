@@ -4,12 +4,12 @@
 
 declare -A OPT=()
 
-readonly STATE_KEYS='^(engines|port_base|cassandra_nodes|cassandra_auth|commitlog_sync|cpus_(kafka|cassandra|mysql|dgraph))$'
+readonly STATE_KEYS='^(engines|port_base|cassandra_nodes|cassandra_auth|commitlog_sync|memtable|cpus_(kafka|cassandra|mysql|dgraph))$'
 
 have_instance() { [[ -f $STATE/instance ]]; }
 
 load_instance() {
-  OPT=([engines]='' [port_base]=default [cassandra_nodes]=1 [cassandra_auth]=off [commitlog_sync]=group)
+  OPT=([engines]='' [port_base]=default [cassandra_nodes]=1 [cassandra_auth]=off [commitlog_sync]=group [memtable]=heap_buffers)
   have_instance || return 0
   local key value
   while IFS='=' read -r key value; do
@@ -55,6 +55,7 @@ check_given() {
   check_choice cassandra-nodes "${GIVEN[cassandra_nodes]:-1}" 1 3
   check_choice cassandra-auth "${GIVEN[cassandra_auth]:-off}" on off
   check_choice commitlog-sync "${GIVEN[commitlog_sync]:-group}" group batch periodic
+  check_choice memtable "${GIVEN[memtable]:-heap_buffers}" heap_buffers offheap_objects
   local base=${GIVEN[port_base]:-auto}
   [[ $base =~ ^(auto|default)$ || ($base =~ ^[0-9]{4,5}$ && $((10#$base)) -ge 1024 && $((10#$base)) -le 61000) ]] ||
     usage_error "--port-base wants a number from 1024 to 61000, default or auto, not '$base'"
@@ -62,7 +63,7 @@ check_given() {
 
 engine_of_option() { # KEY: the engine an option belongs to, nothing for all of them
   case $1 in
-    cassandra_* | commitlog_sync) printf cassandra ;;
+    cassandra_* | commitlog_sync | memtable) printf cassandra ;;
     cpus_*) printf '%s' "${1#cpus_}" ;;
   esac
 }

@@ -141,6 +141,13 @@ impl Watermarks {
         }
     }
 
+    /// A commit of `partition` failed after all: its watermark is to be committed again.
+    pub fn commit_failed(&self, partition: i32) {
+        if let Some(assigned) = self.lock().partitions.get_mut(&partition) {
+            assigned.committed = None;
+        }
+    }
+
     /// Whether somebody waits for what is in flight: then nothing should wait for company.
     pub fn is_awaited(&self) -> bool {
         self.awaited.load(Ordering::Relaxed) > 0
@@ -181,6 +188,9 @@ mod tests {
         assert_eq!(marks.uncommitted(), [(0, 30)]);
         marks.committed(0, 30);
         assert_eq!(marks.uncommitted(), []);
+        marks.commit_failed(0);
+        marks.commit_failed(1);
+        assert_eq!(marks.uncommitted(), [(0, 30)], "repeated although nothing moved");
     }
 
     #[test]

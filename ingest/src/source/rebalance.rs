@@ -221,12 +221,15 @@ impl ConsumerContext for Assignments {
         }
     }
 
-    fn commit_callback(&self, result: KafkaResult<()>, _: &TopicPartitionList) {
+    fn commit_callback(&self, result: KafkaResult<()>, offsets: &TopicPartitionList) {
         if let Err(error) = result
             && error.rdkafka_error_code() != Some(RDKafkaErrorCode::NoOffset)
         {
             warn!(%error, "commit");
             counter!("triad_ingest_commits_total", "outcome" => "failed").increment(1);
+            for element in offsets.elements() {
+                self.watermarks.commit_failed(element.partition());
+            }
         }
     }
 }

@@ -84,13 +84,6 @@ impl KafkaPublisher {
         usize::try_from(self.producer.in_flight_count()).unwrap_or_default()
     }
 
-    /// Why this publisher can never publish again, if so: the idempotent producer has lost its
-    /// sequence or its rights. Only a new one, and so a restart, helps.
-    #[must_use]
-    pub fn fatal(&self) -> Option<String> {
-        self.producer.client().fatal_error().map(|(code, reason)| format!("{code}: {reason}"))
-    }
-
     fn classify(&self, error: &KafkaError, bytes: usize) -> PublishError {
         use RDKafkaErrorCode as Code;
         let text = error.to_string();
@@ -143,6 +136,11 @@ impl Publisher for KafkaPublisher {
             Ok(Err((error, _))) => Err(self.classify(&error, bytes)),
             Err(_) => Err(PublishError::UnknownOutcome("the publisher was dropped".to_owned())),
         }
+    }
+
+    /// The idempotent producer lost its sequence or its rights.
+    fn fatal(&self) -> Option<String> {
+        self.producer.client().fatal_error().map(|(code, reason)| format!("{code}: {reason}"))
     }
 }
 
