@@ -39,7 +39,7 @@ struct Part {
 const PARTS: [Part; 7] = [
     Part {
         name: "pinned",
-        weight: 11.0,
+        weight: 15.0,
         ids: &["audit.pipeline_ratio_pinned", "audit.pipeline_ratio_pinned_random_keys"],
     },
     Part { name: "lag", weight: 2.0, ids: &["audit.lag_p99_ms"] },
@@ -50,10 +50,10 @@ const PARTS: [Part; 7] = [
     },
     Part { name: "lag unpinned", weight: 2.0, ids: &["audit.lag_p99_unpinned_ms"] },
     Part { name: "rss", weight: 3.5, ids: &["audit.rss_mib"] },
-    Part { name: "read", weight: 3.0, ids: &["audit.read_slowdown"] },
+    Part { name: "read", weight: 3.5, ids: &["audit.read_slowdown"] },
     Part {
         name: "stored",
-        weight: 11.0,
+        weight: 7.0,
         ids: &["audit.stored_20m_ratio", "audit.first_page_p99_ms"],
     },
 ];
@@ -181,6 +181,6 @@ mod tests {
                 < 5.0
         );
         let first = allowance(&stop, 0, &all).as_secs_f64();
-        assert!((first - 970.0 * 11.0 / 43.5).abs() < 5.0, "{first}");
+        assert!((first - 970.0 * 15.0 / 44.0).abs() < 5.0, "{first}");
     }
 }
