@@ -86,11 +86,13 @@ async fn serve_until_drained(
     let publisher = Arc::new(publisher(config)?);
     tokio::spawn(warn_of_topics(config.kafka.cluster(), topics::specs(config)));
     let verifier = Verifier::start(&config.auth, shutdown.clone()).await?;
+    // A dead producer drains as a signal does.
+    let (drain_trigger, draining) = Shutdown::new();
     let registry_task =
-        stores.registry.keep_fresh(health.component("layout_registry"), shutdown.clone());
+        stores.registry.keep_fresh(health.component("layout_registry"), draining.clone());
     let interval = Duration::from_secs(config.layout.promote_interval_seconds.max(1));
     let promoter =
-        stores.promoter.map(|promoter| tokio::spawn(promoter.run(interval, shutdown.clone())));
+        stores.promoter.map(|promoter| tokio::spawn(promoter.run(interval, draining.clone())));
     let sink = Sink::new(
         stores.db.clone(),
         stores.statements,
@@ -114,17 +116,17 @@ async fn serve_until_drained(
         drain_deadline: config.drain_deadline(),
     };
     let routes = http::router(api);
-    let served = tokio::spawn(serve(listener, routes, options, shutdown.clone()));
+    let served = tokio::spawn(serve(listener, routes, options, draining));
     let dead = tokio::select! {
         () = shutdown.draining() => None,
         reason = died(publisher.as_ref()) => Some(reason),
     };
-    health.drain();
     if let Some(reason) = &dead {
         // Without dead letters nothing gets past a refused record: whoever supervises us starts anew.
         error!(reason, "the Kafka producer is dead");
-        served.abort();
     }
+    health.drain();
+    drain_trigger.trigger();
     info!("draining");
     let drained = drain(source, pipeline, served, &publisher, config);
     if tokio::time::timeout(config.drain_deadline(), drained).await.is_err() {

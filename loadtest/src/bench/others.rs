@@ -27,7 +27,7 @@ const READ_WINDOW: f64 = 8.0;
 /// Before the first window.
 const READ_WARM_UP: f64 = 6.0;
 
-/// Lag at half the ceiling, the figure's id and how the engines are pinned.
+/// Lag at half the ceiling that the same pinning has; `id` is its figure.
 #[allow(clippy::cast_sign_loss, reason = "rates are positive")]
 pub(super) async fn lag(bed: &mut Bed, id: &str, pinning: Pinning) -> anyhow::Result<Vec<Figure>> {
     let stage = bed.stage(pinning).await?;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use anyhow::ensure;
 use serde::Serialize;
 
 use super::Stage;
@@ -48,6 +49,11 @@ pub async fn measure(
     rate: f64,
     readers: Option<Readers>,
 ) -> anyhow::Result<Measured> {
+    ensure!(
+        run.events as f64 > rate * WARM_UP,
+        "{} records at {rate} a second last no longer than the warm-up of {WARM_UP} s",
+        run.events
+    );
     stage.engines.apply_topics(&run.names).await?;
     stage.engines.apply_schema(&run.names).await?;
     let mut ingest = stage.ingest(&run.names).await?;
