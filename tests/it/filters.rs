@@ -68,8 +68,8 @@ async fn ask(ingest: &Ingest) -> Result<f64> {
     Ok(examined)
 }
 
-/// Rows that are read to answer everything. With one Kafka partition events are stored in the order of
-/// their times; with more, how far apart in time the rows of a granule are is up to the brokers.
+/// Rows that are read to answer everything. With one Kafka partition granules follow each other in time;
+/// with more, how far apart in time the rows of a granule are is up to the brokers.
 async fn examined(name: &str, index: &str, partitions: &str) -> Result<f64> {
     let keys = [("CASSANDRA__INDEX", index), ("KAFKA__PARTITIONS", partitions)];
     let world = World::new(name, &keys).await?;
@@ -86,7 +86,7 @@ async fn every_kind_of_index_answers_the_same_and_the_skip_index_reads_less() ->
         (examined("skip", "skip", "1").await?, examined("ranges", "none", "1").await?);
     examined("overlaps", "skip", "4").await?;
     examined("sai", "sai", "4").await?;
-    assert!(skip * 3.0 < none, "{skip} rows were examined with the index, {none} without");
+    assert!(skip * 10.0 < none, "{skip} rows were examined with the index, {none} without");
     Ok(())
 }
 

@@ -6,14 +6,16 @@ use std::sync::Arc;
 
 use chrono::Utc;
 use foldhash::fast::RandomState;
+use futures::StreamExt;
+use futures::stream::FuturesOrdered;
 use service_kit::bus::Publisher;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 
 use super::batch::{BatchLimits, Batches, RowBatch};
 use super::dead_letter::DeadLetters;
 use super::decode::Decoded;
-use super::granule::{Granules, Share};
+use super::granule::{Granules, Place, Share};
 use super::recent::{Recent, Seen};
 use crate::event::{Reason, Rejection};
 use crate::layout::promotion::Rates;
@@ -80,15 +82,26 @@ impl<P: Publisher> Gather<P> {
     }
 
     /// Gathers until the last sender is gone, then writes what is left and waits for it.
-    pub(super) async fn run(mut self, mut rows: mpsc::Receiver<Decoded>) {
-        loop {
+    ///
+    /// Chunks come in the order of their delivery, however long each takes to decode: neighbours in a
+    /// Kafka partition stay neighbours in batches and granules.
+    pub(super) async fn run(
+        mut self,
+        mut rows: mpsc::UnboundedReceiver<oneshot::Receiver<Decoded>>,
+    ) {
+        let (mut turns, mut open) = (FuturesOrdered::new(), true);
+        while open || !turns.is_empty() {
             let due = self.batches.oldest_opened().map(|opened| opened + self.linger());
             let blocked = self.free.available_permits() == 0;
             tokio::select! {
                 biased;
-                decoded = rows.recv() => match decoded {
-                    Some(decoded) => self.take(&decoded),
-                    None => break,
+                turn = rows.recv(), if open => match turn {
+                    Some(turn) => turns.push_back(turn),
+                    None => open = false,
+                },
+                // A decoder that panicked took its chunk along: its records are never committed.
+                Some(decoded) = turns.next() => if let Ok(decoded) = decoded {
+                    self.take(&decoded);
                 },
                 slot = Arc::clone(&self.free).acquire_owned(), if blocked => self.start_with(slot.ok()),
                 () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() && !blocked => {}
@@ -148,9 +161,10 @@ impl<P: Publisher> Gather<P> {
     fn write(&mut self, batch: RowBatch, slot: OwnedSemaphorePermit) {
         self.count(&batch);
         self.writer.metrics.batches_in_flight.increment(1.0);
+        let place = self.writer.granules.as_ref().map(|granules| granules.place(&batch));
         let writer = self.writer.clone();
         tokio::spawn(async move {
-            writer.write(&batch).await;
+            writer.write(&batch, place).await;
             writer.metrics.batches_in_flight.decrement(1.0);
             drop(slot);
         });
@@ -174,7 +188,7 @@ impl<P: Publisher> Gather<P> {
 }
 
 impl<P: Publisher> Writer<P> {
-    async fn write(&self, batch: &RowBatch) {
+    async fn write(&self, batch: &RowBatch, place: Option<Place>) {
         let rejected = self.sink.write(&batch.key, &batch.bodies()).await;
         for row in &rejected {
             let (chunk, record) = batch.origin(row.index);
@@ -199,8 +213,8 @@ impl<P: Publisher> Writer<P> {
         metrics.stored_bytes.increment(batch.size() as u64);
         #[allow(clippy::cast_precision_loss)]
         metrics.batch_bytes.record(batch.size() as f64);
-        match &self.granules {
-            Some(granules) => granules.note(batch, shares).await,
+        match self.granules.as_ref().zip(place) {
+            Some((granules, place)) => granules.note(place, batch, shares).await,
             None => shares.iter().for_each(|(chunk, rows)| chunk.settled(*rows)),
         }
     }

@@ -1,5 +1,8 @@
 //! Granules of the skip index: collected behind the writes, durable before the watermark passes them.
 //!
+//! A batch gets its place when it is cut, not when it is stored: with many batches of one partition
+//! under way they are stored in any order, and a granule of neighbours spans less time.
+//!
 //! A row counts as settled when its granule is written, not before: after a crash it is read again and
 //! indexed then. What waits here is some bytes a row, no event, so it holds nothing of the budget.
 
@@ -16,7 +19,7 @@ use tokio::time::Instant;
 use super::batch::RowBatch;
 use super::chunk::Settling;
 use super::watermark::Watermarks;
-use crate::sink::row::{PartitionKey, searchable};
+use crate::sink::row::{PartitionKey, event_time, searchable};
 use crate::sink::skip::{Granule, GranuleWriter};
 use crate::skip::{Field, hash};
 
@@ -39,7 +42,7 @@ pub(super) type Share = (Arc<Settling>, usize);
 pub(super) struct Granules(Arc<Inner>);
 
 struct Inner {
-    open: Mutex<HashMap<PartitionKey, Open, RandomState>>,
+    open: Mutex<HashMap<PartitionKey, Place, RandomState>>,
     linger: Duration,
     waiting: Semaphore,
     in_flight: Semaphore,
@@ -47,10 +50,23 @@ struct Inner {
     watermarks: Arc<Watermarks>,
 }
 
-struct Open {
+/// The granule that a batch belongs to. Cheap to clone.
+#[derive(Clone)]
+pub(super) struct Place(Arc<Building>);
+
+struct Building {
+    key: PartitionKey,
     since: Instant,
+    state: Mutex<State>,
+}
+
+/// A granule is written when it is closed and all rows that were placed are stored.
+#[derive(Default)]
+struct State {
     granule: Granule,
-    rows: usize,
+    placed: usize,
+    stored: usize,
+    closed: bool,
     shares: Vec<Share>,
 }
 
@@ -73,53 +89,68 @@ impl Granules {
         (granules, task)
     }
 
-    fn open(&self) -> MutexGuard<'_, HashMap<PartitionKey, Open, RandomState>> {
+    fn open(&self) -> MutexGuard<'_, HashMap<PartitionKey, Place, RandomState>> {
         self.0.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The granule for the rows of a batch that is about to be written; every place must be
+    /// [noted](Granules::note).
+    pub(super) fn place(&self, batch: &RowBatch) -> Place {
+        let (mut open, mut times) = (self.open(), Granule::default());
+        batch.bodies().into_iter().for_each(|body| times.span(event_time(body)));
+        let place = match open.get(batch.key.as_bytes()) {
+            Some(place) if place.state().fits(&times) => place.clone(),
+            _ => {
+                let fresh = Place::new(batch.key.clone());
+                if let Some(before) = open.insert(batch.key.clone(), fresh.clone()) {
+                    self.close(before);
+                }
+                fresh
+            }
+        };
+        if place.state().place(&times, batch.len()) >= ROWS {
+            open.remove(batch.key.as_bytes());
+            self.close(place.clone());
+        }
+        place
     }
 
     /// Takes over rows that are stored; each share is settled with its granule. Waits while too many
     /// rows wait already.
-    pub(super) async fn note(&self, batch: &RowBatch, shares: Vec<Share>) {
-        let rows = batch.len().min(WAITING);
-        // The semaphore is never closed.
-        if let Ok(permits) = self.0.waiting.acquire_many(u32::try_from(rows).unwrap_or(1)).await {
+    pub(super) async fn note(&self, place: Place, batch: &RowBatch, shares: Vec<Share>) {
+        let mut hashes = Vec::with_capacity(2 * batch.len());
+        for body in batch.bodies() {
+            let row = searchable(body);
+            let actor = row.actor.map(|value| hash(Field::Actor, value));
+            let resource = row.resource.map(|value| hash(Field::Resource, value));
+            hashes.extend(actor.into_iter().chain(resource));
+        }
+        let done = place.state().store(batch.len(), &hashes, shares);
+        self.write(place, done);
+        // After the rows are told of: whoever waits here holds up no granule. Never closed.
+        if let Ok(permits) = self.0.waiting.acquire_many(permits(batch.len())).await {
             permits.forget();
         }
-        for done in self.add(batch, rows, shares) {
-            self.write(done);
-        }
     }
 
-    /// Adds a batch to its partition's granule; what is complete by that comes back.
-    fn add(&self, batch: &RowBatch, rows: usize, shares: Vec<Share>) -> Vec<(PartitionKey, Open)> {
-        let mut fresh = Open::new(rows, shares);
-        for body in batch.bodies() {
-            fresh.granule.take(body);
-        }
-        let (mut done, mut open) = (Vec::new(), self.open());
-        match open.remove_entry(batch.key.as_bytes()) {
-            Some((key, before)) if !before.joins(&fresh) => done.push((key, before)),
-            Some((_, before)) => fresh.join(before),
-            None => {}
-        }
-        if fresh.rows >= ROWS {
-            done.push((batch.key.clone(), fresh));
-        } else {
-            open.insert(batch.key.clone(), fresh);
-        }
-        done
+    /// Lets no more rows into a granule.
+    fn close(&self, place: Place) {
+        let done = place.state().close();
+        self.write(place, done);
     }
 
-    fn write(&self, (key, open): (PartitionKey, Open)) {
+    /// Writes a granule that is done.
+    fn write(&self, place: Place, done: Option<State>) {
+        let Some(done) = done else { return };
         let granules = self.clone();
         tokio::spawn(async move {
             // The semaphore is never closed.
             let _slot = granules.0.in_flight.acquire().await;
-            granules.0.writer.write(&key, open.granule).await;
-            for (chunk, rows) in &open.shares {
+            granules.0.writer.write(&place.0.key, done.granule).await;
+            for (chunk, rows) in &done.shares {
                 chunk.settled(*rows);
             }
-            granules.0.waiting.add_permits(open.rows);
+            granules.0.waiting.add_permits(done.stored);
         });
     }
 
@@ -129,7 +160,7 @@ impl Granules {
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            let free = self.0.waiting.available_permits();
+            let free = self.0.waiting.available_permits().min(WAITING);
             #[allow(clippy::cast_precision_loss, reason = "below 2^19")]
             gauge!("triad_ingest_index_waiting_rows").set((WAITING - free) as f64);
             let pressed = free < WAITING / 4;
@@ -138,56 +169,121 @@ impl Granules {
         }
     }
 
-    /// Writes what is at least so old.
+    /// Closes what is at least so old.
     fn flush(&self, age: Duration) {
         let now = Instant::now();
         let due: Vec<_> =
-            self.open().extract_if(|_, open| now.duration_since(open.since) >= age).collect();
-        for open in due {
-            self.write(open);
-        }
+            self.open().extract_if(|_, place| now.duration_since(place.0.since) >= age).collect();
+        due.into_iter().for_each(|(_, place)| self.close(place));
     }
 
-    /// Writes everything and waits for it.
+    /// Writes everything and waits for it; all places are noted.
     pub(super) async fn finish(&self) {
         self.flush(Duration::ZERO);
         // All rows free again: nothing waits and nothing is on its way.
-        let _ = self.0.waiting.acquire_many(u32::try_from(WAITING).unwrap_or(u32::MAX)).await;
+        let _ = self.0.waiting.acquire_many(permits(WAITING)).await;
     }
 }
 
-impl Open {
-    fn new(rows: usize, shares: Vec<Share>) -> Self {
-        Self { since: Instant::now(), granule: Granule::default(), rows, shares }
+/// Both the limit and a batch are far below 2^32 rows.
+fn permits(rows: usize) -> u32 {
+    u32::try_from(rows).unwrap_or(u32::MAX)
+}
+
+impl Place {
+    fn new(key: PartitionKey) -> Self {
+        Self(Arc::new(Building { key, since: Instant::now(), state: Mutex::default() }))
     }
 
-    /// Whether both fit into one granule.
-    fn joins(&self, other: &Self) -> bool {
-        let (one, two) = (&self.granule, &other.granule);
-        one.last.max(two.last) - one.first.min(two.first) <= SPAN_MS
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Whether rows of these times fit beside those that are here.
+    fn fits(&self, times: &Granule) -> bool {
+        times.last.max(self.granule.last) - times.first.min(self.granule.first) <= SPAN_MS
     }
 
-    /// Takes over an older one.
-    fn join(&mut self, mut older: Self) {
-        self.since = older.since;
-        self.rows += older.rows;
-        older.granule.join(&self.granule);
-        std::mem::swap(&mut self.granule, &mut older.granule);
-        self.shares.append(&mut older.shares);
+    /// Rows are on their way; returns how many there are by now.
+    fn place(&mut self, times: &Granule, rows: usize) -> usize {
+        self.granule.span(times.first);
+        self.granule.span(times.last);
+        self.placed += rows;
+        self.placed
+    }
+
+    /// Rows are stored.
+    fn store(&mut self, rows: usize, hashes: &[i32], shares: Vec<Share>) -> Option<Self> {
+        self.stored += rows;
+        self.granule.hashes.extend_from_slice(hashes);
+        self.shares.extend(shares);
+        self.done()
+    }
+
+    /// No more rows come.
+    fn close(&mut self) -> Option<Self> {
+        self.closed = true;
+        self.done()
+    }
+
+    /// The whole, once.
+    fn done(&mut self) -> Option<Self> {
+        let done = self.closed && self.placed > 0 && self.stored == self.placed;
+        done.then(|| std::mem::take(self))
     }
 }
 
 impl Granule {
-    fn take(&mut self, body: &[u8]) {
-        let row = searchable(body);
-        (self.first, self.last) = (self.first.min(row.time), self.last.max(row.time));
-        let actor = row.actor.map(|value| hash(Field::Actor, value));
-        let resource = row.resource.map(|value| hash(Field::Resource, value));
-        self.hashes.extend(actor.into_iter().chain(resource));
+    fn span(&mut self, time: i64) {
+        (self.first, self.last) = (self.first.min(time), self.last.max(time));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_granule_is_done_once_when_it_is_closed_and_all_is_stored(
+            batches in proptest::collection::vec(1_usize..9, 1..9), seed in any::<u64>(),
+        ) {
+            let mut state = State::default();
+            for (time, rows) in (0_i64..).zip(&batches) {
+                let times = Granule { first: time, last: time, hashes: Vec::new() };
+                prop_assert!(state.fits(&times));
+                state.place(&times, *rows);
+            }
+            // Stored and closed in any order.
+            let mut steps: Vec<_> = batches.iter().copied().map(Some).chain([None]).collect();
+            let length = steps.len();
+            for index in 0..length {
+                steps.swap(index, (seed >> index) as usize % length);
+            }
+            let last = i64::try_from(length).unwrap_or_default() - 1;
+            for (index, step) in (0_i64..).zip(steps) {
+                let done = match step {
+                    Some(rows) => state.store(rows, &vec![0; rows], Vec::new()),
+                    None => state.close(),
+                };
+                prop_assert_eq!(done.is_some(), index == last);
+                let Some(done) = done else { continue };
+                prop_assert_eq!(done.granule.hashes.len(), batches.iter().sum::<usize>());
+                prop_assert_eq!((done.granule.first, done.granule.last), (0, last - 1));
+            }
+        }
     }
 
-    fn join(&mut self, other: &Self) {
-        (self.first, self.last) = (self.first.min(other.first), self.last.max(other.last));
-        self.hashes.extend_from_slice(&other.hashes);
+    #[test]
+    fn late_rows_do_not_fit() {
+        let mut state = State::default();
+        let at = |first, last| Granule { first, last, hashes: Vec::new() };
+        state.place(&at(SPAN_MS, SPAN_MS + 1), 1);
+        assert!(state.fits(&at(1, SPAN_MS)) && state.fits(&at(SPAN_MS, 2 * SPAN_MS)));
+        assert!(!state.fits(&at(0, 1)) && !state.fits(&at(SPAN_MS, 2 * SPAN_MS + 1)));
     }
 }

@@ -5,7 +5,7 @@
 //! |---|---|---|
 //! | source | one polling thread ([`crate::source`]) | [`budget`], then pausing partitions |
 //! | decode | a task a chunk | the budget: a chunk holds its bytes from delivery to settlement |
-//! | gather | one task, which owns all open batches | the same bytes |
+//! | gather | one task, which owns all open batches and takes chunks as they were delivered | the same bytes |
 //! | write | a task a batch | `pipeline.batches_in_flight` |
 
 pub mod batch;
@@ -22,7 +22,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 pub use dead_letter::DeadLetters;
@@ -41,9 +41,6 @@ use gather::Gather;
 use granule::Granules;
 use service_kit::bus::Publisher;
 use watermark::{Epoch, Watermarks};
-
-/// Chunks between decoding and gathering: enough to keep the gatherer busy, few beside the budget.
-const DECODED_CHUNKS: usize = 64;
 
 /// What the pipeline is made of.
 pub struct Parts<P> {
@@ -77,7 +74,8 @@ struct Stage<P> {
     registry: Registry,
     dead_letters: DeadLetters<P>,
     metrics: Arc<PipelineMetrics>,
-    decoded: mpsc::Sender<Decoded>,
+    /// Chunks in the order of their delivery, each to come when it is decoded.
+    order: mpsc::UnboundedSender<oneshot::Receiver<Decoded>>,
 }
 
 impl<P> Clone for Stage<P> {
@@ -87,7 +85,7 @@ impl<P> Clone for Stage<P> {
             registry: self.registry.clone(),
             dead_letters: self.dead_letters.clone(),
             metrics: Arc::clone(&self.metrics),
-            decoded: self.decoded.clone(),
+            order: self.order.clone(),
         }
     }
 }
@@ -95,7 +93,8 @@ impl<P> Clone for Stage<P> {
 /// Starts the pipeline on the current runtime: the way in, and the task that ends with it.
 pub fn start<P: Publisher>(config: &Config, parts: Parts<P>) -> (Intake<P>, JoinHandle<()>) {
     let metrics = Arc::new(PipelineMetrics::default());
-    let (decoded, rows) = mpsc::channel(DECODED_CHUNKS);
+    #[allow(clippy::disallowed_methods, reason = "bounded by the budget that each chunk holds")]
+    let (order, rows) = mpsc::unbounded_channel();
     let limits = BatchLimits {
         bytes: config.pipeline.batch_bytes,
         rows: config.pipeline.batch_rows,
@@ -130,7 +129,7 @@ pub fn start<P: Publisher>(config: &Config, parts: Parts<P>) -> (Intake<P>, Join
             registry: parts.registry,
             dead_letters: parts.dead_letters,
             metrics,
-            decoded,
+            order,
         },
         runtime: tokio::runtime::Handle::current(),
         topic: config.kafka.topic.as_str().into(),
@@ -161,12 +160,16 @@ impl<P: Publisher> Intake<P> {
         let topic = Arc::clone(&self.topic);
         let marks = Arc::clone(&self.watermarks);
         let chunk = Chunk::new(topic, partition, records, ticket, marks, permit);
-        self.runtime.spawn(self.stage.clone().run(chunk));
+        let (decoded, turn) = oneshot::channel();
+        // The gatherer ends after the last sender, so this cannot fail.
+        let _ = self.stage.order.send(turn);
+        self.runtime.spawn(self.stage.clone().run(chunk, decoded));
     }
 }
 
 impl<P: Publisher> Stage<P> {
-    async fn run(self, chunk: Arc<Chunk>) {
+    /// Keeps a sender until dead letters are acknowledged: the gatherer does not end before.
+    async fn run(self, chunk: Arc<Chunk>, turn: oneshot::Sender<Decoded>) {
         // Without a fresh registry nothing may be placed: the chunk waits, and the budget holds up
         // the source.
         let layouts = self.registry.fresh().await;
@@ -176,7 +179,7 @@ impl<P: Publisher> Stage<P> {
         decoded.chunk.settled(decoded.expired);
         let chunk = (!refused.is_empty()).then(|| Arc::clone(&decoded.chunk));
         // The gatherer ends after the last sender, so this cannot fail.
-        let _ = self.decoded.send(decoded).await;
+        let _ = turn.send(decoded);
         let Some(chunk) = chunk else { return };
         for (index, rejection) in refused {
             self.dead_letters.send(&chunk, index, &rejection).await;
