@@ -90,10 +90,9 @@ impl RowBatch {
     }
 
     /// The bodies, in order.
-    #[must_use]
-    pub fn bodies(&self) -> Vec<&[u8]> {
+    pub fn bodies(&self) -> impl Iterator<Item = &[u8]> {
         let starts = std::iter::once(0).chain(self.rows.iter().map(|row| row.end));
-        starts.zip(&self.rows).map(|(start, row)| &self.bytes[start..row.end]).collect()
+        starts.zip(&self.rows).map(|(start, row)| &self.bytes[start..row.end])
     }
 
     /// The `event_time` of the first row, milliseconds since the epoch.

@@ -189,7 +189,8 @@ impl<P: Publisher> Gather<P> {
 
 impl<P: Publisher> Writer<P> {
     async fn write(&self, batch: &RowBatch, place: Option<Place>) {
-        let rejected = self.sink.write(&batch.key, &batch.bodies()).await;
+        let bodies: Vec<_> = batch.bodies().collect();
+        let rejected = self.sink.write(&batch.key, &bodies).await;
         for row in &rejected {
             let (chunk, record) = batch.origin(row.index);
             let rejection = Rejection::new(Reason::DatabaseRejected, row.error.clone());
@@ -214,7 +215,7 @@ impl<P: Publisher> Writer<P> {
         #[allow(clippy::cast_precision_loss)]
         metrics.batch_bytes.record(batch.size() as f64);
         match self.granules.as_ref().zip(place) {
-            Some((granules, place)) => granules.note(place, batch, shares).await,
+            Some((granules, place)) => granules.note(place, &bodies, shares).await,
             None => shares.iter().for_each(|(chunk, rows)| chunk.settled(*rows)),
         }
     }

@@ -97,7 +97,7 @@ impl Granules {
     /// [noted](Granules::note).
     pub(super) fn place(&self, batch: &RowBatch) -> Place {
         let (mut open, mut times) = (self.open(), Granule::default());
-        batch.bodies().into_iter().for_each(|body| times.span(event_time(body)));
+        batch.bodies().for_each(|body| times.span(event_time(body)));
         let place = match open.get(batch.key.as_bytes()) {
             Some(place) if place.state().fits(&times) => place.clone(),
             _ => {
@@ -117,18 +117,18 @@ impl Granules {
 
     /// Takes over rows that are stored; each share is settled with its granule. Waits while too many
     /// rows wait already.
-    pub(super) async fn note(&self, place: Place, batch: &RowBatch, shares: Vec<Share>) {
-        let mut hashes = Vec::with_capacity(2 * batch.len());
-        for body in batch.bodies() {
+    pub(super) async fn note(&self, place: Place, bodies: &[&[u8]], shares: Vec<Share>) {
+        let mut hashes = Vec::with_capacity(2 * bodies.len());
+        for body in bodies {
             let row = searchable(body);
             let actor = row.actor.map(|value| hash(Field::Actor, value));
             let resource = row.resource.map(|value| hash(Field::Resource, value));
             hashes.extend(actor.into_iter().chain(resource));
         }
-        let done = place.state().store(batch.len(), &hashes, shares);
+        let done = place.state().store(bodies.len(), &hashes, shares);
         self.write(place, done);
         // After the rows are told of: whoever waits here holds up no granule. Never closed.
-        if let Ok(permits) = self.0.waiting.acquire_many(permits(batch.len())).await {
+        if let Ok(permits) = self.0.waiting.acquire_many(permits(bodies.len())).await {
             permits.forget();
         }
     }
