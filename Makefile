@@ -25,12 +25,12 @@ down: ## Stop what `make up` started; data stays
 test: ## All tests, on real engines of their own; leaves nothing running
 	tests/run
 
-drills: ## Every fault drill, on real engines of their own (up to half an hour)
+drills: ## Every fault drill, on real engines of their own (a quarter of an hour)
 	tests/drills
 
 bench: ## Measure against the goals: WHAT=audit (up to 45 min, idle machine)
 	cargo build --release --locked -p ingest -p loadtest
-	target/release/loadtest bench $(WHAT)
+	$(or $(CARGO_TARGET_DIR),target)/release/loadtest bench $(WHAT)
 
 lint: ## Format, clippy, docs, licences and sources, shell
 	deploy/ci/lint

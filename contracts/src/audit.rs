@@ -27,6 +27,9 @@ pub mod header {
     pub const REASON: &str = "x-reason";
     /// What happened, for people; at most [`MAX_ERROR_BYTES`].
     pub const ERROR: &str = "x-error";
+    /// Present when the dead-letter topic does not take the record as large as it is: its original
+    /// size in bytes, decimal. Then the key, foreign headers and the end of the value are missing.
+    pub const TRUNCATED_FROM: &str = "x-truncated-from";
     /// The longest [`ERROR`] value, in bytes.
     pub const MAX_ERROR_BYTES: usize = 1024;
 }

@@ -230,7 +230,16 @@ impl Config {
             ("limits.max_record_bytes", self.limits.max_record_bytes, 256, 4 << 20),
             ("limits.max_fields", self.limits.max_fields, 1, 4096),
             ("limits.max_depth", self.limits.max_depth, 1, 128),
+            ("kafka.commit_interval_ms", whole(self.kafka.commit_interval_ms), 1, 60_000),
+            ("cassandra.timeout_seconds", whole(self.cassandra.timeout_seconds), 1, 600),
             ("layout.lease_seconds", self.layout.lease_seconds as usize, 3, 3600),
+            ("layout.partition_rows", whole(self.layout.partition_rows), 1, 1_000_000_000),
+            (
+                "layout.promote_interval_seconds",
+                whole(self.layout.promote_interval_seconds),
+                1,
+                3600,
+            ),
             ("query.concurrency", self.query.concurrency, 1, 1024),
             ("query.max_limit", self.query.max_limit, 1, 10_000),
             ("query.default_limit", self.query.default_limit, 1, self.query.max_limit),
@@ -271,4 +280,8 @@ impl Config {
     pub fn drain_deadline(&self) -> Duration {
         Duration::from_millis(self.drain_deadline_ms)
     }
+}
+
+fn whole(value: u64) -> usize {
+    usize::try_from(value).unwrap_or(usize::MAX)
 }

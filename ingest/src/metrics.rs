@@ -28,9 +28,9 @@ pub fn describe() {
     level!("triad_ingest_in_flight_bytes", Unit::Bytes, "Bytes between Kafka and Cassandra");
     level!("triad_ingest_batches_in_flight", Unit::Count, "Batches on their way to Cassandra");
     level!(
-        "triad_ingest_index_waiting_rows",
-        Unit::Count,
-        "Stored rows that the skip index does not name yet"
+        "triad_ingest_index_waiting_bytes",
+        Unit::Bytes,
+        "Memory of stored rows that the skip index does not name yet"
     );
     level!("triad_ingest_consumer_lag_records", Unit::Count, "Records behind the end of the log");
     level!("triad_ingest_assigned_partitions", Unit::Count, "Kafka partitions of this process");

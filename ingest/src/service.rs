@@ -99,9 +99,12 @@ async fn serve_until_drained(
         SinkMetrics::default(),
         health.component("cassandra"),
     );
-    let topic = config.kafka.dead_letter_topic.clone();
-    let dead_letters =
-        DeadLetters::new(Arc::clone(&publisher), topic, health.component("dead_letters"));
+    let dead_letters = DeadLetters::new(
+        Arc::clone(&publisher),
+        config.kafka.dead_letter_topic.clone(),
+        topics::max_dead_letter_bytes(config),
+        health.component("dead_letters"),
+    );
     let (registry, rates) = (stores.registry.clone(), stores.rates);
     let parts = Parts { sink, skip: stores.skip, dead_letters, registry, rates };
     let (intake, pipeline) = pipeline::start(config, parts);
@@ -298,7 +301,7 @@ fn publisher(config: &Config) -> Result<KafkaPublisher, Error> {
         client_id: "triad-ingest".to_owned(),
         max_buffer_kib: config.kafka.producer_buffer_kib,
         timeout: Duration::from_millis(config.kafka.producer_timeout_ms),
-        max_message_bytes: topics::max_dead_letter_bytes(config),
+        max_message_bytes: topics::max_uncompressed_bytes(config),
     };
     Ok(KafkaPublisher::new(&config.kafka.cluster(), options)?)
 }

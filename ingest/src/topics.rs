@@ -26,6 +26,14 @@ pub fn max_dead_letter_bytes(config: &Config) -> usize {
     max_source_bytes(config) + DEAD_LETTER_ROOM
 }
 
+/// The largest record that a producer here takes, in bytes: what its buffer holds. Clients count bytes
+/// before compression and brokers after it, so a record that came in compressed may be far above its
+/// topic's limit.
+#[must_use]
+pub fn max_uncompressed_bytes(config: &Config) -> usize {
+    (config.kafka.producer_buffer_kib as usize * 1024).max(max_dead_letter_bytes(config))
+}
+
 /// What `topics apply` creates.
 #[must_use]
 pub fn specs(config: &Config) -> Vec<TopicSpec> {

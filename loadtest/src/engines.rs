@@ -20,7 +20,7 @@ const TIMEOUT: Duration = Duration::from_secs(15);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum IndexKind {
-    /// The data-skipping index, written by `ingest`; the ceiling writes rows alone.
+    /// The data-skipping index: rows and their granules, by `ingest` and by the ceiling.
     Skip,
     /// No index.
     None,
@@ -28,6 +28,17 @@ pub enum IndexKind {
     Sai,
     /// A second, narrow table; the ceiling alone can write it.
     Table,
+    /// Only the entries of that table: what a consumer group of its own would write, when the ceiling
+    /// without an index runs beside it.
+    Entries,
+}
+
+impl IndexKind {
+    /// Whether the ceiling writes it, and `ingest` does not.
+    #[must_use]
+    pub fn for_ceiling_alone(self) -> bool {
+        matches!(self, Self::Table | Self::Entries)
+    }
 }
 
 /// Where the engines are, and what differs from ingest's defaults.
@@ -94,7 +105,7 @@ impl Engines {
         match self.index {
             Some(IndexKind::Skip) => settings.push(("cassandra.index", "skip".to_owned())),
             Some(IndexKind::Sai) => settings.push(("cassandra.index", "sai".to_owned())),
-            Some(IndexKind::None | IndexKind::Table) => {
+            Some(IndexKind::None | IndexKind::Table | IndexKind::Entries) => {
                 settings.push(("cassandra.index", "none".to_owned()));
             }
             None => {}

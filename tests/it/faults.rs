@@ -1,6 +1,11 @@
 //! Faults that every run tries; `drills.rs` has the long ones.
 
+use std::time::{Duration, Instant};
+
 use anyhow::Result;
+use rdkafka::admin::{AdminClient, AdminOptions};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
 use crate::world::{World, engines, until};
 
@@ -70,5 +75,41 @@ async fn a_killed_kafka_loses_nothing_that_it_acknowledged() -> Result<()> {
     engines(&["start", "kafka"])?;
     world.produce_events(5_000..10_000, 10).await?;
     world.stored_exactly(10_000).await?;
+    ingest.stop().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn records_that_kafka_deleted_unread_are_counted_and_the_rest_is_read() -> Result<()> {
+    let world = World::new("retention", &[("KAFKA__PARTITIONS", "2")]).await?;
+    let ingest = world.ingest().await?;
+    world.produce_events(0..100, 5).await?;
+    world.stored_exactly(100).await?;
+    let (topic, ends) = (&world.config.kafka.topic, world.ends()?);
+    ingest.signal("STOP")?;
+    // Brokers answer a fetch that is under way after 20 ms; what is produced then is fetched later.
+    let stopped = Instant::now();
+    until("no fetch is under way", async || {
+        let answered = stopped.elapsed() > Duration::from_secs(1);
+        Ok(if answered { Ok(()) } else { Err("it may be".to_owned()) })
+    })
+    .await?;
+    world.produce_events(100..300, 5).await?;
+    // Of one partition a part is deleted; the other stays whole.
+    let unread = world.ends()?[0] - ends[0];
+    let deleted = unread / 2;
+    assert!(deleted > 0, "{unread} records in the first partition");
+    let client: AdminClient<DefaultClientContext> = ClientConfig::new()
+        .set("bootstrap.servers", world.config.kafka.brokers.join(","))
+        .create()?;
+    let mut before = TopicPartitionList::new();
+    before.add_partition_offset(topic, 0, Offset::Offset(ends[0] + deleted))?;
+    client.delete_records(&before, &AdminOptions::new()).await?;
+    ingest.signal("CONT")?;
+    world.stored_exactly(300 - usize::try_from(deleted)?).await?;
+    let lost = ingest.metric("triad_ingest_lost_offsets_total", "").await?;
+    assert_eq!(lost, deleted as f64);
+    // And goes on after that.
+    world.produce_events(300..400, 5).await?;
+    world.stored_exactly(400 - usize::try_from(deleted)?).await?;
     ingest.stop().await
 }

@@ -1,7 +1,11 @@
 //! README's walk, and what every input must be answered with.
 
+use std::time::Duration;
+
 use anyhow::Result;
 use contracts::audit::header;
+use rdkafka::ClientConfig;
+use rdkafka::producer::{FutureProducer, FutureRecord};
 use serde_json::json;
 
 use crate::world::{World, header_of, until};
@@ -105,6 +109,45 @@ async fn every_bad_record_is_a_dead_letter_with_its_reason_and_no_good_one_is() 
         Ok(if committed == 511 { Ok(()) } else { Err(committed.to_string()) })
     })
     .await?;
+    ingest.stop().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_compression_that_a_producer_may_use_is_read() -> Result<()> {
+    const EACH: usize = 100;
+    let world = World::new("codecs", &[]).await?;
+    for (place, codec) in ["none", "gzip", "snappy", "lz4", "zstd"].into_iter().enumerate() {
+        let producer: FutureProducer = ClientConfig::new()
+            .set("bootstrap.servers", world.config.kafka.brokers.join(","))
+            .set("compression.type", codec)
+            .set("linger.ms", "20")
+            .create()?;
+        let send = async |n: usize| {
+            let event = World::event(n, "acme").to_string();
+            let key = n.to_string();
+            let record = FutureRecord::to(&world.config.kafka.topic).key(&key).payload(&event);
+            producer.send(record, Duration::from_secs(30)).await.map_err(|(error, _)| error)
+        };
+        futures::future::try_join_all((place * EACH..(place + 1) * EACH).map(send)).await?;
+    }
+    // Small for the topic, because it is compressed; large for everybody who unpacks it.
+    let producer: FutureProducer = ClientConfig::new()
+        .set("bootstrap.servers", world.config.kafka.brokers.join(","))
+        .set("compression.type", "gzip")
+        .set("message.max.bytes", "10000000")
+        .create()?;
+    let large = vec![b' '; 5_000_000];
+    let record = FutureRecord::<[u8], _>::to(&world.config.kafka.topic).payload(&large);
+    producer.send(record, Duration::from_secs(30)).await.map_err(|(error, _)| error)?;
+    let ingest = world.ingest().await?;
+    world.stored_exactly(5 * EACH).await?;
+    until("the large one is a dead letter, and nothing waits for it", async || {
+        let (reasons, committed) = (world.reasons()?, world.committed()?);
+        let done = reasons == ["too_large"] && committed == i64::try_from(5 * EACH + 1)?;
+        Ok(if done { Ok(()) } else { Err(format!("{reasons:?}, {committed} committed")) })
+    })
+    .await?;
+    assert_eq!(world.dead_letters()?[0].payload.as_deref(), Some(&large[..]));
     ingest.stop().await
 }
 

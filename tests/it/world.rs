@@ -239,6 +239,14 @@ impl World {
         Ok(reasons)
     }
 
+    /// The offset behind the last record of each partition of the source topic.
+    pub(crate) fn ends(&self) -> Result<Vec<i64>> {
+        let consumer = self.reader(&self.config.kafka.group)?;
+        let topic = &self.config.kafka.topic;
+        let end = |partition| Ok(consumer.fetch_watermarks(topic, partition, PATIENCE)?.1);
+        (0..self.config.kafka.partitions).map(end).collect()
+    }
+
     /// The sum of the group's committed offsets.
     pub(crate) fn committed(&self) -> Result<i64> {
         let consumer = self.reader(&self.config.kafka.group)?;
@@ -361,10 +369,16 @@ impl Ingest {
         Ok(())
     }
 
+    /// Sends a signal, by name.
+    pub(crate) fn signal(&self, name: &str) -> Result<()> {
+        let pid = self.child.id().to_string();
+        ensure!(Command::new("kill").args([&format!("-{name}"), &pid]).status()?.success());
+        Ok(())
+    }
+
     /// SIGTERM; the process must end in order.
     pub(crate) async fn stop(mut self) -> Result<()> {
-        let pid = self.child.id().to_string();
-        ensure!(Command::new("kill").args(["-TERM", &pid]).status()?.success());
+        self.signal("TERM")?;
         let mut code = None;
         until("ingest ends", async || {
             code = self.child.try_wait()?;

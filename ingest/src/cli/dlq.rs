@@ -69,6 +69,10 @@ async fn list(config: &Config, reason: Option<&str>, limit: u64) -> Result<(), E
     Ok(())
 }
 
+fn truncated(letter: &Message) -> bool {
+    letter.headers.iter().any(|(name, _)| name == header::TRUNCATED_FROM)
+}
+
 async fn replay(config: &Config, reason: Option<&str>, limit: u64) -> Result<(), Error> {
     let group = match reason {
         None => format!("{}-dlq-replay", config.kafka.group),
@@ -78,17 +82,19 @@ async fn replay(config: &Config, reason: Option<&str>, limit: u64) -> Result<(),
         client_id: "triad-ingest-dlq".to_owned(),
         max_buffer_kib: config.kafka.producer_buffer_kib,
         timeout: Duration::from_millis(config.kafka.producer_timeout_ms),
-        max_message_bytes: topics::max_dead_letter_bytes(config),
+        max_message_bytes: topics::max_uncompressed_bytes(config),
     };
     let publisher = KafkaPublisher::new(&config.kafka.cluster(), options)?;
     let mut letters = Letters::open(config, &group).await?;
     let (mut replayed, mut refused) = (0, 0);
     while replayed < limit {
         let Some(letter) = letters.next().await? else { break };
-        if matches(&letter, reason) {
+        if matches(&letter, reason) && truncated(&letter) {
+            refused += 1;
+        } else if matches(&letter, reason) {
             match publisher.publish(&config.kafka.topic, again(&letter)).await {
                 Ok(_) => replayed += 1,
-                // It stays where it is: a dead letter that the source topic cannot take.
+                // It stays where it is, as a truncated one: a record that the topic cannot take.
                 Err(PublishError::TooLarge { .. }) => refused += 1,
                 Err(error) => {
                     let place = format!("partition {} offset {}", letter.partition, letter.offset);

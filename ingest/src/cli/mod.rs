@@ -82,6 +82,8 @@ impl Cli {
                 for statement in schema::statements(&config.cassandra) {
                     say(&format!("{statement};"));
                 }
+                say("-- Rows from this time on are in the skip index; 0 in a new keyspace.");
+                say(&format!("{};", schema::skip_note(&config.cassandra)));
                 Ok(())
             }
             Command::Schema(SchemaCommand::Apply { print: false }) => {

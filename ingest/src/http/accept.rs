@@ -61,7 +61,8 @@ const OTHER_TENANT: &str = "tenant_mismatch";
         (status = 429, description = "Too much is under way. No event was accepted.",
             body = super::openapi::Problem, content_type = "application/problem+json",
             headers(("Retry-After" = u64, description = "Seconds to wait."))),
-        (status = 503, description = "The outcome is unknown; `events` repeats ids and times to send again.",
+        (status = 503, description = "Not now. With `events` the outcome is unknown: send them again with these ids \
+                and times. Without, no event was accepted.",
             body = super::openapi::UnknownOutcome, content_type = "application/problem+json",
             headers(("Retry-After" = u64, description = "Seconds to wait."))),
     ),

@@ -163,7 +163,7 @@ impl<S: Store> Export<S> {
         let end = tokio::task::spawn_blocking(|| encoder.map(Encoder::finish).transpose());
         let end = end.await.map_err(io::Error::other)??.unwrap_or_default();
         self.send(end).await?;
-        self.sender.send(Chunk::End).await.map_err(|_| Broken::Gone)
+        self.hand_over(Chunk::End).await
     }
 
     /// Encodes away from the runtime's threads: a row group takes milliseconds.
@@ -185,7 +185,12 @@ impl<S: Store> Export<S> {
         if bytes.is_empty() {
             return Ok(());
         }
-        match timeout(STALL, self.sender.send(Chunk::Bytes(bytes))).await {
+        self.hand_over(Chunk::Bytes(bytes)).await
+    }
+
+    /// Waits for the client, but not for ever: an export holds a permit.
+    async fn hand_over(&self, chunk: Chunk) -> Result<(), Broken> {
+        match timeout(STALL, self.sender.send(chunk)).await {
             Ok(sent) => sent.map_err(|_| Broken::Gone),
             Err(_) => Err(Broken::Failed("the client reads nothing".to_owned())),
         }

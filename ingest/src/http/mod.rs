@@ -75,14 +75,17 @@ pub struct Options {
 }
 
 impl Options {
-    /// As configured.
+    /// As configured. The window of times is narrower than the pipeline's, which counts from the time
+    /// that the broker stamps, later and by another clock: what is accepted is no dead letter then.
     #[must_use]
     pub fn new(config: &Config) -> Self {
+        let skew = 1000 * i64::from(config.layout.clock_skew_seconds);
+        let delay = i64::try_from(config.kafka.producer_timeout_ms).unwrap_or(i64::MAX);
         Self {
             topic: config.kafka.topic.clone(),
             decoder: config.limits.decoder(),
-            future: config.limits.future_millis(),
-            past: config.limits.past_millis(),
+            future: config.limits.future_millis() - skew,
+            past: config.limits.past_millis() - skew - delay,
             max_body_bytes: config.http.max_body_bytes,
             max_events: config.http.max_events,
             request_timeout: Duration::from_millis(config.http.request_timeout_ms),

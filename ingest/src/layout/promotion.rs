@@ -42,10 +42,15 @@ impl Rates {
     /// Counts rows of `tenant`; rows of long ago are not counted. Called once a batch.
     pub fn note(&self, tenant: &[u8], event_time: i64, rows: u64) {
         let slot = slot_of(event_time);
-        if slot < slot_of(Utc::now().timestamp_millis()) - KEPT_SLOTS {
+        let oldest = slot_of(Utc::now().timestamp_millis()) - KEPT_SLOTS;
+        if slot < oldest {
             return;
         }
         let mut slots = self.lock();
+        // Also where nobody promotes, and so nobody asks.
+        if !slots.contains_key(&slot) {
+            slots.retain(|slot, _| *slot >= oldest);
+        }
         let tenants = slots.entry(slot).or_default();
         if let Some(count) = tenants.get_mut(tenant) {
             *count += rows;
@@ -213,12 +218,12 @@ impl Promoter {
         let layout = layouts.governing(tenant, i64::MAX);
         let Some(better) = judge(layout, rows, over, self.partition_rows) else { return };
         let better = Layout { effective_from: 0, ..better };
-        match self.registry.append(tenant, better, "promotion").await {
+        match self.registry.append_over(tenant, layout, better, "promotion").await {
             Ok(layout) => {
                 counter!("triad_ingest_promotions_total").increment(1);
                 info!(tenant, ?layout, rows, "promoted");
             }
-            // Another replica was first.
+            // Another replica or an operator was first.
             Err(RegistryError::Conflict | RegistryError::TooEarly { .. }) => {}
             Err(error) => warn!(tenant, %error, "promotion"),
         }

@@ -192,6 +192,35 @@ impl Registry {
         by: &str,
     ) -> Result<Layout, RegistryError> {
         self.refresh().await?;
+        self.append_now(scope, layout, by).await
+    }
+
+    /// Appends a row, unless the scope's last layout is another than `judged`: then whoever changed it
+    /// knew something that this decision did not, such as a retention class.
+    ///
+    /// # Errors
+    /// As [`Registry::append`], and `Conflict` when the layout is another.
+    pub async fn append_over(
+        &self,
+        scope: &str,
+        judged: Layout,
+        layout: Layout,
+        by: &str,
+    ) -> Result<Layout, RegistryError> {
+        self.refresh().await?;
+        let last = self.current().map(|layouts| layouts.governing(scope, i64::MAX));
+        if last != Some(judged) {
+            return Err(RegistryError::Conflict);
+        }
+        self.append_now(scope, layout, by).await
+    }
+
+    async fn append_now(
+        &self,
+        scope: &str,
+        layout: Layout,
+        by: &str,
+    ) -> Result<Layout, RegistryError> {
         let earliest = self.earliest();
         let mut layout = layout;
         if layout.effective_from <= 0 {

@@ -20,6 +20,10 @@ const FIRST_BACKOFF: Duration = Duration::from_millis(50);
 const LAST_BACKOFF: Duration = Duration::from_secs(5);
 /// Failing for longer than this takes the process out of readiness.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// A letter that is refused as too large so often is truncated.
+const REFUSALS: usize = 3;
+/// What a truncated letter keeps free of the topic's limit, for its headers.
+const ROOM: usize = 8 * 1024;
 
 /// Publishes dead letters. Cheap to clone.
 pub struct DeadLetters<P>(Arc<Inner<P>>);
@@ -27,6 +31,7 @@ pub struct DeadLetters<P>(Arc<Inner<P>>);
 struct Inner<P> {
     publisher: Arc<P>,
     topic: String,
+    max_bytes: usize,
     health: Component,
 }
 
@@ -37,18 +42,19 @@ impl<P> Clone for DeadLetters<P> {
 }
 
 impl<P: Publisher> DeadLetters<P> {
-    /// Dead letters go to `topic`.
+    /// Dead letters go to `topic`, which takes records of `max_bytes` at least.
     #[must_use]
-    pub fn new(publisher: Arc<P>, topic: String, health: Component) -> Self {
+    pub fn new(publisher: Arc<P>, topic: String, max_bytes: usize, health: Component) -> Self {
         health.ready();
-        Self(Arc::new(Inner { publisher, topic, health }))
+        Self(Arc::new(Inner { publisher, topic, max_bytes, health }))
     }
 
     /// Publishes one record of `chunk` and settles it. Tries for as long as it takes: until then
     /// nothing behind it is committed.
     pub async fn send(&self, chunk: &Chunk, index: usize, rejection: &Rejection) {
         let record = &chunk.records()[index];
-        let letter = letter(chunk, record, rejection);
+        let mut letter = letter(chunk, record, rejection);
+        let mut refused = 0;
         let (since, mut backoff) = (Instant::now(), FIRST_BACKOFF);
         while let Err(error) = self.0.publisher.publish(&self.0.topic, letter.clone()).await {
             counter!("triad_ingest_dead_letter_retries_total").increment(1);
@@ -57,7 +63,12 @@ impl<P: Publisher> DeadLetters<P> {
                 warn!(%error, topic = self.0.topic, "a dead letter is not taken; trying on");
             }
             if let PublishError::TooLarge { .. } = error {
+                refused += 1;
                 warn!(%error, "the dead-letter topic takes smaller records than the source");
+                // One of a batch is refused with it, so only a large one is to blame, and not at once.
+                if refused >= REFUSALS && letter.size() > self.0.max_bytes {
+                    truncate(&mut letter, self.0.max_bytes);
+                }
             }
             let pause = rand::rng().random_range(Duration::ZERO..=backoff);
             backoff = (backoff * 2).min(LAST_BACKOFF);
@@ -83,7 +94,8 @@ impl<P: Publisher> DeadLetters<P> {
 /// The original key, headers and bytes; headers of an earlier death are replaced.
 fn letter(chunk: &Chunk, record: &RecordMeta, rejection: &Rejection) -> Record {
     let own = |name: &str| {
-        [header::REASON, header::ERROR].contains(&name) || name.starts_with("x-origin-")
+        [header::REASON, header::ERROR, header::TRUNCATED_FROM].contains(&name)
+            || name.starts_with("x-origin-")
     };
     let kept = chunk.headers(record).iter().filter(|(name, _)| !own(name));
     let mut headers: Vec<(String, Bytes)> =
@@ -101,6 +113,17 @@ fn letter(chunk: &Chunk, record: &RecordMeta, rejection: &Rejection) -> Record {
     }
 }
 
+/// Keeps origin, reason and what fits of the value: the rest would hold up its partition for ever.
+fn truncate(letter: &mut Record, max_bytes: usize) {
+    let size = letter.payload.len();
+    letter.key = None;
+    letter.headers.retain(|(name, _)| {
+        [header::REASON, header::ERROR].contains(&name.as_str()) || name.starts_with("x-origin-")
+    });
+    letter.headers.push((header::TRUNCATED_FROM.to_owned(), size.to_string().into()));
+    letter.payload.truncate(max_bytes.saturating_sub(ROOM));
+}
+
 /// The longest prefix of at most `max` bytes.
 fn cut(text: &str, max: usize) -> &str {
     let end = (0..=max.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
@@ -110,6 +133,22 @@ fn cut(text: &str, max: usize) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_truncated_letter_fits_and_says_what_it_was() {
+        let foreign = ("x-mine".to_owned(), Bytes::from(vec![0; 9000]));
+        let reason = (header::REASON.to_owned(), Bytes::from_static(b"too_large"));
+        let mut letter = Record {
+            key: Some(vec![1; 50_000].into()),
+            payload: vec![b' '; 100_000].into(),
+            headers: vec![foreign, reason.clone()],
+        };
+        truncate(&mut letter, 20_000);
+        assert!(letter.size() <= 20_000, "{}", letter.size());
+        assert_eq!(letter.payload.len(), 20_000 - ROOM);
+        let size = (header::TRUNCATED_FROM.to_owned(), Bytes::from_static(b"100000"));
+        assert_eq!(letter.headers, [reason, size]);
+    }
 
     #[test]
     fn an_error_is_cut_between_characters() {

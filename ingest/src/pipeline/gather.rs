@@ -90,9 +90,11 @@ impl<P: Publisher> Gather<P> {
         mut rows: mpsc::UnboundedReceiver<oneshot::Receiver<Decoded>>,
     ) {
         let (mut turns, mut open) = (FuturesOrdered::new(), true);
+        let free = Arc::clone(&self.free);
         while open || !turns.is_empty() {
             let due = self.batches.oldest_opened().map(|opened| opened + self.linger());
-            let blocked = self.free.available_permits() == 0;
+            // A slot may have come free since `start` found none: then this wakes at once.
+            let blocked = self.batches.has_full() || self.free.available_permits() == 0;
             tokio::select! {
                 biased;
                 turn = rows.recv(), if open => match turn {
@@ -103,7 +105,7 @@ impl<P: Publisher> Gather<P> {
                 Some(decoded) = turns.next() => if let Ok(decoded) = decoded {
                     self.take(&decoded);
                 },
-                slot = Arc::clone(&self.free).acquire_owned(), if blocked => self.start_with(slot.ok()),
+                _free = free.acquire(), if blocked => {}
                 () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() && !blocked => {}
             }
             self.start();
@@ -142,19 +144,14 @@ impl<P: Publisher> Gather<P> {
 
     /// Writes what is full or due, as far as slots are free.
     fn start(&mut self) {
-        while let Ok(slot) = Arc::clone(&self.free).try_acquire_owned() {
+        loop {
+            // Before a slot is taken, as `run` computes when to wake: else it wakes too early, in vain.
             let linger = self.linger();
+            let Ok(slot) = Arc::clone(&self.free).try_acquire_owned() else { break };
             match self.batches.next(Instant::now(), linger) {
                 Some(batch) => self.write(batch, slot),
                 None => break,
             }
-        }
-    }
-
-    fn start_with(&mut self, slot: Option<OwnedSemaphorePermit>) {
-        let linger = self.linger();
-        if let (Some(slot), Some(batch)) = (slot, self.batches.next(Instant::now(), linger)) {
-            self.write(batch, slot);
         }
     }
 

@@ -19,16 +19,17 @@ use tokio::time::Instant;
 use super::batch::RowBatch;
 use super::chunk::Settling;
 use super::watermark::Watermarks;
-use crate::sink::row::{PartitionKey, event_time, searchable};
-use crate::sink::skip::{Granule, GranuleWriter};
-use crate::skip::{Field, hash};
+use crate::sink::row::{PartitionKey, event_time};
+use crate::sink::skip::{GRANULE_ROWS, Granule, GranuleWriter};
 
-/// A granule is written at this many rows: what one match makes a reader read.
-const ROWS: usize = 256;
 /// A granule spans no more time than this, in milliseconds: late rows get one of their own.
 const SPAN_MS: i64 = 600_000;
-/// Rows that may wait; 8 bytes each, and a count for each chunk. Near it granules are written early.
-const WAITING: usize = 1 << 19;
+/// What waits is counted in units of so many bytes: what a row takes, at most.
+const UNIT: usize = 16;
+/// What a batch takes beside its rows, in units: its place, its granule if it has one of its own.
+const BATCH_UNITS: usize = 24;
+/// Units that may wait. Near it granules are written early.
+const WAITING: usize = 1 << 20;
 /// Granules on their way at once.
 const IN_FLIGHT: usize = 16;
 /// Between looks at how old granules are.
@@ -66,6 +67,7 @@ struct State {
     granule: Granule,
     placed: usize,
     stored: usize,
+    units: usize,
     closed: bool,
     shares: Vec<Share>,
 }
@@ -108,27 +110,23 @@ impl Granules {
                 fresh
             }
         };
-        if place.state().place(&times, batch.len()) >= ROWS {
+        if place.state().place(&times, batch.len()) >= GRANULE_ROWS {
             open.remove(batch.key.as_bytes());
             self.close(place.clone());
         }
         place
     }
 
-    /// Takes over rows that are stored; each share is settled with its granule. Waits while too many
-    /// rows wait already.
+    /// Takes over rows that are stored; each share is settled with its granule. Waits while too much
+    /// waits already.
     pub(super) async fn note(&self, place: Place, bodies: &[&[u8]], shares: Vec<Share>) {
-        let mut hashes = Vec::with_capacity(2 * bodies.len());
-        for body in bodies {
-            let row = searchable(body);
-            let actor = row.actor.map(|value| hash(Field::Actor, value));
-            let resource = row.resource.map(|value| hash(Field::Resource, value));
-            hashes.extend(actor.into_iter().chain(resource));
-        }
-        let done = place.state().store(bodies.len(), &hashes, shares);
+        let mut fresh = Granule::default();
+        bodies.iter().for_each(|body| fresh.take(body));
+        let done = place.state().store(bodies.len(), &fresh.hashes, shares);
         self.write(place, done);
         // After the rows are told of: whoever waits here holds up no granule. Never closed.
-        if let Ok(permits) = self.0.waiting.acquire_many(permits(bodies.len())).await {
+        if let Ok(permits) = self.0.waiting.acquire_many(permits(bodies.len() + BATCH_UNITS)).await
+        {
             permits.forget();
         }
     }
@@ -146,11 +144,12 @@ impl Granules {
         tokio::spawn(async move {
             // The semaphore is never closed.
             let _slot = granules.0.in_flight.acquire().await;
-            granules.0.writer.write(&place.0.key, done.granule).await;
+            // Boxed: whoever waits for a slot holds a granule, not the state of a request.
+            Box::pin(granules.0.writer.write(&place.0.key, done.granule)).await;
             for (chunk, rows) in &done.shares {
                 chunk.settled(*rows);
             }
-            granules.0.waiting.add_permits(done.stored);
+            granules.0.waiting.add_permits(done.units);
         });
     }
 
@@ -161,8 +160,8 @@ impl Granules {
         loop {
             ticks.tick().await;
             let free = self.0.waiting.available_permits().min(WAITING);
-            #[allow(clippy::cast_precision_loss, reason = "below 2^19")]
-            gauge!("triad_ingest_index_waiting_rows").set((WAITING - free) as f64);
+            #[allow(clippy::cast_precision_loss, reason = "below 2^24")]
+            gauge!("triad_ingest_index_waiting_bytes").set(((WAITING - free) * UNIT) as f64);
             let pressed = free < WAITING / 4;
             let hurry = pressed || self.0.watermarks.is_awaited();
             self.flush(if hurry { Duration::ZERO } else { self.0.linger });
@@ -180,14 +179,14 @@ impl Granules {
     /// Writes everything and waits for it; all places are noted.
     pub(super) async fn finish(&self) {
         self.flush(Duration::ZERO);
-        // All rows free again: nothing waits and nothing is on its way.
+        // All units free again: nothing waits and nothing is on its way.
         let _ = self.0.waiting.acquire_many(permits(WAITING)).await;
     }
 }
 
-/// Both the limit and a batch are far below 2^32 rows.
-fn permits(rows: usize) -> u32 {
-    u32::try_from(rows).unwrap_or(u32::MAX)
+/// Both the limit and a batch are far below 2^32 units.
+fn permits(units: usize) -> u32 {
+    u32::try_from(units).unwrap_or(u32::MAX)
 }
 
 impl Place {
@@ -217,6 +216,7 @@ impl State {
     /// Rows are stored.
     fn store(&mut self, rows: usize, hashes: &[i32], shares: Vec<Share>) -> Option<Self> {
         self.stored += rows;
+        self.units += rows + BATCH_UNITS;
         self.granule.hashes.extend_from_slice(hashes);
         self.shares.extend(shares);
         self.done()
@@ -232,12 +232,6 @@ impl State {
     fn done(&mut self) -> Option<Self> {
         let done = self.closed && self.placed > 0 && self.stored == self.placed;
         done.then(|| std::mem::take(self))
-    }
-}
-
-impl Granule {
-    fn span(&mut self, time: i64) {
-        (self.first, self.last) = (self.first.min(time), self.last.max(time));
     }
 }
 

@@ -48,7 +48,7 @@ pub enum SchemaError {
     Unexpected(String),
 }
 
-/// What `schema apply` executes, in order; each statement can be repeated.
+/// What `schema apply` executes, in order; each statement can be repeated. At last comes [`skip_note`].
 #[must_use]
 pub fn statements(config: &CassandraConfig) -> Vec<String> {
     let keyspace = &config.keyspace;
@@ -166,8 +166,21 @@ pub async fn apply(db: &Cassandra, config: &CassandraConfig) -> Result<(), Schem
         (Index::Skip, Some(_)) => Some(chrono::Utc::now().timestamp_millis() + ROLL_OUT_MS),
         _ => None,
     };
+    db.session.query_unpaged(note(config, since), ()).await?;
+    Ok(())
+}
+
+/// What `schema apply` executes after [`statements`]: it notes since when all rows are in the skip
+/// index, for a keyspace that has rows already. In a new one that is since 0.
+#[must_use]
+pub fn skip_note(config: &CassandraConfig) -> String {
+    let rolled_out = chrono::Utc::now().timestamp_millis() + ROLL_OUT_MS;
+    note(config, (config.index == Index::Skip).then_some(rolled_out))
+}
+
+fn note(config: &CassandraConfig, since: Option<i64>) -> String {
     let keyspace = &config.keyspace;
-    let statement = match since {
+    match since {
         Some(since) => format!(
             "INSERT INTO {keyspace}.schema_version (component, version, applied_at) \
              VALUES ('{SKIP}', {VERSION}, {since}) IF NOT EXISTS"
@@ -175,9 +188,7 @@ pub async fn apply(db: &Cassandra, config: &CassandraConfig) -> Result<(), Schem
         None => {
             format!("DELETE FROM {keyspace}.schema_version WHERE component = '{SKIP}' IF EXISTS")
         }
-    };
-    db.session.query_unpaged(statement, ()).await?;
-    Ok(())
+    }
 }
 
 /// Rows of this `event_time` (milliseconds) or later are all in the skip index; `None` when there is

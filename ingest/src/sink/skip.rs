@@ -7,12 +7,13 @@ use scylla::statement::prepared::PreparedStatement;
 use scylla::value::CqlTimestamp;
 use service_kit::health::Component;
 
-use super::row::PartitionKey;
+use super::row::{PartitionKey, searchable};
 use super::session::Cassandra;
 use super::writer::Backoff;
 use crate::layout::CLASSES;
+use crate::skip::{Field, hash};
 
-/// What is known of rows of one partition that were stored together.
+/// Rows of one partition that came one after another, and what is known of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Granule {
     /// The first `event_time`, milliseconds.
@@ -23,9 +24,28 @@ pub struct Granule {
     pub hashes: Vec<i32>,
 }
 
+/// A granule is written at this many rows: what one match makes a reader read.
+pub const GRANULE_ROWS: usize = 256;
+
 impl Default for Granule {
     fn default() -> Self {
         Self { first: i64::MAX, last: i64::MIN, hashes: Vec::new() }
+    }
+}
+
+impl Granule {
+    /// Takes in the time of a row.
+    pub fn span(&mut self, time: i64) {
+        (self.first, self.last) = (self.first.min(time), self.last.max(time));
+    }
+
+    /// Takes in a row as [`super::row::encode_body`] wrote it.
+    pub fn take(&mut self, body: &[u8]) {
+        let row = searchable(body);
+        self.span(row.time);
+        let actor = row.actor.map(|value| hash(Field::Actor, value));
+        let resource = row.resource.map(|value| hash(Field::Resource, value));
+        self.hashes.extend(actor.into_iter().chain(resource));
     }
 }
 

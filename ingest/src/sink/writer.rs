@@ -22,6 +22,9 @@ const LAST_BACKOFF: Duration = Duration::from_secs(2);
 /// Failing for longer than this takes the process out of readiness.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// A row is a dead letter when it was refused so often alone; before that a refusal divides its batch.
+const REFUSALS: usize = 5;
+
 /// One row of a batch: what [`super::row::encode_body`] wrote.
 pub type SinkRow<'a> = &'a [u8];
 
@@ -87,10 +90,12 @@ impl Sink {
         rejected
     }
 
-    /// Writes rows together. `Err` means: the database refused them twice, and after each refusal took
-    /// a known-good row into the same table, so that it is them and not the database.
+    /// Writes rows together. `Err` means: the database refused them, several times over a while if it is
+    /// one row alone, and after each refusal took a known-good row into the same table. So it is them
+    /// and not the database, and not one node of it that coordinates some requests and not others.
     async fn settle(&self, key: &PartitionKey, rows: &[SinkRow<'_>]) -> Result<(), String> {
         let mut backoff = Backoff::default();
+        let enough = if rows.len() == 1 { REFUSALS } else { 1 };
         let mut refusals = 0;
         loop {
             let Err(error) = self.attempt(key, rows).await else {
@@ -101,15 +106,21 @@ impl Sink {
             let mut why = error.to_string();
             if classify(&error) == Verdict::Refused {
                 match self.probe(key.class(), Instant::now()).await {
-                    Ok(()) if refusals > 0 => return Err(why),
                     Ok(()) => {
                         refusals += 1;
-                        continue;
+                        if refusals >= enough {
+                            backoff.over(&self.0.health);
+                            return Err(why);
+                        }
                     }
-                    Err(outage) => why = outage,
+                    Err(outage) => {
+                        refusals = 0;
+                        why = outage;
+                    }
                 }
+            } else {
+                refusals = 0;
             }
-            refusals = 0;
             backoff.wait(&self.0.health, &why).await;
         }
     }

@@ -7,9 +7,8 @@ use std::time::{Duration, Instant};
 
 use metrics::counter;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::message::{BorrowedMessage, Headers as _, Message};
-use rdkafka::topic_partition_list::Offset;
 use service_kit::bus::Publisher;
 use tracing::{debug, warn};
 
@@ -64,6 +63,9 @@ pub(super) struct Poller<P> {
     /// Paused partitions, with the assignment in which they were: a new one is begun unpaused.
     paused: HashMap<i32, Epoch>,
     pressure: Pressure,
+    /// A partition was out of range, and is not put right yet.
+    astray: bool,
+    mend_at: Instant,
 }
 
 impl<P: Publisher> Poller<P> {
@@ -84,6 +86,8 @@ impl<P: Publisher> Poller<P> {
             shares: HashMap::new(),
             paused: HashMap::new(),
             pressure: Pressure::None,
+            astray: false,
+            mend_at: Instant::now(),
         }
     }
 
@@ -120,7 +124,9 @@ impl<P: Publisher> Poller<P> {
                     }
                 }
                 Some(Err(error)) => {
-                    Self::failed(&self.consumer, &error);
+                    warn!(%error, "poll");
+                    let code = error.rdkafka_error_code();
+                    self.astray |= code == Some(RDKafkaErrorCode::AutoOffsetReset);
                     break;
                 }
                 None => break,
@@ -128,6 +134,10 @@ impl<P: Publisher> Poller<P> {
             wait = Duration::ZERO;
         }
         self.deliver();
+        if self.astray && Instant::now() >= self.mend_at {
+            self.mend_at = Instant::now() + self.commit_interval;
+            self.mend();
+        }
     }
 
     /// Adds a record to the chunk; a record of another partition or epoch delivers the chunk first.
@@ -238,30 +248,36 @@ impl<P: Publisher> Poller<P> {
         }
     }
 
-    /// An offset that is out of range while consuming: retention overtook the consumer. Everything
-    /// that stands before the start of its log goes on from there, counted as lost.
-    fn failed(consumer: &BaseConsumer<Assignments>, error: &KafkaError) {
-        if error.rdkafka_error_code() != Some(RDKafkaErrorCode::AutoOffsetReset) {
-            warn!(%error, "poll");
-            return;
-        }
-        let Ok(positions) = consumer.position() else { return };
-        for element in positions.elements() {
-            let (topic, partition) = (element.topic(), element.partition());
-            let timeout = Duration::from_secs(10);
-            let Ok((low, high)) = consumer.fetch_watermarks(topic, partition, timeout) else {
-                continue;
-            };
-            let at = match element.offset() {
-                Offset::Offset(at) => at,
-                _ => continue,
-            };
-            if at < low || at > high {
-                consumer.context().lost(partition, at.min(low), low);
-                if let Err(error) = consumer.seek(topic, partition, Offset::Beginning, timeout) {
-                    warn!(%error, partition, "seek to the start of the log");
+    /// Goes on after an offset was out of range: retention overtook the consumer. The client fetches
+    /// such a partition no more, not even after a seek (librdkafka#2961), and does not say which one it
+    /// is. So all are assigned again where they stand; one that stands before the start of its log, or
+    /// behind the end of one that was made anew, at the start, and what is missing is counted as lost.
+    fn mend(&mut self) {
+        let assignments = self.assignments();
+        let mut again = Vec::new();
+        self.astray = false;
+        for (partition, stands) in assignments.positions(&self.consumer) {
+            match assignments.log(&self.consumer, partition) {
+                Ok((low, high)) => {
+                    let within = stands.filter(|at| (low..=high).contains(at));
+                    again.push((partition, within.unwrap_or(low)));
+                    if let (None, Some(at)) = (within, stands) {
+                        assignments.lost(partition, at.min(low), low);
+                    }
+                }
+                Err(error) => {
+                    warn!(%error, partition, "start and end of the log; asking again");
+                    self.astray = true;
                 }
             }
+        }
+        if let Err(error) = assignments.assign_again(&self.consumer, &again) {
+            warn!(%error, "assigning partitions again");
+            self.astray = true;
+        }
+        let paused = assignments.list(self.paused.keys().copied());
+        if let Err(error) = self.consumer.pause(&paused) {
+            warn!(%error, "pause");
         }
     }
 

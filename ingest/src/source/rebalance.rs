@@ -25,8 +25,15 @@ pub(super) struct Assignments {
     topic: String,
     revoke_wait: Duration,
     watermarks: Arc<Watermarks>,
-    epochs: Mutex<HashMap<i32, Epoch>>,
+    current: Mutex<HashMap<i32, Current>>,
     health: Component,
+}
+
+/// A partition that is assigned.
+#[derive(Debug, Clone, Copy)]
+struct Current {
+    epoch: Epoch,
+    begin: Offset,
 }
 
 impl Assignments {
@@ -35,18 +42,62 @@ impl Assignments {
             topic: config.kafka.topic.clone(),
             revoke_wait: Duration::from_millis(config.kafka.revoke_wait_ms),
             watermarks,
-            epochs: Mutex::default(),
+            current: Mutex::default(),
             health,
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<i32, Epoch>> {
-        self.epochs.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, HashMap<i32, Current>> {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The partitions that are assigned now, each with the epoch of its assignment.
     pub(super) fn epochs(&self) -> HashMap<i32, Epoch> {
-        self.lock().clone()
+        self.lock().iter().map(|(partition, current)| (*partition, current.epoch)).collect()
+    }
+
+    /// Where each assigned partition stands: behind the last record that was polled, or before the
+    /// first one where its assignment began; `None` when that is the start of the log.
+    pub(super) fn positions(&self, consumer: &BaseConsumer<Self>) -> Vec<(i32, Option<i64>)> {
+        let positions = consumer.position().unwrap_or_else(|_| TopicPartitionList::new());
+        let polled = |partition| {
+            positions.find_partition(&self.topic, partition).and_then(|e| offset(e.offset()))
+        };
+        let current = self.lock();
+        current.iter().map(|(p, current)| (*p, polled(*p).max(offset(current.begin)))).collect()
+    }
+
+    /// The first offset of a partition's log, and the one behind its last.
+    pub(super) fn log(
+        &self,
+        consumer: &BaseConsumer<Self>,
+        partition: i32,
+    ) -> KafkaResult<(i64, i64)> {
+        consumer.fetch_watermarks(&self.topic, partition, OFFSETS_TIMEOUT)
+    }
+
+    /// Lets the client fetch partitions anew, from these offsets; their assignments go on.
+    pub(super) fn assign_again(
+        &self,
+        consumer: &BaseConsumer<Self>,
+        offsets: &[(i32, i64)],
+    ) -> KafkaResult<()> {
+        let mut list = TopicPartitionList::new();
+        for (partition, at) in offsets {
+            list.add_partition_offset(&self.topic, *partition, Offset::Offset(*at))?;
+        }
+        // After an attempt that failed half-way it is unassigned already; what matters is the second.
+        if let Err(error) = consumer.incremental_unassign(&list) {
+            warn!(%error, "unassign");
+        }
+        consumer.incremental_assign(&list)?;
+        let mut current = self.lock();
+        for (partition, at) in offsets {
+            if let Some(current) = current.get_mut(partition) {
+                current.begin = Offset::Offset(*at);
+            }
+        }
+        Ok(())
     }
 
     pub(super) fn list(&self, partitions: impl IntoIterator<Item = i32>) -> TopicPartitionList {
@@ -97,8 +148,7 @@ impl Assignments {
             let partition = element.partition();
             let offset = match element.offset() {
                 Offset::Offset(committed) => {
-                    let (low, high) =
-                        consumer.fetch_watermarks(&self.topic, partition, OFFSETS_TIMEOUT)?;
+                    let (low, high) = self.log(consumer, partition)?;
                     if committed < low {
                         self.lost(partition, committed, low);
                         Offset::Beginning
@@ -141,7 +191,8 @@ impl Assignments {
         };
         for element in begin.elements() {
             let epoch = self.watermarks.assign(element.partition());
-            self.lock().insert(element.partition(), epoch);
+            let current = Current { epoch, begin: element.offset() };
+            self.lock().insert(element.partition(), current);
         }
         if let Err(error) = consumer.incremental_assign(&begin) {
             error!(%error, "assign");
@@ -182,6 +233,13 @@ impl Assignments {
         gauge!("triad_ingest_assigned_partitions")
             .set(f64::from(u32::try_from(count).unwrap_or(0)));
         self.health.ready();
+    }
+}
+
+fn offset(offset: Offset) -> Option<i64> {
+    match offset {
+        Offset::Offset(at) => Some(at),
+        _ => None,
     }
 }
 

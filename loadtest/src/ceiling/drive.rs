@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{bail, ensure};
 use ingest::sink::Statements;
 use ingest::sink::session::Cassandra;
+use ingest::sink::skip::GranuleWriter;
 use scylla::errors::{DbError, ExecutionError, RequestAttemptError};
 use serde::Serialize;
 
@@ -29,8 +30,21 @@ pub struct Drive {
     pub statements: Arc<Statements>,
     /// Batches on their way at once.
     pub in_flight: usize,
-    /// Entries that are written beside the rows.
-    pub index: Option<IndexTable>,
+    /// What is sent.
+    pub load: Load,
+}
+
+/// What is sent of each batch.
+#[derive(Clone)]
+pub enum Load {
+    /// Its rows.
+    Rows,
+    /// Its rows, and the granules of the skip index that end with it.
+    Granules(GranuleWriter),
+    /// Its rows, and with them its entries in a second table.
+    Both(IndexTable),
+    /// The entries alone.
+    Entries(IndexTable),
 }
 
 /// What sending cost.
@@ -151,10 +165,19 @@ async fn writer(
 async fn attempt(drive: &Drive, batch: &RowsBatch) -> Result<(), ExecutionError> {
     let now = chrono::Utc::now().timestamp_millis();
     let statement = drive.statements.batch(batch.key.class(), batch.len());
-    let rows = drive.db.session.batch(&statement, batch.rows(now));
-    match &drive.index {
-        None => rows.await.map(drop),
-        Some(index) => tokio::try_join!(rows, index.write(batch, now)).map(drop),
+    let rows = async { drive.db.session.batch(&statement, batch.rows(now)).await.map(drop) };
+    match &drive.load {
+        Load::Rows => rows.await,
+        Load::Granules(index) => {
+            let granule = async {
+                if let Some(granule) = batch.granule() {
+                    index.write(&batch.key, granule.clone()).await;
+                }
+            };
+            tokio::join!(rows, granule).0
+        }
+        Load::Both(index) => tokio::try_join!(rows, index.write(batch, now)).map(drop),
+        Load::Entries(index) => index.write(batch, now).await,
     }
 }
 

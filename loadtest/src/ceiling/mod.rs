@@ -7,7 +7,7 @@ mod drive;
 mod index;
 mod rows;
 
-pub use drive::{Drive, Driven, write};
+pub use drive::{Drive, Driven, Load, write};
 pub use index::IndexTable;
 pub(crate) use rows::nowhere;
 pub use rows::{Rows, RowsBatch};

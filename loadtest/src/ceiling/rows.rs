@@ -7,6 +7,7 @@ use anyhow::{Context, anyhow};
 use ingest::event::{Limits, Origin, Ticks, decode, identify};
 use ingest::layout::Layouts;
 use ingest::sink::row::{PartitionKey, Row, encode_body, encode_key};
+use ingest::sink::skip::{GRANULE_ROWS, Granule};
 
 use crate::generate::Generator;
 use crate::generate::poison::Kind;
@@ -19,9 +20,20 @@ pub struct RowsBatch {
     pub key: PartitionKey,
     bytes: Vec<u8>,
     ends: Vec<usize>,
+    granule: Option<Granule>,
 }
 
 impl RowsBatch {
+    fn open(key: PartitionKey) -> Self {
+        Self { key, bytes: Vec::new(), ends: Vec::new(), granule: None }
+    }
+
+    /// What the skip index has of this batch and those before, if a granule ends here.
+    #[must_use]
+    pub fn granule(&self) -> Option<&Granule> {
+        self.granule.as_ref()
+    }
+
     /// How many rows.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -88,8 +100,7 @@ impl Rows {
                 .push(&value, layouts, limits, &mut key)
                 .with_context(|| format!("event {index}"))?;
         }
-        let mut rest: Vec<RowsBatch> =
-            gather.open.into_values().filter(|open| !open.is_empty()).collect();
+        let mut rest: Vec<RowsBatch> = gather.open.into_values().filter_map(Open::last).collect();
         // A map's order is random; the load must not be.
         rest.sort_by(|a, b| a.key.as_bytes().cmp(b.key.as_bytes()));
         gather.done.batches.extend(rest);
@@ -98,9 +109,42 @@ impl Rows {
 }
 
 struct Gather {
-    open: HashMap<PartitionKey, RowsBatch>,
+    open: HashMap<PartitionKey, Open>,
     done: Rows,
     limit: usize,
+}
+
+/// The batch and the granule of a partition that are being filled.
+struct Open {
+    batch: RowsBatch,
+    granule: Granule,
+    rows: usize,
+}
+
+impl Open {
+    fn new(key: PartitionKey) -> Self {
+        Self { batch: RowsBatch::open(key), granule: Granule::default(), rows: 0 }
+    }
+
+    /// Hands out the batch; with it the granule, if that is full.
+    fn cut(&mut self) -> RowsBatch {
+        let fresh = RowsBatch::open(self.batch.key.clone());
+        let mut done = std::mem::replace(&mut self.batch, fresh);
+        done.bodies().for_each(|body| self.granule.take(body));
+        self.rows += done.len();
+        if self.rows >= GRANULE_ROWS {
+            done.granule = Some(std::mem::take(&mut self.granule));
+            self.rows = 0;
+        }
+        done
+    }
+
+    /// What is left; a rest of a granule goes with a rest of a batch.
+    fn last(mut self) -> Option<RowsBatch> {
+        let mut last = (!self.batch.is_empty()).then(|| self.cut())?;
+        last.granule = last.granule.or(Some(self.granule));
+        Some(last)
+    }
 }
 
 impl Gather {
@@ -116,23 +160,21 @@ impl Gather {
         let id = identify(&event, time, &nowhere());
         key.clear();
         encode_key(&event.tenant, time, id, &layouts.governing(&event.tenant, time.millis()), key);
-        let batch = match self.open.get_mut(key.as_slice()) {
+        let open = match self.open.get_mut(key.as_slice()) {
             Some(open) => open,
             None => {
                 let partition = PartitionKey::from_bytes(key);
-                let fresh =
-                    RowsBatch { key: partition.clone(), bytes: Vec::new(), ends: Vec::new() };
-                self.open.entry(partition).or_insert(fresh)
+                self.open.entry(partition.clone()).or_insert_with(|| Open::new(partition))
             }
         };
+        let batch = &mut open.batch;
         let before = batch.bytes.len();
         encode_body(&event, time, id, &mut batch.bytes);
         batch.ends.push(batch.bytes.len());
         self.done.rows += 1;
         self.done.bytes += (batch.bytes.len() - before) as u64;
         if batch.len() >= self.limit {
-            let fresh = RowsBatch { key: batch.key.clone(), bytes: Vec::new(), ends: Vec::new() };
-            self.done.batches.push(std::mem::replace(batch, fresh));
+            self.done.batches.push(open.cut());
         }
         Ok(())
     }
@@ -163,6 +205,9 @@ mod tests {
         assert_eq!(rows.rows, 1800);
         assert_eq!(rows.batches.iter().map(RowsBatch::len).sum::<usize>(), 1800);
         assert!(rows.batches.iter().all(|batch| (1..=16).contains(&batch.len())));
+        let granules: Vec<_> = rows.batches.iter().filter_map(RowsBatch::granule).collect();
+        let hashes: usize = granules.iter().map(|granule| granule.hashes.len()).sum();
+        assert!(hashes > 1800 && granules.len() < rows.batches.len(), "{hashes} hashes");
         let mut ids = std::collections::HashSet::new();
         for batch in &rows.batches {
             assert_eq!(batch.key.bucket(), b"2026-11-22");

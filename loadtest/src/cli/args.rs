@@ -61,7 +61,7 @@ pub struct EngineArgs {
     /// Consistency of writes and reads; ingest's default without.
     #[arg(long)]
     pub consistency: Option<String>,
-    /// How filters are served; as ingest is configured without. `table` is for `ceiling` alone.
+    /// How filters are served; as ingest is configured without. `table` and `entries` are for `ceiling` alone.
     #[arg(long)]
     pub index: Option<IndexKind>,
     /// A setting of ingest, as in `pipeline.batch_rows=64`; may repeat.

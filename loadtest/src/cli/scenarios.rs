@@ -184,8 +184,9 @@ impl Scenario {
     pub(super) async fn run(self, stop: &Stop) -> anyhow::Result<Outcome> {
         let common = self.common().clone();
         let stage = common.stage(stop)?;
-        if stage.engines.index == Some(IndexKind::Table) && !matches!(self, Self::Ceiling(_)) {
-            bail!("--index table is for ceiling alone: ingest writes no such table");
+        let alone = stage.engines.index.is_some_and(IndexKind::for_ceiling_alone);
+        if alone && !matches!(self, Self::Ceiling(_)) {
+            bail!("--index table and entries are for ceiling alone: ingest writes no such table");
         }
         let mut run = common.run.run(self.events())?;
         if let (Self::Steady(args), None) = (&self, &common.run.file) {

@@ -5,15 +5,18 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use anyhow::Context;
+use ingest::config::Index;
 use ingest::sink::Statements;
 use ingest::sink::session::Cassandra;
+use ingest::sink::skip::GranuleWriter;
 use serde::Serialize;
+use service_kit::health::Health;
 
-use crate::ceiling::{self, Drive, Driven, IndexTable, Rows};
+use crate::ceiling::{self, Drive, Driven, IndexTable, Load, Rows};
 use crate::engines::{Engines, IndexKind};
 use crate::generate::Generator;
 use crate::progress;
-use crate::run::Run;
+use crate::run::{Names, Run};
 use crate::stop::Stop;
 
 /// How batches are made and sent.
@@ -54,7 +57,7 @@ pub async fn measure(
     stop: &Stop,
 ) -> anyhow::Result<Measured> {
     let db = engines.apply_schema(&run.names).await?;
-    let drive = drive(engines, &db, shape.in_flight).await?;
+    let drive = drive(engines, &run.names, &db, shape.in_flight).await?;
     let rows = prepare(engines, run, &db, shape.batch, stop).await?;
     let bar = progress::bar("written", rows.rows);
     let written = Arc::new(AtomicU64::new(0));
@@ -72,17 +75,27 @@ pub async fn measure(
     })
 }
 
-/// How the run's keyspace is written to, with the second table if that is what is measured.
+/// How the run's keyspace is written to, with whatever index is measured or configured.
 ///
 /// # Errors
 /// When the schema is not there or nobody answers.
-pub async fn drive(engines: &Engines, db: &Cassandra, in_flight: usize) -> anyhow::Result<Drive> {
-    let index = match engines.index {
-        Some(IndexKind::Table) => Some(IndexTable::create(db).await?),
-        _ => None,
+pub async fn drive(
+    engines: &Engines,
+    names: &Names,
+    db: &Cassandra,
+    in_flight: usize,
+) -> anyhow::Result<Drive> {
+    let load = match engines.index {
+        Some(IndexKind::Table) => Load::Both(IndexTable::create(db).await?),
+        Some(IndexKind::Entries) => Load::Entries(IndexTable::create(db).await?),
+        _ if engines.config(names)?.cassandra.index == Index::Skip => {
+            let health = Health::new().component("skip index");
+            Load::Granules(GranuleWriter::prepare(db, health).await?)
+        }
+        _ => Load::Rows,
     };
     let statements = Arc::new(Statements::prepare(db).await.context("preparing the inserts")?);
-    Ok(Drive { db: db.clone(), statements, in_flight, index })
+    Ok(Drive { db: db.clone(), statements, in_flight, load })
 }
 
 /// All good events of the run as batches.

@@ -72,7 +72,7 @@ pub struct Measured {
 pub async fn measure(stage: &Stage, run: &Run, plan: Plan) -> anyhow::Result<Measured> {
     let db = stage.engines.apply_schema(&run.names).await?;
     stage.engines.apply_topics(&run.names).await?;
-    let driver = drive(&stage.engines, &db, 64).await?;
+    let driver = drive(&stage.engines, &run.names, &db, 64).await?;
     // One window more than is asked for: the last one ends in a tail of small batches.
     let backlog = Run { events: plan.window * (plan.windows + 1), ..run.clone() };
     let (ingest, empty) = windows(stage, &backlog, plan).await?;

@@ -35,7 +35,8 @@ const FILE_SUFFIX: &str = "_file";
 pub struct KafkaConfig {
     /// Brokers to begin with, as `host:port`.
     pub brokers: Vec<String>,
-    /// Handed to librdkafka, for TLS, SASL and sockets. `<name>_file` reads `<name>` from a file.
+    /// Handed to librdkafka, for SASL PLAIN and sockets; it is built without TLS. `<name>_file` reads
+    /// `<name>` from a file.
     pub properties: BTreeMap<String, String>,
 }
 

@@ -1,5 +1,6 @@
 //! Filtered slices by the skip index: the times of matching granules first, then the rows of those.
 
+use futures::{StreamExt, TryStreamExt, stream};
 use scylla::serialize::value::SerializeValue;
 use scylla::value::CqlTimestamp;
 
@@ -7,6 +8,9 @@ use super::super::store::Slice;
 use super::super::{Filter, Order, StoredEvent};
 use super::{CassandraStore, Failure};
 use crate::skip::{Field, hash};
+
+/// Spans of a slice that are read at once.
+const SPANS_AT_ONCE: usize = 8;
 
 /// What granules are asked for: one value or two.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,14 +46,21 @@ impl CassandraStore {
         if slice.order == Order::Newest {
             spans.reverse();
         }
+        // Where events are rare, so that a granule is a row or two, there may be a span for each row of
+        // the limit: some are read at once, or the page would run out of time.
+        let mut parts = stream::iter(spans)
+            .map(|(from, to)| {
+                // A row that bounds the slice takes the place of one bound, so only where it lies.
+                let after = slice.after.filter(|after| (from..to).contains(&after.time));
+                let part = Slice { from, to, after, ..*slice };
+                async move { self.fetch_pushed(&part, None).await }
+            })
+            .buffered(SPANS_AT_ONCE);
         let mut rows = Vec::new();
-        for (from, to) in spans {
-            // A row that bounds the slice takes the place of one bound, so only where it lies.
-            let after = slice.after.filter(|after| (from..to).contains(&after.time));
-            let limit = slice.limit - rows.len();
-            let part = Slice { from, to, after, limit, ..*slice };
-            rows.extend(self.fetch_pushed(&part, None).await?);
+        while let Some(part) = parts.try_next().await? {
+            rows.extend(part);
             if rows.len() >= slice.limit {
+                rows.truncate(slice.limit);
                 break;
             }
         }
