@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use anyhow::Result;
-use ingest::layout::registry::Registry;
-use ingest::layout::{Bucket, Granularity, Layout};
+use anyhow::{Context, Result};
+use ingest::layout::registry::{Registry, RegistryError};
+use ingest::layout::{Bucket, ClassId, Granularity, Layout};
 
 use crate::world::{World, until};
 
@@ -176,4 +176,30 @@ async fn a_layout_set_while_one_replica_cannot_read_the_registry_splits_nothing(
         assert_eq!(bucket, expected.as_str(), "the bucket of {id:?}");
     }
     sighted.stop().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_promotion_gives_way_to_whoever_was_first() -> Result<()> {
+    let world = World::new("first", &QUICK).await?;
+    let open = || Registry::open(&world.db, &world.config.layout, &world.config.limits);
+    let (operator, replica) = (open().await?, open().await?);
+    let newest = |registry: &Registry| registry.current().map(|all| all.governing("t-0", i64::MAX));
+    let judged = newest(&replica).context("the lease is over")?;
+    // The operator keeps this tenant's events longer; the replica has not read that yet.
+    let class = ClassId::all().last().context("no class")?;
+    let longer = Layout { effective_from: 0, class, ..judged };
+    let set = operator.append("t-0", longer, "operator").await?;
+    let finer = |layout| Layout { effective_from: 0, granularity: Granularity::Hour, ..layout };
+    let refused = replica.append_over("t-0", judged, finer(judged), "promotion").await;
+    assert!(matches!(refused, Err(RegistryError::Conflict)), "{refused:?}");
+    assert_eq!(newest(&replica), Some(set), "it has seen the operator's row, and added none");
+    // A later look judges that row.
+    until("another row may follow", async || {
+        let earliest = replica.earliest().timestamp_millis();
+        Ok(if earliest > set.effective_from { Ok(()) } else { Err("not yet".to_owned()) })
+    })
+    .await?;
+    let promoted = replica.append_over("t-0", set, finer(set), "promotion").await?;
+    assert_eq!((promoted.class, promoted.granularity), (class, Granularity::Hour));
+    Ok(())
 }
