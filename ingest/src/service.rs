@@ -83,7 +83,7 @@ async fn serve_until_drained(
     shutdown: &Shutdown,
 ) -> Result<(), Error> {
     let Some(stores) = wait_for_stores(config, health, shutdown).await? else { return Ok(()) };
-    let publisher = Arc::new(publisher(config)?);
+    let publisher = Arc::new(publisher(config, "triad-ingest")?);
     tokio::spawn(warn_of_topics(config.kafka.cluster(), topics::specs(config)));
     let verifier = Verifier::start(&config.auth, shutdown.clone()).await?;
     // A dead producer drains as a signal does.
@@ -296,9 +296,10 @@ async fn check_schema(db: &Cassandra) -> Result<(), Error> {
     Ok(())
 }
 
-fn publisher(config: &Config) -> Result<KafkaPublisher, Error> {
+/// A producer as configured; brokers know it by `client_id`.
+pub(crate) fn publisher(config: &Config, client_id: &str) -> Result<KafkaPublisher, Error> {
     let options = PublisherOptions {
-        client_id: "triad-ingest".to_owned(),
+        client_id: client_id.to_owned(),
         max_buffer_kib: config.kafka.producer_buffer_kib,
         timeout: Duration::from_millis(config.kafka.producer_timeout_ms),
         max_message_bytes: topics::max_uncompressed_bytes(config),

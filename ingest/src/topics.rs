@@ -7,7 +7,7 @@ use service_kit::bus::TopicSpec;
 use crate::config::Config;
 
 /// Room that a dead letter needs beyond its original: origin, reason and error.
-const DEAD_LETTER_ROOM: usize = 8 * 1024;
+pub const DEAD_LETTER_ROOM: usize = 8 * 1024;
 
 /// Room for key and headers beside a value of the largest size.
 const RECORD_ROOM: usize = 16 * 1024;

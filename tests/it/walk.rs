@@ -116,12 +116,14 @@ async fn every_bad_record_is_a_dead_letter_with_its_reason_and_no_good_one_is() 
 async fn every_compression_that_a_producer_may_use_is_read() -> Result<()> {
     const EACH: usize = 100;
     let world = World::new("codecs", &[]).await?;
+    let producer = |codec: &str| -> Result<FutureProducer> {
+        let mut client = ClientConfig::new();
+        client.set("bootstrap.servers", world.config.kafka.brokers.join(","));
+        client.set("compression.type", codec).set("linger.ms", "20");
+        Ok(client.set("message.max.bytes", "10000000").create()?)
+    };
     for (place, codec) in ["none", "gzip", "snappy", "lz4", "zstd"].into_iter().enumerate() {
-        let producer: FutureProducer = ClientConfig::new()
-            .set("bootstrap.servers", world.config.kafka.brokers.join(","))
-            .set("compression.type", codec)
-            .set("linger.ms", "20")
-            .create()?;
+        let producer = producer(codec)?;
         let send = async |n: usize| {
             let event = World::event(n, "acme").to_string();
             let key = n.to_string();
@@ -131,14 +133,9 @@ async fn every_compression_that_a_producer_may_use_is_read() -> Result<()> {
         futures::future::try_join_all((place * EACH..(place + 1) * EACH).map(send)).await?;
     }
     // Small for the topic, because it is compressed; large for everybody who unpacks it.
-    let producer: FutureProducer = ClientConfig::new()
-        .set("bootstrap.servers", world.config.kafka.brokers.join(","))
-        .set("compression.type", "gzip")
-        .set("message.max.bytes", "10000000")
-        .create()?;
     let large = vec![b' '; 5_000_000];
     let record = FutureRecord::<[u8], _>::to(&world.config.kafka.topic).payload(&large);
-    producer.send(record, Duration::from_secs(30)).await.map_err(|(error, _)| error)?;
+    producer("gzip")?.send(record, Duration::from_secs(30)).await.map_err(|(error, _)| error)?;
     let ingest = world.ingest().await?;
     world.stored_exactly(5 * EACH).await?;
     until("the large one is a dead letter, and nothing waits for it", async || {

@@ -9,13 +9,11 @@ use contracts::audit::header;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::metadata::{MetadataPartition, MetadataTopic};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
-use service_kit::bus::{
-    KafkaPublisher, KafkaSubscriber, Message, PublishError, Publisher, PublisherOptions, Record,
-    Start,
-};
+use service_kit::bus::{KafkaSubscriber, Message, PublishError, Publisher, Record, Start};
 
 use super::say;
-use crate::{Config, Error, topics};
+use crate::service::publisher;
+use crate::{Config, Error};
 
 /// Time for Kafka to answer, and for a silent partition to be given up.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -78,13 +76,7 @@ async fn replay(config: &Config, reason: Option<&str>, limit: u64) -> Result<(),
         None => format!("{}-dlq-replay", config.kafka.group),
         Some(reason) => format!("{}-dlq-replay-{reason}", config.kafka.group),
     };
-    let options = PublisherOptions {
-        client_id: "triad-ingest-dlq".to_owned(),
-        max_buffer_kib: config.kafka.producer_buffer_kib,
-        timeout: Duration::from_millis(config.kafka.producer_timeout_ms),
-        max_message_bytes: topics::max_uncompressed_bytes(config),
-    };
-    let publisher = KafkaPublisher::new(&config.kafka.cluster(), options)?;
+    let publisher = publisher(config, "triad-ingest-dlq")?;
     let mut letters = Letters::open(config, &group).await?;
     let (mut replayed, mut refused) = (0, 0);
     while replayed < limit {

@@ -51,6 +51,10 @@ const EXPORTS: usize = 8;
 /// What callers of a read that failed are told to wait, in seconds.
 const READ_RETRY_SECONDS: u64 = 1;
 
+/// Milliseconds that a time which is stamped here may be ahead of the clock's whole millisecond: its
+/// fraction, and a tick for each event of an array. It is accepted whatever skew is allowed.
+const STAMPED: i64 = 2;
+
 /// The bounds of the API.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -84,7 +88,7 @@ impl Options {
         Self {
             topic: config.kafka.topic.clone(),
             decoder: config.limits.decoder(),
-            future: config.limits.future_millis() - skew,
+            future: (config.limits.future_millis() - skew).max(STAMPED),
             past: config.limits.past_millis() - skew - delay,
             max_body_bytes: config.http.max_body_bytes,
             max_events: config.http.max_events,

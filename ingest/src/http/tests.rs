@@ -182,3 +182,23 @@ async fn the_document_is_served_and_fallbacks_are_problems() {
     let put = Request::put("/v1/tenants/acme/audit").body(Body::empty()).unwrap();
     assert_eq!(answer(service.send(put).await).await.0, 405);
 }
+
+#[test]
+fn what_is_stamped_here_is_within_the_window_whatever_skew_is_allowed() {
+    for skew in ["0", "1", "600"] {
+        let config = service_kit::config::load::<crate::Config>(&service_kit::config::Source {
+            defaults: crate::config::DEFAULTS,
+            file: None,
+            env_prefix: crate::config::ENV_PREFIX,
+            env: vec![(
+                format!("{}LIMITS__FUTURE_SKEW_SECONDS", crate::config::ENV_PREFIX),
+                skew.to_owned(),
+            )],
+        });
+        let options = Options::new(&config.unwrap());
+        let whole = i64::from(skew == "600") * (600 - 5) * 1000;
+        assert_eq!(options.future, whole.max(crate::http::STAMPED), "{skew} s");
+        let past = 30 * 86_400_000 - 5_000 - 20_000;
+        assert_eq!(options.past, past, "the producer's time and the skew are left");
+    }
+}

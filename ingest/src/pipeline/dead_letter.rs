@@ -15,6 +15,7 @@ use tracing::{info, warn};
 use super::chunk::{Chunk, RecordMeta};
 use crate::event::Rejection;
 use crate::metrics::dead_letters;
+use crate::topics::DEAD_LETTER_ROOM;
 
 const FIRST_BACKOFF: Duration = Duration::from_millis(50);
 const LAST_BACKOFF: Duration = Duration::from_secs(5);
@@ -22,8 +23,6 @@ const LAST_BACKOFF: Duration = Duration::from_secs(5);
 const PATIENCE: Duration = Duration::from_secs(5);
 /// A letter that is refused as too large so often is truncated.
 const REFUSALS: usize = 3;
-/// What a truncated letter keeps free of the topic's limit, for its headers.
-const ROOM: usize = 8 * 1024;
 
 /// Publishes dead letters. Cheap to clone.
 pub struct DeadLetters<P>(Arc<Inner<P>>);
@@ -93,11 +92,7 @@ impl<P: Publisher> DeadLetters<P> {
 
 /// The original key, headers and bytes; headers of an earlier death are replaced.
 fn letter(chunk: &Chunk, record: &RecordMeta, rejection: &Rejection) -> Record {
-    let own = |name: &str| {
-        [header::REASON, header::ERROR, header::TRUNCATED_FROM].contains(&name)
-            || name.starts_with("x-origin-")
-    };
-    let kept = chunk.headers(record).iter().filter(|(name, _)| !own(name));
+    let kept = chunk.headers(record).iter().filter(|(name, _)| !is_own(name));
     let mut headers: Vec<(String, Bytes)> =
         kept.map(|(name, value)| (name.clone(), Bytes::copy_from_slice(value))).collect();
     let origin = chunk.origin(record).to_headers();
@@ -117,11 +112,15 @@ fn letter(chunk: &Chunk, record: &RecordMeta, rejection: &Rejection) -> Record {
 fn truncate(letter: &mut Record, max_bytes: usize) {
     let size = letter.payload.len();
     letter.key = None;
-    letter.headers.retain(|(name, _)| {
-        [header::REASON, header::ERROR].contains(&name.as_str()) || name.starts_with("x-origin-")
-    });
+    letter.headers.retain(|(name, _)| is_own(name));
     letter.headers.push((header::TRUNCATED_FROM.to_owned(), size.to_string().into()));
-    letter.payload.truncate(max_bytes.saturating_sub(ROOM));
+    letter.payload.truncate(max_bytes.saturating_sub(DEAD_LETTER_ROOM));
+}
+
+/// Whether a header is one of a dead letter, rather than of the record's producer.
+fn is_own(name: &str) -> bool {
+    [header::REASON, header::ERROR, header::TRUNCATED_FROM].contains(&name)
+        || name.starts_with("x-origin-")
 }
 
 /// The longest prefix of at most `max` bytes.
@@ -145,7 +144,7 @@ mod tests {
         };
         truncate(&mut letter, 20_000);
         assert!(letter.size() <= 20_000, "{}", letter.size());
-        assert_eq!(letter.payload.len(), 20_000 - ROOM);
+        assert_eq!(letter.payload.len(), 20_000 - DEAD_LETTER_ROOM);
         let size = (header::TRUNCATED_FROM.to_owned(), Bytes::from_static(b"100000"));
         assert_eq!(letter.headers, [reason, size]);
     }

@@ -254,7 +254,7 @@ impl<P: Publisher> Poller<P> {
     /// behind the end of one that was made anew, at the start, and what is missing is counted as lost.
     fn mend(&mut self) {
         let assignments = self.assignments();
-        let mut again = Vec::new();
+        let (mut again, mut lost) = (Vec::new(), Vec::new());
         self.astray = false;
         for (partition, stands) in assignments.positions(&self.consumer) {
             match assignments.log(&self.consumer, partition) {
@@ -262,7 +262,7 @@ impl<P: Publisher> Poller<P> {
                     let within = stands.filter(|at| (low..=high).contains(at));
                     again.push((partition, within.unwrap_or(low)));
                     if let (None, Some(at)) = (within, stands) {
-                        assignments.lost(partition, at.min(low), low);
+                        lost.push((partition, at.min(low), low));
                     }
                 }
                 Err(error) => {
@@ -271,9 +271,13 @@ impl<P: Publisher> Poller<P> {
                 }
             }
         }
-        if let Err(error) = assignments.assign_again(&self.consumer, &again) {
-            warn!(%error, "assigning partitions again");
-            self.astray = true;
+        match assignments.assign_again(&self.consumer, &again) {
+            // Not before: what fails is tried again, and would be counted again.
+            Ok(()) => lost.into_iter().for_each(|(p, from, to)| assignments.lost(p, from, to)),
+            Err(error) => {
+                warn!(%error, "assigning partitions again");
+                self.astray = true;
+            }
         }
         let paused = assignments.list(self.paused.keys().copied());
         if let Err(error) = self.consumer.pause(&paused) {

@@ -33,7 +33,8 @@ pub(super) struct Assignments {
 #[derive(Debug, Clone, Copy)]
 struct Current {
     epoch: Epoch,
-    begin: Offset,
+    /// Where it began; `None` is the start of the log.
+    begin: Option<i64>,
 }
 
 impl Assignments {
@@ -64,7 +65,7 @@ impl Assignments {
             positions.find_partition(&self.topic, partition).and_then(|e| offset(e.offset()))
         };
         let current = self.lock();
-        current.iter().map(|(p, current)| (*p, polled(*p).max(offset(current.begin)))).collect()
+        current.iter().map(|(p, current)| (*p, polled(*p).max(current.begin))).collect()
     }
 
     /// The first offset of a partition's log, and the one behind its last.
@@ -94,7 +95,7 @@ impl Assignments {
         let mut current = self.lock();
         for (partition, at) in offsets {
             if let Some(current) = current.get_mut(partition) {
-                current.begin = Offset::Offset(*at);
+                current.begin = Some(*at);
             }
         }
         Ok(())
@@ -191,7 +192,7 @@ impl Assignments {
         };
         for element in begin.elements() {
             let epoch = self.watermarks.assign(element.partition());
-            let current = Current { epoch, begin: element.offset() };
+            let current = Current { epoch, begin: offset(element.offset()) };
             self.lock().insert(element.partition(), current);
         }
         if let Err(error) = consumer.incremental_assign(&begin) {
