@@ -26,7 +26,49 @@ pub enum IdError {
     /// Holds a control character.
     #[error("an id holds no control characters")]
     Unprintable,
+    /// Not `user:ID` and not `service_account:ID`.
+    #[error("a subject is user:ID or service_account:ID")]
+    Subject,
+    /// Not 16 lower-case hexadecimal digits.
+    #[error("a graph epoch is 16 lower-case hexadecimal digits")]
+    Epoch,
 }
+
+/// What every id that travels as text has: its text, and the way from and to a `String` for serde.
+macro_rules! text_form {
+    ($($id:ident),+) => {$(
+        impl $id {
+            /// The id as text.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $id {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl TryFrom<String> for $id {
+            type Error = IdError;
+
+            fn try_from(text: String) -> Result<Self, IdError> {
+                Self::check(&text)?;
+                Ok(Self(text))
+            }
+        }
+
+        impl From<$id> for String {
+            fn from(id: $id) -> Self {
+                id.0
+            }
+        }
+    )+};
+}
+
+text_form!(TenantId, ExternalId, Subject);
 
 /// A tenant: `[a-z0-9][a-z0-9-]{0,35}`, never reused, or the literal `_system`.
 ///
@@ -44,7 +86,12 @@ impl TenantId {
     /// # Errors
     /// [`IdError::Tenant`] for any other text.
     pub fn parse(text: &str) -> Result<Self, IdError> {
-        if Self::is_valid(text) { Ok(Self(text.to_owned())) } else { Err(IdError::Tenant) }
+        Self::check(text)?;
+        Ok(Self(text.to_owned()))
+    }
+
+    fn check(text: &str) -> Result<(), IdError> {
+        if Self::is_valid(text) { Ok(()) } else { Err(IdError::Tenant) }
     }
 
     /// Whether `text` is a tenant id; allocates nothing, for hot paths that only borrow.
@@ -57,32 +104,6 @@ impl TenantId {
             }
             _ => text == Self::SYSTEM,
         }
-    }
-
-    /// The id as text.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for TenantId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl TryFrom<String> for TenantId {
-    type Error = IdError;
-
-    fn try_from(text: String) -> Result<Self, IdError> {
-        if Self::is_valid(&text) { Ok(Self(text)) } else { Err(IdError::Tenant) }
-    }
-}
-
-impl From<TenantId> for String {
-    fn from(id: TenantId) -> Self {
-        id.0
     }
 }
 
@@ -97,6 +118,103 @@ pub fn check_external_id(text: &str) -> Result<(), IdError> {
         n if n > MAX_ID_BYTES => Err(IdError::TooLong),
         _ if text.chars().any(char::is_control) => Err(IdError::Unprintable),
         _ => Ok(()),
+    }
+}
+
+/// An id that passes [`check_external_id`]: of a user, a team, a service account, a key, a token.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct ExternalId(String);
+
+impl ExternalId {
+    /// Parses an id.
+    ///
+    /// # Errors
+    /// The rule of [`check_external_id`] that `text` breaks.
+    pub fn parse(text: &str) -> Result<Self, IdError> {
+        Self::check(text)?;
+        Ok(Self(text.to_owned()))
+    }
+
+    fn check(text: &str) -> Result<(), IdError> {
+        check_external_id(text)
+    }
+}
+
+/// Whom a token speaks for, as its claim `sub` says it: `user:ID` or `service_account:ID`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Subject(String);
+
+impl Subject {
+    /// Parses the value of a claim `sub`.
+    ///
+    /// # Errors
+    /// [`IdError::Subject`] for another kind, or the rule that the id behind the colon breaks.
+    pub fn parse(text: &str) -> Result<Self, IdError> {
+        Self::check(text)?;
+        Ok(Self(text.to_owned()))
+    }
+
+    fn check(text: &str) -> Result<(), IdError> {
+        match text.split_once(':') {
+            Some(("user" | "service_account", id)) => check_external_id(id),
+            _ => Err(IdError::Subject),
+        }
+    }
+}
+
+/// A state of the graph: a timestamp of Dgraph, which orders its transactions. Only revisions of one
+/// [`GraphEpoch`] can be compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Revision(pub u64);
+
+impl fmt::Display for Revision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// The life of one graph: a random number that its schema got when it was first applied. A restored
+/// or emptied graph counts its revisions anew and has another epoch.
+///
+/// As text 16 lower-case hexadecimal digits: many JSON readers lose bits of numbers above 2^53.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct GraphEpoch(pub u64);
+
+impl GraphEpoch {
+    /// Parses the text form.
+    ///
+    /// # Errors
+    /// [`IdError::Epoch`] for any other text.
+    pub fn parse(text: &str) -> Result<Self, IdError> {
+        let digit = |b: &u8| matches!(b, b'0'..=b'9' | b'a'..=b'f');
+        if text.len() != 16 || !text.as_bytes().iter().all(digit) {
+            return Err(IdError::Epoch);
+        }
+        u64::from_str_radix(text, 16).map(Self).map_err(|_| IdError::Epoch)
+    }
+}
+
+impl fmt::Display for GraphEpoch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+impl TryFrom<String> for GraphEpoch {
+    type Error = IdError;
+
+    fn try_from(text: String) -> Result<Self, IdError> {
+        Self::parse(&text)
+    }
+}
+
+impl From<GraphEpoch> for String {
+    fn from(epoch: GraphEpoch) -> Self {
+        epoch.to_string()
     }
 }
 
@@ -136,7 +254,42 @@ mod tests {
         assert_eq!(check_external_id("a\nb"), Err(IdError::Unprintable));
     }
 
+    #[test]
+    fn a_subject_is_a_kind_and_an_id() {
+        for good in ["user:u-1", "service_account:billing", "user:a:b"] {
+            assert_eq!(Subject::parse(good).unwrap().as_str(), good);
+        }
+        for bad in ["", "u-1", "team:t-1", "USER:u-1", ":u-1"] {
+            assert_eq!(Subject::parse(bad), Err(IdError::Subject), "{bad}");
+        }
+        assert_eq!(Subject::parse("user:"), Err(IdError::Empty));
+        assert_eq!(Subject::parse("user:\t"), Err(IdError::Unprintable));
+    }
+
+    #[test]
+    fn an_epoch_has_one_text_form() {
+        assert_eq!(GraphEpoch::parse("00000000000000ff"), Ok(GraphEpoch(255)));
+        for bad in ["", "ff", "00000000000000FF", "+0000000000000ff", "000000000000000ff"] {
+            assert_eq!(GraphEpoch::parse(bad), Err(IdError::Epoch), "{bad}");
+        }
+    }
+
     proptest! {
+        #[test]
+        fn an_epoch_survives_its_wire_form(number in any::<u64>()) {
+            let wire = serde_json::to_string(&GraphEpoch(number)).unwrap();
+            prop_assert_eq!(wire.len(), 18);
+            prop_assert_eq!(serde_json::from_str::<GraphEpoch>(&wire).unwrap(), GraphEpoch(number));
+        }
+
+        #[test]
+        fn an_external_id_is_read_as_it_is_checked(text in ".{0,140}") {
+            let wire = serde_json::to_string(&text).unwrap();
+            let read = serde_json::from_str::<ExternalId>(&wire).ok();
+            prop_assert_eq!(read.is_some(), check_external_id(&text).is_ok());
+            prop_assert!(read.is_none_or(|id| id.as_str() == text));
+        }
+
         #[test]
         fn a_tenant_id_survives_its_wire_form(text in "[a-z0-9][a-z0-9-]{0,35}") {
             let id = TenantId::parse(&text).unwrap();

@@ -43,6 +43,17 @@ impl Recorder {
         let _ = self.0.add(&other.0);
     }
 
+    /// Forgets all of it.
+    pub fn clear(&mut self) {
+        self.0.reset();
+    }
+
+    /// How many were recorded.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.0.len()
+    }
+
     /// What was recorded.
     #[must_use]
     pub fn summary(&self) -> Latency {

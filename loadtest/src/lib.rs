@@ -7,6 +7,7 @@
 //! | [`ceiling`] | the driver alone with the very same rows |
 //! | [`child`], [`scrape`], [`watch`] | the real `ingest`, and what it tells while it works |
 //! | [`scenario`] | what is measured with these |
+//! | [`check`] | permission checks: a graph, questions with known answers, four kinds of targets |
 //! | [`verify`] | the accounting identity, proved record by record |
 //! | [`mod@bench`] | the goals beside what was measured |
 //! | [`engines`], [`deploy`], [`system`] | the engines, the script that runs them, the machine |
@@ -14,6 +15,7 @@
 
 pub mod bench;
 pub mod ceiling;
+pub mod check;
 pub mod child;
 pub mod cli;
 pub mod deploy;

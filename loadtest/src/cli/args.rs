@@ -239,18 +239,27 @@ impl IngestArgs {
 #[command(next_help_heading = "Result")]
 #[allow(missing_docs, reason = "the help texts document them")]
 pub struct OutputArgs {
-    /// End standard output with one JSON object of what was measured.
-    #[arg(long)]
-    pub json: bool,
-    /// Write a self-contained HTML report.
-    #[arg(long, value_name = "FILE")]
-    pub report: Option<PathBuf>,
+    #[command(flatten)]
+    pub result: ResultArgs,
     /// Write the run's parameters, for verify; implies --keep.
     #[arg(long, value_name = "FILE")]
     pub save: Option<PathBuf>,
     /// Leave topics and keyspace.
     #[arg(long)]
     pub keep: bool,
+}
+
+/// Where the result goes, and until when there must be one.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Result")]
+#[allow(missing_docs, reason = "the help texts document them")]
+pub struct ResultArgs {
+    /// End standard output with one JSON object of what was measured.
+    #[arg(long)]
+    pub json: bool,
+    /// Write a self-contained HTML report.
+    #[arg(long, value_name = "FILE")]
+    pub report: Option<PathBuf>,
     /// Give up after this long; every child is ended.
     #[arg(long, default_value_t = 900)]
     pub timeout_seconds: u64,

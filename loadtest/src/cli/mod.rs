@@ -1,6 +1,7 @@
 //! The command line: which scenario, on which engines, and what becomes of the result.
 
 mod args;
+mod check;
 mod output;
 mod scenarios;
 
@@ -10,6 +11,7 @@ use clap::{Parser, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
 
 pub use args::{BenchArgs, Common, EngineArgs, IngestArgs, RunArgs};
+use check::CheckCommand;
 use output::Outcome;
 use scenarios::Scenario;
 
@@ -29,6 +31,9 @@ enum Command {
     /// One scenario on engines that run already (deploy/local/engines env).
     #[command(subcommand)]
     Audit(Scenario),
+    /// Permission checks, against a target that runs already.
+    #[command(subcommand)]
+    Check(CheckCommand),
     /// Measures the goals on engines of its own and writes target/bench.json.
     #[command(subcommand)]
     Bench(BenchCommand),
@@ -49,6 +54,7 @@ impl Cli {
     pub async fn run(self) -> anyhow::Result<bool> {
         match self.command {
             Command::Audit(scenario) => audit(scenario).await,
+            Command::Check(command) => check(command).await,
             Command::Bench(BenchCommand::Audit(args)) => {
                 let stop = Stop::after(Duration::from_secs(args.minutes * 60));
                 let _guard = stop.guard();
@@ -59,13 +65,24 @@ impl Cli {
 }
 
 async fn audit(scenario: Scenario) -> anyhow::Result<bool> {
-    let output = scenario.common().output.clone();
+    let output = scenario.common().output.result.clone();
     let stop = Stop::after(Duration::from_secs(output.timeout_seconds));
     let _guard = stop.guard();
     let title = scenario.title();
     let outcome: Outcome = bounded(&stop, Box::pin(scenario.run(&stop))).await?;
     output::deliver(&output, title, &outcome)?;
     Ok(outcome.ok)
+}
+
+async fn check(command: CheckCommand) -> anyhow::Result<bool> {
+    let stop = Stop::after(command.limit());
+    let _guard = stop.guard();
+    let (result, title) = (command.result().cloned(), command.title());
+    let outcome = bounded(&stop, Box::pin(command.run(&stop))).await?;
+    if let (Some(outcome), Some(result)) = (&outcome, &result) {
+        output::deliver(result, title, outcome)?;
+    }
+    Ok(outcome.is_none_or(|outcome| outcome.ok))
 }
 
 /// Gives up at the deadline and on SIGINT and SIGTERM: dropping the work ends every child.

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::args::OutputArgs;
+use super::args::ResultArgs;
 use crate::report::{self, Chart};
 
 /// What a scenario leaves.
@@ -33,7 +33,7 @@ impl Outcome {
 }
 
 /// Prints the figures and writes the report, as asked.
-pub(super) fn deliver(output: &OutputArgs, title: &str, outcome: &Outcome) -> anyhow::Result<()> {
+pub(super) fn deliver(output: &ResultArgs, title: &str, outcome: &Outcome) -> anyhow::Result<()> {
     if let Some(path) = &output.report {
         report::write(
             path,

@@ -6,8 +6,8 @@
 mod fields;
 mod mix;
 pub mod poison;
-mod text;
-mod zipf;
+pub(crate) mod text;
+pub(crate) mod zipf;
 
 pub use mix::Mix;
 

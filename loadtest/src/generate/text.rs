@@ -1,7 +1,9 @@
 //! Numbers and times as text, written straight into a buffer.
 
+use bytes::BufMut;
+
 /// Appends `number` in decimal.
-pub(super) fn decimal(mut number: u64, out: &mut Vec<u8>) {
+pub(crate) fn decimal(mut number: u64, out: &mut impl BufMut) {
     let mut digits = [0_u8; 20];
     let mut at = digits.len();
     loop {
@@ -12,7 +14,7 @@ pub(super) fn decimal(mut number: u64, out: &mut Vec<u8>) {
             break;
         }
     }
-    out.extend_from_slice(&digits[at..]);
+    out.put_slice(&digits[at..]);
 }
 
 /// Appends `number` in decimal with `N` digits; higher ones are cut off.

@@ -1,11 +1,11 @@
-//! Which tenant an event is of: few have most of the traffic.
+//! Which tenant an event is of, or who is asked about: few have most of the traffic.
 
 use super::mix::Mix;
 
 /// A fixed discrete distribution, sampled in constant time: Vose's alias method ("A Linear Algorithm
 /// for Generating Random Numbers with a Given Distribution", IEEE TSE 17(9), 1991).
 #[derive(Debug, Clone)]
-pub(super) struct Alias {
+pub(crate) struct Alias {
     /// For each place: keep it below this of 2^32, else take its alias.
     places: Vec<(u32, u32)>,
 }
@@ -36,7 +36,7 @@ impl Alias {
 
     /// Zipf over `count` ranks; with `hot` above zero, rank 0 has that share and the others the rest.
     #[must_use]
-    pub(super) fn zipf(count: u32, exponent: f64, hot: f64) -> Self {
+    pub(crate) fn zipf(count: u32, exponent: f64, hot: f64) -> Self {
         let mut weights: Vec<f64> =
             (1..=count.max(1)).map(|rank| f64::from(rank).powf(-exponent)).collect();
         if hot > 0.0 && weights.len() > 1 {
@@ -47,7 +47,7 @@ impl Alias {
     }
 
     /// One rank.
-    pub(super) fn sample(&self, mix: &mut Mix) -> u32 {
+    pub(crate) fn sample(&self, mix: &mut Mix) -> u32 {
         let bits = mix.bits();
         let place = (((bits >> 32) * self.places.len() as u64) >> 32) as usize;
         let (keep, alias) = self.places[place];

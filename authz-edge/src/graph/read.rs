@@ -1,0 +1,371 @@
+//! The views: one request for a subject, one for a resource.
+//!
+//! A subject's closure is one `@recurse` in a var block, which follows each edge once however the teams
+//! are nested or cycle; what hangs on it are var blocks as well, so that nothing is sent twice. See
+//! `docs/adr/0009-graph-queries.md` for what this costs beside the seed's `@cascade`.
+
+mod roles;
+
+pub(super) use roles::scope;
+
+use std::sync::Arc;
+
+use contracts::TenantId;
+use serde::Deserialize;
+
+pub use roles::RoleCache;
+
+use super::client::{Answer, Dgraph, Mode};
+use super::dql::{HasUid, Uid};
+use super::store::{GraphError, MAX_ITEMS, MAX_VIEW_BYTES, Reading, ResourceReading, SubjectReading};
+use crate::model::key::{Key, ResourceRef, SubjectRef, SubjectType};
+use crate::model::view::{
+    Covers, Holding, HeldRole, Micros, NEVER, Node, ResourceView, Standing, SubjectView,
+};
+use crate::model::Properties;
+
+/// One more than may be held: who gets so many knows that there are more.
+const FIRST: usize = MAX_ITEMS + 1;
+
+/// What a subject's closure yields, whatever was kept of it. Placeholders: FIRST.
+const SUBJECT_BLOCKS: &str = "
+  tenant(func: eq(xid, $t)) { Tenant.suspended }
+  subject(func: uid(S)) { uid Subject.inactive attributes }
+  holders(func: uid(S, W, T), first: FIRST) { xid }
+  plain(func: uid(R), first: FIRST) { uid }
+  scoped(func: uid(B), first: FIRST) { Binding.role { uid } Binding.onResource { uid } Binding.expiresAt }
+  wide(func: uid(C), first: FIRST) { Binding.role { uid } Binding.onType Binding.expiresAt }
+  roles(func: uid(R, Q), first: FIRST) { uid xid }
+  permissions(func: uid(P), first: FIRST) {
+    Permission.role { uid } Permission.action Permission.scope Permission.onType
+    Permission.onResource { uid } Permission.condition
+  }
+}";
+
+const CLOSURE: &str = "
+  S as var(func: eq(xid, $s))
+  W as var(func: eq(xid, $w))
+  var(func: uid(S)) @recurse(loop: false) { T as User.memberOf @filter(has(xid)) }";
+
+/// Everything that the subject holds.
+const WHOLE: &str = "
+  var(func: uid(S, W, T)) {
+    R as Team.hasRole @filter(has(xid))
+    B as Team.hasBinding
+    C as Team.hasWideBinding
+  }
+  var(func: uid(B, C)) { Q as Binding.role @filter(has(xid)) }
+  var(func: uid(R, Q)) { P as Role.hasPermission }";
+
+/// What it holds that may answer one question: from the resource's side where bindings name resources,
+/// so that the cost is that of the resource's bindings and not of the subject's.
+const NARROWED: &str = "
+  E as var(func: eq(xid, $r))
+  var(func: uid(E)) @recurse(loop: false) { F as Resource.parent @filter(has(xid)) }
+  H as var(func: uid(S, W, T))
+  var(func: uid(E, F)) { B as ~Binding.onResource @filter(uid_in(Binding.holder, uid(H))) }
+  var(func: uid(H)) {
+    R as Team.hasRole @filter(has(xid))
+    C as Team.hasWideBinding
+  }
+  var(func: uid(B, C)) { Q as Binding.role @filter(has(xid)) }
+  var(func: uid(R, Q)) { P as Role.hasPermission @filter(eq(Permission.action, $a)) }";
+
+const LINEAGE: &str = "query q($r: string) {
+  S as var(func: eq(xid, $r))
+  var(func: uid(S)) @recurse(loop: false) { A as Resource.parent @filter(has(xid)) }
+  lineage(func: uid(S, A), first: FIRST) { uid xid }
+  resource(func: uid(S)) { attributes }
+}";
+
+/// The queries as they are sent.
+pub struct Queries {
+    whole: String,
+    narrowed: String,
+    lineage: String,
+}
+
+impl Default for Queries {
+    fn default() -> Self {
+        let first = |text: &str| text.replace("FIRST", &FIRST.to_string());
+        let (head, blocks) = ("$s: string, $w: string, $t: string", first(SUBJECT_BLOCKS));
+        Self {
+            whole: format!("query q({head}) {{{CLOSURE}{WHOLE}{blocks}"),
+            narrowed: format!(
+                "query q({head}, $r: string, $a: string) {{{CLOSURE}{NARROWED}{blocks}"
+            ),
+            lineage: first(LINEAGE),
+        }
+    }
+}
+
+/// Whether subjects that the graph does not know are barred: they are where sync brings them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Strangers {
+    /// Nobody but who was brought by sync.
+    Barred,
+    /// They have what everyone of their type has.
+    Everyone,
+}
+
+#[derive(Deserialize)]
+struct SubjectAnswer<'a> {
+    #[serde(default)]
+    tenant: Vec<TenantRow>,
+    #[serde(default)]
+    subject: Vec<SubjectRow>,
+    #[serde(default, borrow)]
+    holders: Vec<Named<'a>>,
+    #[serde(default)]
+    plain: Vec<HasUid>,
+    #[serde(default)]
+    scoped: Vec<Binding>,
+    #[serde(default)]
+    wide: Vec<Binding>,
+    #[serde(default, borrow)]
+    roles: Vec<Named<'a>>,
+    #[serde(default, borrow)]
+    permissions: Vec<roles::PermissionRow<'a>>,
+}
+
+#[derive(Deserialize)]
+struct TenantRow {
+    #[serde(rename = "Tenant.suspended", default)]
+    suspended: bool,
+}
+
+#[derive(Deserialize)]
+struct SubjectRow {
+    #[serde(rename = "Subject.inactive", default)]
+    inactive: bool,
+    #[serde(default)]
+    attributes: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Named<'a> {
+    #[serde(default)]
+    uid: Option<Uid>,
+    #[serde(borrow)]
+    xid: std::borrow::Cow<'a, str>,
+}
+
+#[derive(Deserialize)]
+struct Binding {
+    #[serde(rename = "Binding.role")]
+    role: Option<HasUid>,
+    #[serde(rename = "Binding.onResource")]
+    on_resource: Option<HasUid>,
+    #[serde(rename = "Binding.onType")]
+    on_type: Option<Box<str>>,
+    #[serde(rename = "Binding.expiresAt")]
+    expires_at: Option<Micros>,
+}
+
+#[derive(Deserialize)]
+struct LineageAnswer<'a> {
+    #[serde(default, borrow)]
+    lineage: Vec<Named<'a>>,
+    #[serde(default)]
+    resource: Vec<SubjectRow>,
+}
+
+/// Who asks for views.
+pub struct Reader<'a> {
+    /// The cluster.
+    pub graph: &'a Dgraph,
+    /// What is sent.
+    pub queries: &'a Queries,
+    /// Roles that views share.
+    pub roles: &'a RoleCache,
+    /// What unknown subjects may.
+    pub strangers: Strangers,
+}
+
+impl Reader<'_> {
+    /// Everything that `subject` holds.
+    ///
+    /// # Errors
+    /// As [`Dgraph::query`].
+    pub async fn subject(
+        &self,
+        tenant: &TenantId,
+        subject: &SubjectRef,
+        mode: Mode,
+    ) -> Result<SubjectReading, GraphError> {
+        let keys = SubjectKeys::new(tenant, subject);
+        let answer = self.graph.query(mode, &self.queries.whole, &keys.vars()).await?;
+        let found: SubjectAnswer<'_> = answer.read()?;
+        if found.is_too_large() || answer.len() > 16 * MAX_VIEW_BYTES {
+            return Ok(SubjectReading::TooLarge);
+        }
+        let visited = visited(&found, &keys);
+        let reading = self.view(&answer, found, visited);
+        let too_large =
+            reading.view.items() > MAX_ITEMS || reading.view.bytes() > MAX_VIEW_BYTES;
+        Ok(if too_large { SubjectReading::TooLarge } else { SubjectReading::Whole(reading) })
+    }
+
+    /// What `subject` holds that may allow `action` on `resource`. What it depends on is anything in the
+    /// tenant: whoever asks this has too many teams or bindings to name them.
+    ///
+    /// # Errors
+    /// As [`Dgraph::query`]; `Limit` when even that is too much.
+    pub async fn narrowed(
+        &self,
+        tenant: &TenantId,
+        subject: &SubjectRef,
+        action: &str,
+        resource: &ResourceRef,
+        mode: Mode,
+    ) -> Result<Reading<SubjectView>, GraphError> {
+        let keys = SubjectKeys::new(tenant, subject);
+        let resource = Key::resource(tenant, &resource.type_, &resource.id);
+        let mut vars = keys.vars().to_vec();
+        vars.extend([("$r", resource.as_str()), ("$a", action)]);
+        let answer = self.graph.query(mode, &self.queries.narrowed, &vars).await?;
+        let found: SubjectAnswer<'_> = answer.read()?;
+        if found.holds_too_much() {
+            let limit = format!("{subject} has more than {MAX_ITEMS} bindings for one question");
+            return Err(GraphError::Limit(limit));
+        }
+        Ok(self.view(&answer, found, vec![Key::anything(tenant)]))
+    }
+
+    fn view(
+        &self,
+        answer: &Answer,
+        found: SubjectAnswer<'_>,
+        visited: Vec<Key>,
+    ) -> Reading<SubjectView> {
+        let standing = self.standing(&found);
+        let attributes = found.subject.first().and_then(|row| attributes(row.attributes.as_deref()));
+        let mut held = std::collections::BTreeMap::<Uid, Vec<Holding>>::new();
+        let mut hold = |role: Uid, covers, until| {
+            held.entry(role).or_default().push(Holding { covers, until });
+        };
+        for role in &found.plain {
+            hold(role.uid, Covers::All, NEVER);
+        }
+        for binding in found.scoped {
+            let covers = binding.on_resource.map_or(Covers::Nothing, |to| Covers::Node(Node(to.uid.0)));
+            if let Some(role) = binding.role {
+                hold(role.uid, covers, binding.expires_at.unwrap_or(NEVER));
+            }
+        }
+        for binding in found.wide {
+            let covers = binding.on_type.map_or(Covers::All, Covers::Type);
+            if let Some(role) = binding.role {
+                hold(role.uid, covers, binding.expires_at.unwrap_or(NEVER));
+            }
+        }
+        let mut grants = self.roles.grants(found.permissions);
+        // A role that was deleted has no key any more, and so is not among the roles.
+        let roles = found.roles.iter().filter_map(|role| {
+            let uid = role.uid?;
+            let holdings = held.remove(&uid)?;
+            Some(HeldRole::new(grants.remove(&uid)?, holdings))
+        });
+        let view = SubjectView { standing, attributes, roles: roles.collect() };
+        Reading { revision: answer.revision, visited, view }
+    }
+
+    fn standing(&self, found: &SubjectAnswer<'_>) -> Standing {
+        if found.tenant.iter().any(|tenant| tenant.suspended) {
+            return Standing::Barred;
+        }
+        match found.subject.first() {
+            Some(subject) if subject.inactive => Standing::Barred,
+            Some(_) => Standing::Active,
+            None if self.strangers == Strangers::Everyone => Standing::Active,
+            None => Standing::Unknown,
+        }
+    }
+
+    /// The lineage of `resource`.
+    ///
+    /// # Errors
+    /// As [`Dgraph::query`]; `Limit` with too many ancestors.
+    pub async fn resource(
+        &self,
+        tenant: &TenantId,
+        resource: &ResourceRef,
+        mode: Mode,
+    ) -> Result<ResourceReading, GraphError> {
+        let key = Key::resource(tenant, &resource.type_, &resource.id);
+        let answer = self.graph.query(mode, &self.queries.lineage, &[("$r", key.as_str())]).await?;
+        let found: LineageAnswer<'_> = answer.read()?;
+        if found.lineage.len() > MAX_ITEMS {
+            let limit = format!("{resource} has more than {MAX_ITEMS} ancestors");
+            return Err(GraphError::Limit(limit));
+        }
+        let mut types = vec![Box::<str>::from(resource.type_.as_str())];
+        let mut visited = vec![key.clone()];
+        for ancestor in &found.lineage {
+            let ancestor = Key::from_text(&*ancestor.xid);
+            if let Some((_, type_, _)) = ancestor.parts(tenant) {
+                types.push(type_.into());
+            }
+            if ancestor != key {
+                visited.push(ancestor);
+            }
+        }
+        let lineage = found.lineage.iter().filter_map(|row| Some(Node(row.uid?.0))).collect();
+        let stored = found.resource.first().and_then(|row| attributes(row.attributes.as_deref()));
+        let view = ResourceView::new(stored, lineage, types);
+        Ok(Reading { revision: answer.revision, visited, view })
+    }
+}
+
+/// The external keys that a subject's question begins with.
+struct SubjectKeys {
+    subject: Key,
+    everyone: Key,
+    tenant: Key,
+}
+
+impl SubjectKeys {
+    fn new(tenant: &TenantId, subject: &SubjectRef) -> Self {
+        let everyone = match subject.type_ {
+            // There is no such node: a team is not everyone of its type.
+            SubjectType::Team => Key::anything(tenant),
+            type_ => Key::everyone(tenant, type_),
+        };
+        let (type_, tenant_key) = (subject.type_, Key::tenant(tenant));
+        Self { subject: Key::subject(tenant, type_, &subject.id), everyone, tenant: tenant_key }
+    }
+
+    fn vars(&self) -> [(&'static str, &str); 3] {
+        [
+            ("$s", self.subject.as_str()),
+            ("$w", self.everyone.as_str()),
+            ("$t", self.tenant.as_str()),
+        ]
+    }
+}
+
+fn visited(found: &SubjectAnswer<'_>, keys: &SubjectKeys) -> Vec<Key> {
+    let rows = found.holders.iter().chain(&found.roles);
+    let mut visited: Vec<_> = rows.map(|row| Key::from_text(&*row.xid)).collect();
+    // Also when the graph does not know them yet.
+    visited.extend([keys.subject.clone(), keys.everyone.clone(), keys.tenant.clone()]);
+    visited.sort_unstable();
+    visited.dedup();
+    visited
+}
+
+impl SubjectAnswer<'_> {
+    fn is_too_large(&self) -> bool {
+        self.holders.len() > MAX_ITEMS || self.holds_too_much()
+    }
+
+    fn holds_too_much(&self) -> bool {
+        let lists = [self.plain.len(), self.scoped.len(), self.wide.len(), self.roles.len()];
+        lists.into_iter().chain([self.permissions.len()]).any(|found| found > MAX_ITEMS)
+    }
+}
+
+fn attributes(stored: Option<&str>) -> Option<Arc<Properties>> {
+    // What was stored was an object.
+    serde_json::from_str(stored?).ok().map(Arc::new)
+}

@@ -1,0 +1,149 @@
+//! What a transaction is going to write.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+
+use chrono::SecondsFormat;
+use contracts::TenantId;
+use contracts::audit::{AuditEvent, Status};
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::super::dql::literal;
+use super::super::outbox::{PENDING, Pending};
+use super::Author;
+use crate::model::Key;
+
+/// A node that is there, or is made by this draft.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) enum Id {
+    Stored(u64),
+    New(usize),
+}
+
+impl std::fmt::Display for Id {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Stored(uid) => write!(f, "<{uid:#x}>"),
+            Self::New(at) => write!(f, "_:n{at}"),
+        }
+    }
+}
+
+/// N-Quads, what they change, and the audit events of it.
+#[derive(Debug, Default)]
+pub(super) struct Draft {
+    set: String,
+    delete: String,
+    new: usize,
+    changed: BTreeSet<Key>,
+    events: Vec<AuditEvent>,
+}
+
+// Writing into a String cannot fail, hence the results that are dropped.
+impl Draft {
+    pub(super) fn edge(&mut self, from: Id, predicate: &str, to: Id) {
+        let _ = writeln!(self.set, "{from} <{predicate}> {to} .");
+    }
+
+    pub(super) fn text(&mut self, of: Id, predicate: &str, text: &str) {
+        let _ = writeln!(self.set, "{of} <{predicate}> {} .", literal(text));
+    }
+
+    pub(super) fn int(&mut self, of: Id, predicate: &str, value: i64) {
+        let _ = writeln!(self.set, "{of} <{predicate}> \"{value}\" .");
+    }
+
+    pub(super) fn flag(&mut self, of: Id, predicate: &str, value: bool) {
+        let _ = writeln!(self.set, "{of} <{predicate}> \"{value}\" .");
+    }
+
+    /// Nothing to do for a node that is only being made.
+    pub(super) fn remove_edge(&mut self, from: Id, predicate: &str, to: Id) {
+        if let (Id::Stored(_), Id::Stored(_)) = (from, to) {
+            let _ = writeln!(self.delete, "{from} <{predicate}> {to} .");
+        }
+    }
+
+    pub(super) fn remove_all(&mut self, of: Id, predicate: &str) {
+        if let Id::Stored(_) = of {
+            let _ = writeln!(self.delete, "{of} <{predicate}> * .");
+        }
+    }
+
+    /// A node without key.
+    pub(super) fn node(&mut self) -> Id {
+        self.new += 1;
+        Id::New(self.new - 1)
+    }
+
+    /// A node with its key, in its list; its fence is raised, as views may have missed it.
+    pub(super) fn keyed(&mut self, tenant: &TenantId, key: &Key) -> Id {
+        let id = self.node();
+        self.text(id, "xid", key.as_str());
+        self.text(id, "listed", &key.list(tenant));
+        self.change(key.clone());
+        id
+    }
+
+    /// Says that views that visited `key` are void.
+    pub(super) fn change(&mut self, key: Key) {
+        self.changed.insert(key);
+    }
+
+    /// Takes the key off a node, so that nothing finds it, and marks it to be swept.
+    pub(super) fn bury(&mut self, id: Id, key: &Key, now_micros: i64) {
+        for predicate in ["xid", "listed", "attributes"] {
+            self.remove_all(id, predicate);
+        }
+        self.int(id, "deleted", now_micros);
+        self.change(key.clone());
+    }
+
+    /// Records what was done.
+    pub(super) fn event(
+        &mut self,
+        tenant: &TenantId,
+        author: &Author,
+        action: &str,
+        resource: (&str, &str),
+        details: impl IntoIterator<Item = (&'static str, Value)>,
+    ) {
+        let mut details: std::collections::BTreeMap<String, Value> =
+            details.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        if let Some(id) = &author.request_id {
+            details.insert("request_id".to_owned(), id.as_str().into());
+        }
+        self.events.push(AuditEvent {
+            id: Some(Uuid::new_v4().to_string()),
+            tenant_id: tenant.clone(),
+            event_time: Some(author.at.to_rfc3339_opts(SecondsFormat::Micros, true)),
+            actor_id: author.actor.clone(),
+            actor_type: Some(author.actor_type),
+            action: action.to_owned(),
+            resource_type: Some(resource.0.to_owned()),
+            resource_id: Some(resource.1.to_owned()),
+            status: Some(Status::Success),
+            source_ip: None,
+            details,
+        });
+    }
+
+    pub(super) fn changes_nothing(&self) -> bool {
+        self.changed.is_empty()
+    }
+
+    /// The N-Quads to set and to delete, with the outbox node, and what they change.
+    pub(super) fn finish(mut self, tenant: &TenantId) -> (String, String, Vec<Key>) {
+        let outbox = self.node();
+        let pending = Pending {
+            tenant: tenant.clone(),
+            keys: self.changed.iter().map(|key| key.as_str().to_owned()).collect(),
+            events: std::mem::take(&mut self.events),
+        };
+        self.text(outbox, "Outbox.pending", PENDING);
+        // What it is made of always has a form in JSON.
+        self.text(outbox, "Outbox.change", &serde_json::to_string(&pending).unwrap_or_default());
+        (self.set, self.delete, self.changed.into_iter().collect())
+    }
+}

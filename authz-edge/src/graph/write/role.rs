@@ -1,0 +1,261 @@
+//! Roles: put as a whole, stored as the difference.
+
+use std::collections::BTreeMap;
+
+use contracts::TenantId;
+use serde::Deserialize;
+
+use super::super::client::{Answer, Mode};
+use super::super::dql::{HasUid, Uid, literal, literals};
+use super::super::read::scope;
+use super::super::store::GraphError;
+use super::draft::{Draft, Id};
+use super::{Author, WriteError, Writer, Written};
+use crate::model::{Key, Permission, ResourceRef, Role, Scope};
+
+/// A role and whether it was there before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredRole {
+    /// Whether it is new.
+    pub created: bool,
+}
+
+#[derive(Deserialize)]
+struct Rows {
+    #[serde(default)]
+    role: Vec<RoleRow>,
+    #[serde(default)]
+    targets: Vec<Target>,
+}
+
+#[derive(Deserialize)]
+struct RoleRow {
+    uid: Uid,
+    #[serde(default)]
+    version: i64,
+    #[serde(rename = "Role.name")]
+    name: Option<String>,
+    #[serde(rename = "Role.hasPermission", default)]
+    permissions: Vec<PermissionRow>,
+}
+
+#[derive(Deserialize)]
+struct PermissionRow {
+    #[serde(flatten)]
+    node: HasUid,
+    #[serde(rename = "Permission.action")]
+    action: String,
+    #[serde(rename = "Permission.scope")]
+    scope: String,
+    #[serde(rename = "Permission.onType")]
+    on_type: Option<String>,
+    #[serde(rename = "Permission.onResource")]
+    on_resource: Option<Target>,
+    #[serde(rename = "Permission.condition")]
+    condition: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Target {
+    uid: Uid,
+    /// None when it was deleted.
+    xid: Option<String>,
+}
+
+impl PermissionRow {
+    /// `None` when its resource is gone: it grants nothing and is replaced.
+    fn permission(&self, tenant: &TenantId) -> Option<Permission> {
+        let on = match self.scope.as_str() {
+            scope::ALL => Scope::All,
+            scope::TYPE => Scope::Type(self.on_type.clone()?),
+            _ => {
+                let key = Key::from_text(self.on_resource.as_ref()?.xid.clone()?);
+                let (_, type_, id) = key.parts(tenant)?;
+                Scope::Resource(ResourceRef::new(type_, id))
+            }
+        };
+        Some(Permission { action: self.action.clone(), on, condition: self.condition.clone() })
+    }
+}
+
+fn query(key: &Key, targets: &[Key]) -> String {
+    let targets = match targets {
+        [] => String::new(),
+        some => {
+            let keys = literals(some.iter().map(Key::as_str));
+            format!("targets(func: eq(xid, {keys})) {{ uid xid }}")
+        }
+    };
+    format!(
+        "{{ role(func: eq(xid, {key})) {{ uid version Role.name Role.hasPermission {{ uid
+             Permission.action Permission.scope Permission.onType Permission.condition
+             Permission.onResource {{ uid xid }} }} }}
+           {targets} }}",
+        key = literal(key.as_str())
+    )
+}
+
+fn target(tenant: &TenantId, on: &Scope) -> Option<Key> {
+    match on {
+        Scope::Resource(resource) => Some(Key::resource(tenant, &resource.type_, &resource.id)),
+        _ => None,
+    }
+}
+
+impl Writer<'_> {
+    /// Makes a role, or replaces its permissions.
+    ///
+    /// # Errors
+    /// [`WriteError`].
+    pub async fn put_role(
+        &self,
+        tenant: &TenantId,
+        id: &str,
+        role: &Role,
+        author: &Author,
+    ) -> Result<(Written, StoredRole), WriteError> {
+        crate::model::key::check_id("role", id)?;
+        role.check()?;
+        let role = role.clone().normal();
+        let key = Key::role(tenant, id);
+        let targets: Vec<_> = role.permissions.iter().filter_map(|p| target(tenant, &p.on)).collect();
+        let plan = |answer: &Answer| {
+            let rows: Rows = answer.read()?;
+            let mut draft = Draft::default();
+            let created = rows.role.is_empty();
+            replace(&mut draft, tenant, &key, &rows, &role)?;
+            if !draft.changes_nothing() {
+                let count = role.permissions.len().into();
+                let details = [("permissions", count)];
+                draft.event(tenant, author, "authz.role.put", ("role", id), details);
+            }
+            Ok((draft, StoredRole { created }))
+        };
+        self.transact(tenant, &query(&key, &targets), plan).await
+    }
+
+    /// Deletes a role; who had it has it no more, also when one of that name is made anew.
+    ///
+    /// # Errors
+    /// `Missing` when there is none.
+    pub async fn delete_role(
+        &self,
+        tenant: &TenantId,
+        id: &str,
+        author: &Author,
+    ) -> Result<Written, WriteError> {
+        let key = Key::role(tenant, id);
+        let plan = |answer: &Answer| {
+            let rows: Rows = answer.read()?;
+            let Some(found) = rows.role.first() else {
+                return Err(WriteError::Missing { what: format!("role {id}") });
+            };
+            let mut draft = Draft::default();
+            let node = Id::Stored(found.uid.0);
+            draft.int(node, "version", found.version + 1);
+            draft.bury(node, &key, author.at.timestamp_micros());
+            draft.event(tenant, author, "authz.role.deleted", ("role", id), []);
+            Ok((draft, ()))
+        };
+        Ok(self.transact(tenant, &query(&key, &[]), plan).await?.0)
+    }
+
+    /// A role as it is stored.
+    ///
+    /// # Errors
+    /// As [`super::super::Dgraph::query`].
+    pub async fn get_role(&self, tenant: &TenantId, id: &str) -> Result<Option<Role>, GraphError> {
+        let query = query(&Key::role(tenant, id), &[]);
+        let answer = self.graph.query(Mode::Strict, &query, &[]).await?;
+        let rows: Rows = answer.read()?;
+        Ok(rows.role.into_iter().next().map(|row| {
+            let permissions = row.permissions.iter().filter_map(|p| p.permission(tenant)).collect();
+            Role { name: row.name, permissions }.normal()
+        }))
+    }
+}
+
+/// Drafts what makes the stored role the wanted one.
+fn replace(
+    draft: &mut Draft,
+    tenant: &TenantId,
+    key: &Key,
+    rows: &Rows,
+    role: &Role,
+) -> Result<(), GraphError> {
+    let found = rows.role.first();
+    let mut stored = BTreeMap::new();
+    let mut dead = Vec::new();
+    for row in found.iter().flat_map(|row| &row.permissions) {
+        match row.permission(tenant) {
+            Some(permission) => {
+                stored.insert(permission, row.node.uid);
+            }
+            None => dead.push(row.node.uid),
+        }
+    }
+    let missing: Vec<_> = role.permissions.iter().filter(|p| stored.remove(*p).is_none()).collect();
+    let surplus: Vec<_> = stored.into_values().chain(dead).collect();
+    let renamed = found.is_none_or(|row| row.name != role.name);
+    if missing.is_empty() && surplus.is_empty() && !renamed {
+        return Ok(());
+    }
+    let node = match found {
+        Some(row) => Id::Stored(row.uid.0),
+        None => draft.keyed(tenant, key),
+    };
+    draft.int(node, "version", found.map_or(1, |row| row.version + 1));
+    match &role.name {
+        Some(name) => draft.text(node, "Role.name", name),
+        None => draft.remove_all(node, "Role.name"),
+    }
+    for permission in surplus {
+        drop_permission(draft, node, Id::Stored(permission.0));
+    }
+    let mut targets: BTreeMap<Key, Id> = rows
+        .targets
+        .iter()
+        .filter_map(|target| Some((Key::from_text(target.xid.clone()?), Id::Stored(target.uid.0))))
+        .collect();
+    for permission in missing {
+        add_permission(draft, tenant, node, permission, &mut targets);
+    }
+    draft.change(key.clone());
+    Ok(())
+}
+
+fn drop_permission(draft: &mut Draft, role: Id, permission: Id) {
+    draft.remove_edge(role, "Role.hasPermission", permission);
+    for predicate in ["role", "action", "scope", "onType", "onResource", "condition"] {
+        draft.remove_all(permission, &format!("Permission.{predicate}"));
+    }
+}
+
+fn add_permission(
+    draft: &mut Draft,
+    tenant: &TenantId,
+    role: Id,
+    permission: &Permission,
+    targets: &mut BTreeMap<Key, Id>,
+) {
+    let node = draft.node();
+    draft.edge(role, "Role.hasPermission", node);
+    draft.edge(node, "Permission.role", role);
+    draft.text(node, "Permission.action", &permission.action);
+    if let Some(condition) = &permission.condition {
+        draft.text(node, "Permission.condition", condition);
+    }
+    match &permission.on {
+        Scope::All => draft.text(node, "Permission.scope", scope::ALL),
+        Scope::Type(type_) => {
+            draft.text(node, "Permission.scope", scope::TYPE);
+            draft.text(node, "Permission.onType", type_);
+        }
+        Scope::Resource(resource) => {
+            draft.text(node, "Permission.scope", scope::RESOURCE);
+            let key = Key::resource(tenant, &resource.type_, &resource.id);
+            let target = *targets.entry(key.clone()).or_insert_with(|| draft.keyed(tenant, &key));
+            draft.edge(node, "Permission.onResource", target);
+        }
+    }
+}
