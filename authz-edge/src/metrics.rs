@@ -9,28 +9,84 @@ pub fn describe() {
     use metrics::{
         Unit, describe_counter as count, describe_gauge as level, describe_histogram as spread,
     };
-    count!("triad_authz_checks_total", Unit::Count, "Checks by result (allow, deny, error) and source (decision, views, graph)");
-    spread!("triad_authz_check_seconds", Unit::Seconds, "Time of a check that was not answered by a cached decision");
-    count!("triad_authz_shared_fills_total", Unit::Count, "Fills that a check waited for and did not begin");
+    count!(
+        "triad_authz_checks_total",
+        Unit::Count,
+        "Checks by result (allow, deny, error) and source (decision, views, graph)"
+    );
+    spread!(
+        "triad_authz_check_seconds",
+        Unit::Seconds,
+        "Time of a check that was not answered by a cached decision"
+    );
+    count!(
+        "triad_authz_shared_fills_total",
+        Unit::Count,
+        "Fills that a check waited for and did not begin"
+    );
     count!("triad_authz_fills_total", Unit::Count, "Fills of views by kind and outcome");
-    count!("triad_authz_invalidations_total", Unit::Count, "Cached entries found void, by reason (life, fence, cleared)");
-    count!("triad_authz_reread_total", Unit::Count, "Reads that were below a fence or the watermark and were made again, strictly");
-    level!("triad_authz_cache_entries", Unit::Count, "Cached entries by kind (subject, resource, decision)");
+    count!(
+        "triad_authz_invalidations_total",
+        Unit::Count,
+        "Cached entries found void, by reason (life, fence, cleared)"
+    );
+    count!(
+        "triad_authz_reread_total",
+        Unit::Count,
+        "Reads that were below a fence or the watermark and were made again, strictly"
+    );
+    level!(
+        "triad_authz_cache_entries",
+        Unit::Count,
+        "Cached entries by kind (subject, resource, decision)"
+    );
     level!("triad_authz_cache_weight_bytes", Unit::Bytes, "Weight of cached entries by kind");
     count!("triad_authz_cache_evictions_total", Unit::Count, "Entries evicted for room, by kind");
-    level!("triad_authz_watermark_age_seconds", Unit::Seconds, "Age of the watermark: how long a revocation may go unseen");
-    count!("triad_authz_clears_total", Unit::Count, "Times that everything cached was dropped: lost offsets, new partitions, another graph");
+    level!(
+        "triad_authz_watermark_age_seconds",
+        Unit::Seconds,
+        "Age of the watermark: how long a revocation may go unseen"
+    );
+    count!(
+        "triad_authz_clears_total",
+        Unit::Count,
+        "Times that everything cached was dropped: lost offsets, new partitions, another graph"
+    );
     count!("triad_authz_fences_total", Unit::Count, "Fences raised");
-    level!("triad_authz_outbox_pending", Unit::Count, "Changes that the last look found unpublished");
+    level!(
+        "triad_authz_outbox_pending",
+        Unit::Count,
+        "Changes that the last look found unpublished"
+    );
     count!("triad_authz_relay_rounds_total", Unit::Count, "Rounds of the relay by outcome");
     count!("triad_authz_relayed_changes_total", Unit::Count, "Changes published by this relay");
-    count!("triad_authz_graph_requests_total", Unit::Count, "Requests to Dgraph by kind and outcome");
+    count!(
+        "triad_authz_graph_requests_total",
+        Unit::Count,
+        "Requests to Dgraph by kind and outcome"
+    );
     spread!("triad_authz_graph_seconds", Unit::Seconds, "Time of requests to Dgraph by kind");
-    count!("triad_authz_graph_conflicts_total", Unit::Count, "Transactions that lost against another and were tried again");
+    count!(
+        "triad_authz_graph_conflicts_total",
+        Unit::Count,
+        "Transactions that lost against another and were tried again"
+    );
     count!("triad_authz_writes_total", Unit::Count, "Writes by kind and outcome");
-    count!("triad_authz_audit_dropped_total", Unit::Count, "Decision audit events dropped because the queue was full");
-    level!("triad_authz_sync_lag_seconds", Unit::Seconds, "Age of the last applied identity change when it was applied");
-    count!("triad_authz_sync_changes_total", Unit::Count, "Identity changes by outcome (applied, repeated, parked)");
+    count!(
+        "triad_authz_audit_dropped_total",
+        Unit::Count,
+        "Decision audit events dropped because the queue was full"
+    );
+    level!(
+        "triad_authz_sync_lag_seconds",
+        Unit::Seconds,
+        "Age of the last applied identity change when it was applied"
+    );
+    count!(
+        "triad_authz_sync_changes_total",
+        Unit::Count,
+        "Identity changes by outcome (applied, repeated, parked)"
+    );
     level!("triad_authz_sync_stopped_tenants", Unit::Count, "Tenants whose changes have a gap");
 }
 

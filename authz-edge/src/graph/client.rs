@@ -13,6 +13,8 @@ use dgraph_tonic::{
     Client, ClientError, DgraphError, Endpoint, EndpointConfig, Mutate, Mutation, Operation, Query,
     Response, Status, Txn, TxnMutated,
 };
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
 
 use super::store::GraphError;
 use crate::metrics;
@@ -127,14 +129,22 @@ impl Dgraph {
     ) -> Result<Answer, GraphError> {
         let begun = Instant::now();
         let answer = self
-            .anywhere(async |txn: Txn| match mode {
-                Mode::Strict => txn.read_only().query_with_vars(dql, map(vars)).await,
-                Mode::BestEffort => {
-                    txn.read_only().best_effort().query_with_vars(dql, map(vars)).await
+            .anywhere(|txn: Txn| {
+                async move {
+                    let txn = txn.read_only();
+                    match mode {
+                        Mode::Strict => { txn }.query_with_vars(dql, map(vars)).await,
+                        Mode::BestEffort => txn.best_effort().query_with_vars(dql, map(vars)).await,
+                    }
                 }
+                .boxed()
             })
             .await;
-        metrics::graph_request(if mode == Mode::Strict { "strict" } else { "best_effort" }, begun, &answer);
+        metrics::graph_request(
+            if mode == Mode::Strict { "strict" } else { "best_effort" },
+            begun,
+            &answer,
+        );
         answer.map(answered)
     }
 
@@ -145,10 +155,13 @@ impl Dgraph {
     pub async fn begin(&self, dql: &str) -> Result<(Transaction, Answer), GraphError> {
         let begun = Instant::now();
         let result = self
-            .anywhere(async |txn: Txn| {
-                let mut txn = txn.mutated();
-                let response = txn.query(dql).await?;
-                Ok((txn, response))
+            .anywhere(|txn: Txn| {
+                async move {
+                    let mut txn = txn.mutated();
+                    let response = txn.query(dql).await?;
+                    Ok((txn, response))
+                }
+                .boxed()
             })
             .await;
         metrics::graph_request("begin", begun, &result);
@@ -186,9 +199,9 @@ impl Dgraph {
 
     /// Tries the preferred alpha, then the others once each, within the deadline. For what may be
     /// repeated.
-    async fn anywhere<T>(
+    async fn anywhere<'a, T>(
         &self,
-        request: impl AsyncFn(Txn) -> anyhow::Result<T>,
+        request: impl Fn(Txn) -> BoxFuture<'a, anyhow::Result<T>>,
     ) -> Result<T, GraphError> {
         let deadline = tokio::time::Instant::now() + self.timeout;
         let first = self.preferred.load(Ordering::Relaxed);

@@ -19,12 +19,6 @@ pub(super) fn literals<'a>(texts: impl IntoIterator<Item = &'a str>) -> String {
     list
 }
 
-/// Node ids as Dgraph writes them, for `uid(…)`.
-pub(super) fn uids(nodes: impl IntoIterator<Item = u64>) -> String {
-    let texts: Vec<_> = nodes.into_iter().map(|node| format!("{node:#x}")).collect();
-    texts.join(",")
-}
-
 /// Reads `0x2a`.
 pub(super) fn parse_uid(text: &str) -> Option<u64> {
     u64::from_str_radix(text.strip_prefix("0x")?, 16).ok()
@@ -54,7 +48,6 @@ mod tests {
     #[test]
     fn literals_are_quoted_and_node_ids_are_hexadecimal() {
         assert_eq!(literals(["a\"b", "c\\d"]), r#"["a\"b","c\\d"]"#);
-        assert_eq!(uids([42, 1]), "0x2a,0x1");
         assert_eq!(parse_uid("0x2a"), Some(42));
         assert_eq!(parse_uid("2a"), None);
         assert_eq!(serde_json::from_str::<HasUid>(r#"{"uid":"0x7"}"#).unwrap().uid, Uid(7));

@@ -18,4 +18,4 @@ pub mod store;
 pub mod write;
 
 pub use client::{Dgraph, Mode};
-pub use store::{GraphError, Reading};
+pub use store::{Graph, GraphError, Reading};

@@ -10,19 +10,21 @@ pub(super) use roles::scope;
 
 use std::sync::Arc;
 
-use contracts::TenantId;
+use contracts::{Revision, TenantId};
 use serde::Deserialize;
 
-pub use roles::RoleCache;
+use roles::RoleCache;
 
 use super::client::{Answer, Dgraph, Mode};
 use super::dql::{HasUid, Uid};
-use super::store::{GraphError, MAX_ITEMS, MAX_VIEW_BYTES, Reading, ResourceReading, SubjectReading};
-use crate::model::key::{Key, ResourceRef, SubjectRef, SubjectType};
-use crate::model::view::{
-    Covers, Holding, HeldRole, Micros, NEVER, Node, ResourceView, Standing, SubjectView,
+use super::store::{
+    Graph, GraphError, MAX_ITEMS, MAX_VIEW_BYTES, Reading, ResourceReading, SubjectReading,
 };
 use crate::model::Properties;
+use crate::model::key::{Key, ResourceRef, SubjectRef, SubjectType};
+use crate::model::view::{
+    Covers, HeldRole, Holding, Micros, NEVER, Node, ResourceView, Standing, SubjectView,
+};
 
 /// One more than may be held: who gets so many knows that there are more.
 const FIRST: usize = MAX_ITEMS + 1;
@@ -79,7 +81,7 @@ const LINEAGE: &str = "query q($r: string) {
 }";
 
 /// The queries as they are sent.
-pub struct Queries {
+struct Queries {
     whole: String,
     narrowed: String,
     lineage: String,
@@ -170,24 +172,38 @@ struct LineageAnswer<'a> {
     resource: Vec<SubjectRow>,
 }
 
-/// Who asks for views.
-pub struct Reader<'a> {
-    /// The cluster.
-    pub graph: &'a Dgraph,
-    /// What is sent.
-    pub queries: &'a Queries,
-    /// Roles that views share.
-    pub roles: &'a RoleCache,
-    /// What unknown subjects may.
-    pub strangers: Strangers,
+#[derive(Deserialize)]
+struct AppliedAnswer {
+    #[serde(default)]
+    tenant: Vec<AppliedRow>,
 }
 
-impl Reader<'_> {
-    /// Everything that `subject` holds.
-    ///
-    /// # Errors
-    /// As [`Dgraph::query`].
-    pub async fn subject(
+#[derive(Deserialize)]
+struct AppliedRow {
+    #[serde(rename = "Tenant.seq", default)]
+    seq: u64,
+}
+
+/// Who asks for views.
+pub struct Reader {
+    /// The cluster.
+    pub graph: Arc<Dgraph>,
+    /// What unknown subjects may.
+    pub strangers: Strangers,
+    queries: Queries,
+    roles: RoleCache,
+}
+
+impl Reader {
+    /// Of a cluster.
+    #[must_use]
+    pub fn new(graph: Arc<Dgraph>, strangers: Strangers) -> Self {
+        Self { graph, strangers, queries: Queries::default(), roles: RoleCache::default() }
+    }
+}
+
+impl Graph for Reader {
+    async fn subject(
         &self,
         tenant: &TenantId,
         subject: &SubjectRef,
@@ -196,22 +212,17 @@ impl Reader<'_> {
         let keys = SubjectKeys::new(tenant, subject);
         let answer = self.graph.query(mode, &self.queries.whole, &keys.vars()).await?;
         let found: SubjectAnswer<'_> = answer.read()?;
-        if found.is_too_large() || answer.len() > 16 * MAX_VIEW_BYTES {
-            return Ok(SubjectReading::TooLarge);
-        }
         let visited = visited(&found, &keys);
+        if found.is_too_large() {
+            return Ok(too_large(tenant, &answer));
+        }
         let reading = self.view(&answer, found, visited);
-        let too_large =
-            reading.view.items() > MAX_ITEMS || reading.view.bytes() > MAX_VIEW_BYTES;
-        Ok(if too_large { SubjectReading::TooLarge } else { SubjectReading::Whole(reading) })
+        let fits = reading.view.items() <= MAX_ITEMS && reading.view.bytes() <= MAX_VIEW_BYTES;
+        Ok(if fits { SubjectReading::Whole(reading) } else { too_large(tenant, &answer) })
     }
 
-    /// What `subject` holds that may allow `action` on `resource`. What it depends on is anything in the
-    /// tenant: whoever asks this has too many teams or bindings to name them.
-    ///
-    /// # Errors
-    /// As [`Dgraph::query`]; `Limit` when even that is too much.
-    pub async fn narrowed(
+    /// What it depends on is anything in the tenant: who asks this has too many teams to name them.
+    async fn narrowed(
         &self,
         tenant: &TenantId,
         subject: &SubjectRef,
@@ -232,6 +243,46 @@ impl Reader<'_> {
         Ok(self.view(&answer, found, vec![Key::anything(tenant)]))
     }
 
+    async fn resource(
+        &self,
+        tenant: &TenantId,
+        resource: &ResourceRef,
+        mode: Mode,
+    ) -> Result<ResourceReading, GraphError> {
+        let key = Key::resource(tenant, &resource.type_, &resource.id);
+        let answer = self.graph.query(mode, &self.queries.lineage, &[("$r", key.as_str())]).await?;
+        let found: LineageAnswer<'_> = answer.read()?;
+        if found.lineage.len() > MAX_ITEMS {
+            let limit = format!("{resource} has more than {MAX_ITEMS} ancestors");
+            return Err(GraphError::Limit(limit));
+        }
+        let mut types = vec![Box::<str>::from(resource.type_.as_str())];
+        let mut visited = vec![key.clone()];
+        for ancestor in &found.lineage {
+            let ancestor = Key::from_text(&*ancestor.xid);
+            if let Some((_, type_, _)) = ancestor.parts(tenant) {
+                types.push(type_.into());
+            }
+            if ancestor != key {
+                visited.push(ancestor);
+            }
+        }
+        let lineage = found.lineage.iter().filter_map(|row| Some(Node(row.uid?.0))).collect();
+        let stored = found.resource.first().and_then(|row| attributes(row.attributes.as_deref()));
+        let view = ResourceView::new(stored, lineage, types);
+        Ok(Reading { revision: answer.revision, visited, view })
+    }
+
+    async fn applied(&self, tenant: &TenantId) -> Result<(u64, Revision), GraphError> {
+        let dql = "query q($t: string) { tenant(func: eq(xid, $t)) { Tenant.seq } }";
+        let key = Key::tenant(tenant);
+        let answer = self.graph.query(Mode::Strict, dql, &[("$t", key.as_str())]).await?;
+        let found: AppliedAnswer = answer.read()?;
+        Ok((found.tenant.first().map_or(0, |tenant| tenant.seq), answer.revision))
+    }
+}
+
+impl Reader {
     fn view(
         &self,
         answer: &Answer,
@@ -239,7 +290,8 @@ impl Reader<'_> {
         visited: Vec<Key>,
     ) -> Reading<SubjectView> {
         let standing = self.standing(&found);
-        let attributes = found.subject.first().and_then(|row| attributes(row.attributes.as_deref()));
+        let attributes =
+            found.subject.first().and_then(|row| attributes(row.attributes.as_deref()));
         let mut held = std::collections::BTreeMap::<Uid, Vec<Holding>>::new();
         let mut hold = |role: Uid, covers, until| {
             held.entry(role).or_default().push(Holding { covers, until });
@@ -248,7 +300,8 @@ impl Reader<'_> {
             hold(role.uid, Covers::All, NEVER);
         }
         for binding in found.scoped {
-            let covers = binding.on_resource.map_or(Covers::Nothing, |to| Covers::Node(Node(to.uid.0)));
+            let covers =
+                binding.on_resource.map_or(Covers::Nothing, |to| Covers::Node(Node(to.uid.0)));
             if let Some(role) = binding.role {
                 hold(role.uid, covers, binding.expires_at.unwrap_or(NEVER));
             }
@@ -281,40 +334,6 @@ impl Reader<'_> {
             None => Standing::Unknown,
         }
     }
-
-    /// The lineage of `resource`.
-    ///
-    /// # Errors
-    /// As [`Dgraph::query`]; `Limit` with too many ancestors.
-    pub async fn resource(
-        &self,
-        tenant: &TenantId,
-        resource: &ResourceRef,
-        mode: Mode,
-    ) -> Result<ResourceReading, GraphError> {
-        let key = Key::resource(tenant, &resource.type_, &resource.id);
-        let answer = self.graph.query(mode, &self.queries.lineage, &[("$r", key.as_str())]).await?;
-        let found: LineageAnswer<'_> = answer.read()?;
-        if found.lineage.len() > MAX_ITEMS {
-            let limit = format!("{resource} has more than {MAX_ITEMS} ancestors");
-            return Err(GraphError::Limit(limit));
-        }
-        let mut types = vec![Box::<str>::from(resource.type_.as_str())];
-        let mut visited = vec![key.clone()];
-        for ancestor in &found.lineage {
-            let ancestor = Key::from_text(&*ancestor.xid);
-            if let Some((_, type_, _)) = ancestor.parts(tenant) {
-                types.push(type_.into());
-            }
-            if ancestor != key {
-                visited.push(ancestor);
-            }
-        }
-        let lineage = found.lineage.iter().filter_map(|row| Some(Node(row.uid?.0))).collect();
-        let stored = found.resource.first().and_then(|row| attributes(row.attributes.as_deref()));
-        let view = ResourceView::new(stored, lineage, types);
-        Ok(Reading { revision: answer.revision, visited, view })
-    }
 }
 
 /// The external keys that a subject's question begins with.
@@ -342,6 +361,12 @@ impl SubjectKeys {
             ("$t", self.tenant.as_str()),
         ]
     }
+}
+
+/// What made it so large is anywhere in the tenant.
+fn too_large(tenant: &TenantId, answer: &Answer) -> SubjectReading {
+    let visited = vec![Key::anything(tenant)];
+    SubjectReading::TooLarge(Reading { revision: answer.revision, visited, view: () })
 }
 
 fn visited(found: &SubjectAnswer<'_>, keys: &SubjectKeys) -> Vec<Key> {

@@ -117,7 +117,8 @@ pub async fn apply(graph: &Dgraph) -> Result<Meta, GraphError> {
         if let Some(known) = known.filter(|known| known.version == VERSION) {
             return Ok(known);
         }
-        let node = found.meta.first().map_or("_:meta".to_owned(), |m| format!("<{:#x}>", m.node.uid.0));
+        let node =
+            found.meta.first().map_or("_:meta".to_owned(), |m| format!("<{:#x}>", m.node.uid.0));
         let epoch = known.map_or_else(|| GraphEpoch(rand::rng().random()), |known| known.epoch);
         let set = format!(
             "{node} <xid> {META:?} .\n{node} <Meta.version> \"{VERSION}\" .\n\

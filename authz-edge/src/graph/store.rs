@@ -1,9 +1,48 @@
 //! What a graph answers, and how it fails.
 
-use contracts::Revision;
+use std::future::Future;
 
-use crate::model::Key;
+use contracts::{Revision, TenantId};
+
+use super::client::Mode;
 use crate::model::view::{ResourceView, SubjectView};
+use crate::model::{Key, ResourceRef, SubjectRef};
+
+/// A store of the graph, as far as checks ask it.
+pub trait Graph: Send + Sync + 'static {
+    /// Everything that `subject` holds.
+    fn subject(
+        &self,
+        tenant: &TenantId,
+        subject: &SubjectRef,
+        mode: Mode,
+    ) -> impl Future<Output = Result<SubjectReading, GraphError>> + Send;
+
+    /// What `subject` holds that may allow `action` on `resource`, when everything is too much.
+    fn narrowed(
+        &self,
+        tenant: &TenantId,
+        subject: &SubjectRef,
+        action: &str,
+        resource: &ResourceRef,
+        mode: Mode,
+    ) -> impl Future<Output = Result<Reading<SubjectView>, GraphError>> + Send;
+
+    /// What `resource` is below.
+    fn resource(
+        &self,
+        tenant: &TenantId,
+        resource: &ResourceRef,
+        mode: Mode,
+    ) -> impl Future<Output = Result<ResourceReading, GraphError>> + Send;
+
+    /// The last change of the tenant's identities that was applied (0 before any), and a revision that
+    /// has it.
+    fn applied(
+        &self,
+        tenant: &TenantId,
+    ) -> impl Future<Output = Result<(u64, Revision), GraphError>> + Send;
+}
 
 /// What one read found, and what it depends on.
 #[derive(Debug, Clone)]
@@ -21,8 +60,23 @@ pub struct Reading<T> {
 pub enum SubjectReading {
     /// All of it.
     Whole(Reading<SubjectView>),
-    /// It is above [`MAX_ITEMS`]: ask per question.
-    TooLarge,
+    /// It is above [`MAX_ITEMS`] or [`MAX_VIEW_BYTES`]: ask per question.
+    TooLarge(Reading<()>),
+}
+
+impl SubjectReading {
+    /// The view, if it is not too large.
+    #[must_use]
+    pub fn maybe(self) -> Reading<Option<SubjectView>> {
+        match self {
+            Self::Whole(Reading { revision, visited, view }) => {
+                Reading { revision, visited, view: Some(view) }
+            }
+            Self::TooLarge(Reading { revision, visited, .. }) => {
+                Reading { revision, visited, view: None }
+            }
+        }
+    }
 }
 
 /// A resource's reading.

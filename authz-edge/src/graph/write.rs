@@ -129,7 +129,8 @@ impl Writer<'_> {
                 Err(CommitError::Graph(error)) => return Err(error.into()),
                 Err(CommitError::Aborted) => {
                     crate::metrics::graph_conflict();
-                    tokio::time::sleep(backoff.mul_f64(rand::rng().random_range(0.5..1.0))).await;
+                    let jittered = backoff.mul_f64(rand::rng().random_range(0.5..1.0));
+                    tokio::time::sleep(jittered).await;
                     backoff = (2 * backoff).min(LAST_BACKOFF);
                 }
             }

@@ -183,9 +183,15 @@ mod tests {
             assert_eq!(serde_json::from_str::<WriteList>(&again).unwrap(), list);
         }
         for (bad, member) in [
-            (r#"{"relation":"member_of","subject":{"type":"user","id":"*"},"team":"b"}"#, "subject.id"),
+            (
+                r#"{"relation":"member_of","subject":{"type":"user","id":"*"},"team":"b"}"#,
+                "subject.id",
+            ),
             (r#"{"relation":"member_of","subject":{"type":"user","id":"u"},"team":""}"#, "team"),
-            (r#"{"relation":"has_role","subject":{"type":"team","id":"*"},"role":"r"}"#, "subject.id"),
+            (
+                r#"{"relation":"has_role","subject":{"type":"team","id":"*"},"role":"r"}"#,
+                "subject.id",
+            ),
             (
                 r#"{"relation":"parent","resource":{"type":"t","id":"*"},"parent":{"type":"t","id":"2"}}"#,
                 "resource.id",

@@ -129,9 +129,9 @@ impl Permission {
         check_id("action", &self.action)?;
         self.on.check().map_err(|invalid| invalid.within("on"))?;
         match &self.condition {
-            Some(text) => Condition::compile(text)
-                .map(drop)
-                .map_err(|error| Invalid::new("condition", error)),
+            Some(text) => {
+                Condition::compile(text).map(drop).map_err(|error| Invalid::new("condition", error))
+            }
             None => Ok(()),
         }
     }
@@ -149,7 +149,8 @@ mod tests {
         assert_eq!(on(r#"{"action":"a","on":{"type":"doc"}}"#), Scope::Type("doc".to_owned()));
         let one = Scope::Resource(ResourceRef::new("doc", "1"));
         assert_eq!(on(r#"{"action":"a","on":{"type":"doc","id":"1"}}"#), one);
-        for bad in [r#"{"action":"a","on":{"id":"1"}}"#, r#"{"action":"a","on":{"type":"t","x":1}}"#]
+        for bad in
+            [r#"{"action":"a","on":{"id":"1"}}"#, r#"{"action":"a","on":{"type":"t","x":1}}"#]
         {
             assert!(read(bad).is_err(), "{bad}");
         }

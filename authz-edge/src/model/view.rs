@@ -215,7 +215,10 @@ impl ResourceView {
     #[must_use]
     pub fn bytes(&self) -> usize {
         let types = self.types.iter().map(|type_| type_.len() + 16);
-        size_of::<Self>() + 8 * self.lineage.len() + types.sum::<usize>() + bytes_of(&self.attributes)
+        size_of::<Self>()
+            + 8 * self.lineage.len()
+            + types.sum::<usize>()
+            + bytes_of(&self.attributes)
     }
 }
 
@@ -283,7 +286,8 @@ pub fn evaluate(
     let mut allowed = None;
     let mut when = Vec::new();
     for role in &subject.roles {
-        let mut grants = role.grants.of(action).iter().filter(|g| resource.is_covered_by(&g.covers));
+        let mut grants =
+            role.grants.of(action).iter().filter(|g| resource.is_covered_by(&g.covers));
         let Some(first) = grants.next() else { continue };
         let Some(until) = role.until(resource).filter(|until| *until > now) else { continue };
         for grant in std::iter::once(first).chain(grants) {
@@ -309,7 +313,9 @@ mod tests {
 
     fn grants(list: &[(&str, Covers)]) -> Arc<RoleGrants> {
         let grant = |covers: &Covers| Grant { covers: covers.clone(), condition: None };
-        Arc::new(RoleGrants::new(list.iter().map(|(action, covers)| ((*action).into(), grant(covers)))))
+        Arc::new(RoleGrants::new(
+            list.iter().map(|(action, covers)| ((*action).into(), grant(covers))),
+        ))
     }
 
     fn subject(roles: Vec<HeldRole>) -> SubjectView {
@@ -349,7 +355,8 @@ mod tests {
     #[test]
     fn the_latest_end_counts_and_an_end_is_one() {
         let document = resource(&[7], &["doc"]);
-        let ends = [(Covers::All, 10), (Covers::Node(Node(7)), 30), (Covers::Type("doc".into()), 20)];
+        let ends =
+            [(Covers::All, 10), (Covers::Node(Node(7)), 30), (Covers::Type("doc".into()), 20)];
         let holdings = ends.map(|(covers, until)| Holding { covers, until });
         let role = HeldRole::new(grants(&[("read", Covers::All)]), holdings);
         let subject = subject(vec![role]);

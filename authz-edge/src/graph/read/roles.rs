@@ -64,7 +64,8 @@ impl PermissionRow<'_> {
 
     fn write_to(&self, hasher: &mut blake3::Hasher) {
         let node = self.on_resource.map_or(0, |node| node.uid.0);
-        let texts = [Some(&self.action), Some(&self.scope), self.on_type.as_ref(), self.condition.as_ref()];
+        let texts =
+            [Some(&self.action), Some(&self.scope), self.on_type.as_ref(), self.condition.as_ref()];
         hasher.update(&node.to_le_bytes());
         for text in texts {
             let length = text.map_or(u64::MAX, |text| text.len() as u64);
@@ -76,7 +77,7 @@ impl PermissionRow<'_> {
 
 /// Roles that live in some view, by content.
 #[derive(Default)]
-pub struct RoleCache {
+pub(super) struct RoleCache {
     known: Mutex<Known>,
     compiler: Compiler,
 }
@@ -107,7 +108,8 @@ impl RoleCache {
         if let Some(known) = self.lock().roles.get(&hash).and_then(Weak::upgrade) {
             return known;
         }
-        let grants = rows.iter().filter_map(|row| Some(((&*row.action).into(), row.grant(&self.compiler)?)));
+        let grants =
+            rows.iter().filter_map(|row| Some(((&*row.action).into(), row.grant(&self.compiler)?)));
         let made = Arc::new(RoleGrants::new(grants));
         let mut known = self.lock();
         if known.roles.len() > known.swept_at + SWEEP {

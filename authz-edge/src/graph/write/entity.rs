@@ -93,7 +93,8 @@ impl Writer<'_> {
             let mut draft = Draft::default();
             let found = nodes.get(&key);
             let stored = found.and_then(|f| f.attributes.as_deref()).unwrap_or("{}");
-            let same = serde_json::from_str::<Properties>(stored).is_ok_and(|known| known == wanted);
+            let same =
+                serde_json::from_str::<Properties>(stored).is_ok_and(|known| known == wanted);
             if same && found.is_some_and(|found| found.inactive == inactive) {
                 return Ok((draft, ()));
             }

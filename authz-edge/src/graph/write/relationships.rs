@@ -228,7 +228,12 @@ impl<'a> Plan<'a> {
         Ok(())
     }
 
-    fn write(&mut self, identity: &Identity, before: State, after: State) -> Result<(), WriteError> {
+    fn write(
+        &mut self,
+        identity: &Identity,
+        before: State,
+        after: State,
+    ) -> Result<(), WriteError> {
         match identity {
             Identity::Edge { from, predicate, to } => {
                 let (from_id, to_id) = (self.node(from)?, self.node(to)?);
@@ -263,7 +268,11 @@ impl<'a> Plan<'a> {
     ) -> Result<(), WriteError> {
         let is_edge = |state: State| state == Some(NEVER) && scope.is_all();
         let is_node = |state: State| state.is_some() && !is_edge(state);
-        let list = if matches!(scope, Scope::Resource(_)) { "Team.hasBinding" } else { "Team.hasWideBinding" };
+        let list = if matches!(scope, Scope::Resource(_)) {
+            "Team.hasBinding"
+        } else {
+            "Team.hasWideBinding"
+        };
         let old = self.nodes.id(key);
         if is_edge(before) && !is_edge(after) {
             self.draft.remove_edge(holder, "Team.hasRole", role);
@@ -274,7 +283,9 @@ impl<'a> Plan<'a> {
         if let Some(old) = old.filter(|_| !(is_node(before) && is_node(after))) {
             // Gone, or of a former role, subject or resource of that name.
             self.draft.remove_edge(holder, list, old);
-            for predicate in ["xid", "listed", "Binding.role", "Binding.holder", "Binding.onResource"] {
+            for predicate in
+                ["xid", "listed", "Binding.role", "Binding.holder", "Binding.onResource"]
+            {
                 self.draft.remove_all(old, predicate);
             }
             for predicate in ["Binding.onType", "Binding.expiresAt"] {
@@ -348,9 +359,17 @@ impl<'a> Plan<'a> {
         let (type_, id) = match relationship {
             Relationship::MemberOf { team, .. } => ("team", team.as_str()),
             Relationship::HasRole { role, .. } => ("role", role.as_str()),
-            Relationship::Parent { resource, .. } => (resource.type_.as_str(), resource.id.as_str()),
+            Relationship::Parent { resource, .. } => {
+                (resource.type_.as_str(), resource.id.as_str())
+            }
         };
         let details = serde_json::to_value(relationship).unwrap_or_default();
-        self.draft.event(self.tenant, self.author, action, (type_, id), [("relationship", details)]);
+        self.draft.event(
+            self.tenant,
+            self.author,
+            action,
+            (type_, id),
+            [("relationship", details)],
+        );
     }
 }

@@ -118,7 +118,8 @@ impl Writer<'_> {
         role.check()?;
         let role = role.clone().normal();
         let key = Key::role(tenant, id);
-        let targets: Vec<_> = role.permissions.iter().filter_map(|p| target(tenant, &p.on)).collect();
+        let targets: Vec<_> =
+            role.permissions.iter().filter_map(|p| target(tenant, &p.on)).collect();
         let plan = |answer: &Answer| {
             let rows: Rows = answer.read()?;
             let mut draft = Draft::default();

@@ -130,7 +130,14 @@ fn edges_of(dead: &Dead) -> Vec<String> {
 
 fn remove_binding(bound: &Bound) -> String {
     let uid = bound.uid.0;
-    let own = ["xid", "Binding.holder", "Binding.role", "Binding.onResource", "Binding.onType", "Binding.expiresAt"];
+    let own = [
+        "xid",
+        "Binding.holder",
+        "Binding.role",
+        "Binding.onResource",
+        "Binding.onType",
+        "Binding.expiresAt",
+    ];
     let mut quads: String = own.map(|p| format!("<{uid:#x}> <{p}> * .\n")).concat();
     if let Some(holder) = bound.holder {
         for predicate in ["Team.hasBinding", "Team.hasWideBinding"] {
@@ -141,7 +148,17 @@ fn remove_binding(bound: &Bound) -> String {
 }
 
 fn remove_last(node: u64) -> String {
-    let own = ["User.memberOf", "Team.hasRole", "Team.hasBinding", "Team.hasWideBinding", "Role.name",
-        "Resource.parent", "Subject.inactive", "guard", "version", "deleted"];
+    let own = [
+        "User.memberOf",
+        "Team.hasRole",
+        "Team.hasBinding",
+        "Team.hasWideBinding",
+        "Role.name",
+        "Resource.parent",
+        "Subject.inactive",
+        "guard",
+        "version",
+        "deleted",
+    ];
     own.map(|predicate| format!("<{node:#x}> <{predicate}> * .\n")).concat()
 }

@@ -1,0 +1,323 @@
+//! From a question to an answer: a cached decision, else cached views, else the graph.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use contracts::{ConsistencyToken, Revision, TenantId};
+use metrics::{Counter, counter, histogram};
+
+use super::decisions::{Decision, DecisionKey, Decisions, Stored, Words, decisions};
+use super::fences::Fences;
+use super::freshness::Freshness;
+use super::question::{Answer, AtLeast, CheckError, Given, Question, Source};
+use super::views::{self, Shared, Subject, Viewed, Views};
+use crate::clock::Clock;
+use crate::graph::{Graph, Mode};
+use crate::model::condition::Precedence;
+use crate::model::view::{SubjectView, evaluate};
+
+/// Between looks at what sync has applied.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// Bounds and ways of the checker.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Of the views.
+    pub views: views::Options,
+    /// Weight of decisions, bytes.
+    pub decision_bytes: u64,
+    /// How long a denial counts; at most the life of views.
+    pub deny_life: Duration,
+    /// Whether the request's properties or the stored ones win.
+    pub precedence: Precedence,
+    /// How long a check waits for what its token names.
+    pub wait: Duration,
+    /// With a watermark older than this, nothing is answered; `None` answers as long as entries live.
+    pub fail_closed_after: Option<Duration>,
+}
+
+/// The one evaluator. All routes ask it.
+pub struct Checker<G> {
+    views: Views<G>,
+    decisions: Decisions,
+    options: Options,
+    counters: Counters,
+}
+
+/// Checks by result and source, made once.
+struct Counters([[Counter; 3]; 2]);
+
+impl Counters {
+    fn new() -> Self {
+        let of = |result: &'static str| {
+            [Source::Decision, Source::Views, Source::Graph].map(|source| {
+                counter!("triad_authz_checks_total", "result" => result, "source" => source.as_str())
+            })
+        };
+        Self([of("deny"), of("allow")])
+    }
+
+    fn count(&self, answer: &Answer) {
+        self.0[usize::from(answer.allowed)][answer.source as usize].increment(1);
+    }
+}
+
+impl<G: Graph> Checker<G> {
+    /// With nothing cached.
+    #[must_use]
+    pub fn new(
+        graph: G,
+        fences: Arc<Fences>,
+        freshness: Arc<Freshness>,
+        clock: Clock,
+        options: Options,
+    ) -> Self {
+        let views = Views::new(graph, fences, freshness, clock, options.views.clone());
+        let decisions = decisions(options.decision_bytes);
+        Self { views, decisions, options, counters: Counters::new() }
+    }
+
+    /// The store, fences, watermark and clock.
+    #[must_use]
+    pub fn shared(&self) -> &Arc<Shared<G>> {
+        self.views.shared()
+    }
+
+    /// Raises the fences of a write of this process: its own edge need not wait for the relay.
+    pub fn wrote(&self, tenant: &TenantId, written: &crate::graph::write::Written) {
+        if !written.changed.is_empty() {
+            self.shared().fences.raise(tenant, &written.changed, written.revision);
+        }
+    }
+
+    /// The token of an answer or a write.
+    #[must_use]
+    pub fn token(&self, revision: Revision) -> ConsistencyToken {
+        ConsistencyToken::Graph { epoch: self.shared().freshness.epoch(), revision }
+    }
+
+    /// What a token asks for.
+    ///
+    /// # Errors
+    /// `Invalid` for one that is malformed, of another tenant, or of another graph.
+    pub fn at_least(&self, token: &str, tenant: &TenantId) -> Result<AtLeast, CheckError> {
+        let refuse =
+            |rule: String| CheckError::Invalid(crate::model::Invalid::new("at_least", rule));
+        match ConsistencyToken::decode(token, tenant).map_err(|error| refuse(error.to_string()))? {
+            ConsistencyToken::Graph { epoch, .. } if epoch != self.shared().freshness.epoch() => {
+                Err(refuse("the token is of another graph".to_owned()))
+            }
+            ConsistencyToken::Graph { revision, .. } => Ok(AtLeast::Revision(revision)),
+            ConsistencyToken::Identity { seq } => Ok(AtLeast::Identity(seq)),
+        }
+    }
+
+    /// The answer, if a cached decision gives it. Takes no lock of ours, allocates nothing unless a
+    /// condition does.
+    #[must_use]
+    pub fn cached(&self, words: &Words<'_>, given: &Given, need: Revision) -> Option<Answer> {
+        let key = DecisionKey::new(words)?;
+        let shared = self.shared();
+        if self.lags() {
+            return None;
+        }
+        // Before the look: what is found then holds at this watermark at least.
+        let watermark = shared.freshness.watermark();
+        let decision = self.decisions.get(key.as_bytes())?;
+        if decision.is_dead(shared.clock.millis())
+            || !shared.holds(&decision.subject)
+            || !shared.holds(&decision.resource)
+        {
+            return None;
+        }
+        let revision = decision.revision().max(watermark);
+        if revision < need {
+            return None;
+        }
+        let now = shared.clock.micros();
+        let allowed = decision.answer(words, given, self.options.precedence, now)?;
+        let answer = Answer { allowed, revision, source: Source::Decision };
+        self.counters.count(&answer);
+        Some(answer)
+    }
+
+    /// The answer.
+    ///
+    /// # Errors
+    /// [`CheckError`]; never to be taken for a denial.
+    pub async fn check(
+        &self,
+        question: &Question,
+        given: &Given,
+        at_least: AtLeast,
+    ) -> Result<Answer, CheckError> {
+        let need = self.need(&question.tenant, at_least).await?;
+        let words = words(question);
+        if let Some(answer) = self.cached(&words, given, need) {
+            return Ok(answer);
+        }
+        let begun = Instant::now();
+        let answer = self.decide(question, &words, given, need).await;
+        histogram!("triad_authz_check_seconds").record(begun.elapsed());
+        match &answer {
+            Ok(answer) => self.counters.count(answer),
+            Err(_) => {
+                counter!("triad_authz_checks_total", "result" => "error", "source" => "graph")
+                    .increment(1)
+            }
+        }
+        answer
+    }
+
+    async fn decide(
+        &self,
+        question: &Question,
+        words: &Words<'_>,
+        given: &Given,
+        need: Revision,
+    ) -> Result<Answer, CheckError> {
+        question.check()?;
+        given.check()?;
+        self.refuse_lag()?;
+        let shared = self.shared();
+        let watermark = shared.freshness.watermark();
+        let (tenant, of, to) = (&question.tenant, &question.subject, &question.resource);
+        let (subject, resource) = tokio::try_join!(
+            self.views.subject(tenant, of, need),
+            self.views.resource(tenant, to, need)
+        )?;
+        let ((subject, subject_cached), (resource, resource_cached)) = (subject, resource);
+        let narrowed;
+        let (view, stamp, cached) = match &subject.view {
+            Some(view) => (view, &subject.stamp, subject_cached),
+            None => {
+                narrowed = self.narrowed(question, need).await?;
+                (&narrowed.view, &narrowed.stamp, false)
+            }
+        };
+        let now = shared.clock.micros();
+        let verdict = evaluate(view, &resource.view, &question.action, now);
+        let stored =
+            Stored { subject: view.attributes.clone(), resource: resource.view.attributes.clone() };
+        let deny_dies = shared.clock.millis() + millis(self.options.deny_life);
+        let stamps = (Arc::clone(stamp), Arc::clone(&resource.stamp));
+        let decision = Arc::new(Decision::new(verdict, stored, stamps, deny_dies));
+        // The verdict was made at `now`: nothing that it rests on has expired.
+        let allowed = decision.answer(words, given, self.options.precedence, now).unwrap_or(false);
+        let revision = decision.revision();
+        if let Some(key) = DecisionKey::new(words) {
+            self.decisions.insert(key.as_bytes().into(), decision);
+        }
+        let (source, revision) = if cached && resource_cached {
+            (Source::Views, revision.max(watermark))
+        } else {
+            (Source::Graph, revision)
+        };
+        Ok(Answer { allowed, revision, source })
+    }
+
+    /// A view for one question, of a subject that is too large for a whole one.
+    async fn narrowed(
+        &self,
+        question: &Question,
+        need: Revision,
+    ) -> Result<Arc<Viewed<SubjectView>>, CheckError> {
+        let shared = self.shared();
+        let mode =
+            if shared.freshness.watermark() < need { Mode::Strict } else { Mode::BestEffort };
+        let Question { tenant, subject, action, resource } = question;
+        for mode in [mode, Mode::Strict] {
+            let (begun, generation) = (shared.clock.millis(), shared.freshness.generation());
+            let reading = shared.graph.narrowed(tenant, subject, action, resource, mode).await?;
+            let viewed = shared.stamped(tenant, reading, begun, generation);
+            let is_new = viewed.stamp.revision >= shared.freshness.watermark();
+            if mode == Mode::Strict || is_new && shared.holds(&viewed.stamp) {
+                return Ok(viewed);
+            }
+        }
+        Err(CheckError::Behind("a strict read was not newer than its question".to_owned()))
+    }
+
+    /// The views that a question is decided from, as they are cached or read: for searches, which ask
+    /// many questions about one subject.
+    ///
+    /// # Errors
+    /// [`CheckError`].
+    pub async fn subject(
+        &self,
+        tenant: &TenantId,
+        subject: &crate::model::SubjectRef,
+        need: Revision,
+    ) -> Result<Subject, CheckError> {
+        Ok(self.views.subject(tenant, subject, need).await?.0)
+    }
+
+    /// The revision that must be in an answer. An identity token waits until sync has applied it.
+    ///
+    /// # Errors
+    /// `Behind` when that takes too long.
+    pub async fn need(&self, tenant: &TenantId, at_least: AtLeast) -> Result<Revision, CheckError> {
+        let wanted = match at_least {
+            AtLeast::Bound => return Ok(Revision(0)),
+            AtLeast::Revision(revision) => return Ok(revision),
+            AtLeast::Identity(seq) => seq,
+        };
+        let deadline = Instant::now() + self.options.wait;
+        loop {
+            let (applied, revision) = self.shared().graph.applied(tenant).await?;
+            if applied >= wanted {
+                return Ok(revision);
+            }
+            if Instant::now() >= deadline {
+                let reason = format!("identity change {wanted}; sync has applied {applied}");
+                return Err(CheckError::Behind(reason));
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    fn lags(&self) -> bool {
+        let shared = self.shared();
+        let age = || shared.freshness.age(shared.clock.millis());
+        self.options.fail_closed_after.is_some_and(|limit| age() > millis(limit))
+    }
+
+    fn refuse_lag(&self) -> Result<(), CheckError> {
+        if self.lags() {
+            return Err(CheckError::Lag("changes arrive too late".to_owned()));
+        }
+        Ok(())
+    }
+
+    /// Writes the gauges of what is cached.
+    pub fn observe(&self) {
+        let [subjects, resources] = self.views.sizes();
+        let decisions = (self.decisions.entry_count(), self.decisions.weighted_size());
+        for (kind, (entries, weight)) in
+            [("subject", subjects), ("resource", resources), ("decision", decisions)]
+        {
+            metrics::gauge!("triad_authz_cache_entries", "kind" => kind).set(entries as f64);
+            metrics::gauge!("triad_authz_cache_weight_bytes", "kind" => kind).set(weight as f64);
+        }
+        let shared = self.shared();
+        let age = shared.freshness.age(shared.clock.millis());
+        metrics::gauge!("triad_authz_watermark_age_seconds").set(age as f64 / 1000.0);
+    }
+}
+
+/// A question's words.
+#[must_use]
+pub fn words(question: &Question) -> Words<'_> {
+    Words {
+        tenant: question.tenant.as_str(),
+        subject_type: question.subject.type_,
+        subject: &question.subject.id,
+        action: &question.action,
+        resource_type: &question.resource.type_,
+        resource: &question.resource.id,
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,85 @@
+//! How fresh this edge is: the watermark of `authz.changes`, and the graph's epoch.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use contracts::{GraphEpoch, Revision};
+use tokio::sync::watch;
+
+use super::stamp::Millis;
+
+/// Shared by whoever reads changes and whoever answers checks.
+pub struct Freshness {
+    epoch: AtomicU64,
+    generation: AtomicU64,
+    watermark: AtomicU64,
+    /// Monotonic milliseconds at which the watermark was true.
+    at: AtomicU64,
+    moved: watch::Sender<u64>,
+}
+
+impl Default for Freshness {
+    fn default() -> Self {
+        let zero = || AtomicU64::new(0);
+        Self {
+            epoch: zero(),
+            generation: AtomicU64::new(1),
+            watermark: zero(),
+            at: zero(),
+            moved: watch::Sender::new(0),
+        }
+    }
+}
+
+impl Freshness {
+    /// The graph that everything cached is of; another one clears everything.
+    pub fn set_epoch(&self, epoch: GraphEpoch) {
+        if self.epoch.swap(epoch.0, Ordering::AcqRel) != epoch.0 {
+            self.clear("epoch");
+        }
+    }
+
+    /// The graph's epoch.
+    #[must_use]
+    pub fn epoch(&self) -> GraphEpoch {
+        GraphEpoch(self.epoch.load(Ordering::Acquire))
+    }
+
+    /// Voids everything cached, and forgets the watermark: changes may have been missed.
+    pub fn clear(&self, reason: &'static str) {
+        metrics::counter!("triad_authz_clears_total", "reason" => reason).increment(1);
+        self.watermark.store(0, Ordering::Release);
+        self.at.store(0, Ordering::Release);
+        self.generation.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// What cached entries are compared with.
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
+    }
+
+    /// Every change up to `watermark` had its fence raised; that was so at `at`.
+    pub fn advance(&self, watermark: Revision, at: Millis) {
+        self.watermark.fetch_max(watermark.0, Ordering::AcqRel);
+        self.at.fetch_max(at, Ordering::AcqRel);
+        self.moved.send_modify(|count| *count += 1);
+    }
+
+    /// Every change up to here is in what is cached.
+    #[must_use]
+    pub fn watermark(&self) -> Revision {
+        Revision(self.watermark.load(Ordering::Acquire))
+    }
+
+    /// How long ago the watermark was true, in milliseconds.
+    #[must_use]
+    pub fn age(&self, now: Millis) -> Millis {
+        now.saturating_sub(self.at.load(Ordering::Acquire))
+    }
+
+    /// Resolves whenever something of it moved.
+    #[must_use]
+    pub fn subscribe(&self) -> watch::Receiver<u64> {
+        self.moved.subscribe()
+    }
+}

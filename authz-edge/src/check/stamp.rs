@@ -1,0 +1,140 @@
+//! What a cached entry depends on. Shared by a view and every decision made from it, so that a decision
+//! outlives the view that moka evicts and is still voided with it.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use contracts::{Revision, TenantId};
+
+use super::fences::{Fences, Place, TenantPlace};
+use crate::model::Key;
+
+/// Milliseconds of this process's monotonic clock.
+pub type Millis = u64;
+
+/// When and from what something was read.
+#[derive(Debug)]
+pub struct Stamp {
+    /// The graph's time of the read.
+    pub revision: Revision,
+    /// From when on it does not count any more.
+    dies: Millis,
+    /// Raised when everything cached is dropped.
+    generation: u64,
+    tenant: TenantPlace,
+    places: Box<[Place]>,
+    /// The tenant's count at which all fences were below `revision`.
+    verified: AtomicU64,
+}
+
+/// Why an entry does not hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Void {
+    /// Its life is over.
+    Life,
+    /// Something that it depends on changed.
+    Fence,
+    /// Everything was dropped.
+    Cleared,
+}
+
+impl Void {
+    /// Its name in metrics.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Life => "life",
+            Self::Fence => "fence",
+            Self::Cleared => "cleared",
+        }
+    }
+}
+
+impl Stamp {
+    /// Of a read about `visited`.
+    #[must_use]
+    pub fn new(
+        fences: &Fences,
+        tenant: &TenantId,
+        visited: &[Key],
+        revision: Revision,
+        dies: Millis,
+        generation: u64,
+    ) -> Self {
+        let mut places: Vec<_> = visited.iter().map(|key| fences.place(key)).collect();
+        places.sort_unstable();
+        places.dedup();
+        // No count is this one: the first look is at the fences.
+        let verified = AtomicU64::new(u64::MAX);
+        let tenant = fences.tenant_place(tenant);
+        Self { revision, dies, generation, tenant, places: places.into(), verified }
+    }
+
+    /// Whether it still holds.
+    ///
+    /// # Errors
+    /// Why it does not.
+    pub fn check(&self, fences: &Fences, now: Millis, generation: u64) -> Result<(), Void> {
+        if self.generation != generation {
+            return Err(Void::Cleared);
+        }
+        if now >= self.dies {
+            return Err(Void::Life);
+        }
+        // Before the fences: what is raised after this look changes the count.
+        let count = fences.count(self.tenant);
+        if self.verified.load(Ordering::Acquire) == count {
+            return Ok(());
+        }
+        if !fences.allow(&self.places, self.revision) {
+            return Err(Void::Fence);
+        }
+        self.verified.store(count, Ordering::Release);
+        Ok(())
+    }
+
+    /// Until when it may live.
+    #[must_use]
+    pub fn dies(&self) -> Millis {
+        self.dies
+    }
+
+    /// Memory, in bytes.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        size_of::<Self>() + 16 + size_of_val(&*self.places)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn life_fences_and_a_clear_void_an_entry_each_for_itself() {
+        let tenant = TenantId::parse("acme").unwrap();
+        let (mine, other) = (Key::role(&tenant, "mine"), Key::role(&tenant, "other"));
+        let fences = Fences::default();
+        let stamp = Stamp::new(&fences, &tenant, std::slice::from_ref(&mine), Revision(5), 100, 1);
+        assert_eq!(stamp.check(&fences, 99, 1), Ok(()));
+        assert_eq!(stamp.check(&fences, 100, 1), Err(Void::Life));
+        assert_eq!(stamp.check(&fences, 0, 2), Err(Void::Cleared));
+        assert_ne!(fences.place(&mine), fences.place(&other), "by chance; run again");
+        fences.raise(&tenant, [&other], Revision(9));
+        assert_eq!(stamp.check(&fences, 0, 1), Ok(()));
+        fences.raise(&tenant, [&mine], Revision(9));
+        assert_eq!(stamp.check(&fences, 0, 1), Err(Void::Fence));
+    }
+
+    #[test]
+    fn of_two_changes_with_one_fence_the_second_is_not_missed() {
+        // One round of a relay gives all its changes the same fence.
+        let tenant = TenantId::parse("acme").unwrap();
+        let (mine, other) = (Key::role(&tenant, "mine"), Key::role(&tenant, "other"));
+        let fences = Fences::default();
+        let stamp = Stamp::new(&fences, &tenant, std::slice::from_ref(&mine), Revision(5), 100, 1);
+        fences.raise(&tenant, [&other], Revision(9));
+        let _ = stamp.check(&fences, 0, 1);
+        fences.raise(&tenant, [&mine], Revision(9));
+        assert_eq!(stamp.check(&fences, 0, 1), Err(Void::Fence));
+    }
+}

@@ -1,0 +1,307 @@
+//! The cached views: read once, shared by all decisions about a subject or a resource.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use contracts::{Revision, TenantId};
+use foldhash::fast::RandomState;
+use metrics::counter;
+use moka::sync::Cache;
+use rand::Rng as _;
+use tokio::sync::Semaphore;
+
+use super::fences::Fences;
+use super::flights::Flights;
+use super::freshness::Freshness;
+use super::question::CheckError;
+use super::stamp::{Millis, Stamp};
+use crate::clock::Clock;
+use crate::graph::store::SubjectReading;
+use crate::graph::{Graph, GraphError, Mode, Reading};
+use crate::model::view::{ResourceView, SubjectView};
+use crate::model::{Key, ResourceRef, SubjectRef};
+
+/// How often a waiter takes part in another fill because the one it waited for came too early.
+const ATTEMPTS: u32 = 5;
+
+/// A view and what it depends on.
+#[derive(Debug)]
+pub struct Viewed<T> {
+    /// The view.
+    pub view: T,
+    /// What it depends on.
+    pub stamp: Arc<Stamp>,
+}
+
+/// What is known about a subject; without a view it is too large for one.
+pub type Subject = Arc<Viewed<Option<SubjectView>>>;
+/// What is known about a resource.
+pub type Resource = Arc<Viewed<ResourceView>>;
+
+/// Bounds of the views.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// How long an entry counts, from the read that made it.
+    pub life: Duration,
+    /// Weight of subjects' views, bytes.
+    pub subject_bytes: u64,
+    /// Weight of resources' views, bytes.
+    pub resource_bytes: u64,
+    /// Reads at once.
+    pub fills: usize,
+    /// With a watermark older than this, reads are strict.
+    pub strict_after: Duration,
+    /// Time for one fill, its repetition included.
+    pub deadline: Duration,
+}
+
+/// What all of them share.
+pub struct Shared<G> {
+    /// The store.
+    pub graph: G,
+    /// What changed when.
+    pub fences: Arc<Fences>,
+    /// Watermark and epoch.
+    pub freshness: Arc<Freshness>,
+    /// The time.
+    pub clock: Clock,
+    /// The bounds.
+    pub options: Options,
+    permits: Semaphore,
+}
+
+/// The views of both kinds.
+pub struct Views<G> {
+    shared: Arc<Shared<G>>,
+    subjects: Cache<Key, Subject, RandomState>,
+    resources: Cache<Key, Resource, RandomState>,
+    subject_flights: Flights<(Key, bool), Filled<Option<SubjectView>>, CheckError>,
+    resource_flights: Flights<(Key, bool), Filled<ResourceView>, CheckError>,
+}
+
+/// A fill's result, and whether its read was strict.
+type Filled<T> = (Arc<Viewed<T>>, bool);
+
+fn weighed<T: Send + Sync + 'static>(
+    bytes: u64,
+    weigh: impl Fn(&T) -> usize + Send + Sync + 'static,
+) -> Cache<Key, Arc<Viewed<T>>, RandomState> {
+    Cache::builder()
+        .max_capacity(bytes)
+        .weigher(move |key: &Key, entry: &Arc<Viewed<T>>| {
+            let all = key.as_str().len() + 160 + weigh(&entry.view) + entry.stamp.bytes();
+            u32::try_from(all).unwrap_or(u32::MAX)
+        })
+        .build_with_hasher(RandomState::default())
+}
+
+impl<G: Graph> Views<G> {
+    /// Empty ones.
+    #[must_use]
+    pub fn new(
+        graph: G,
+        fences: Arc<Fences>,
+        freshness: Arc<Freshness>,
+        clock: Clock,
+        options: Options,
+    ) -> Self {
+        let permits = Semaphore::new(options.fills);
+        let subjects = weighed(options.subject_bytes, |view: &Option<SubjectView>| {
+            view.as_ref().map_or(0, SubjectView::bytes)
+        });
+        let resources = weighed(options.resource_bytes, ResourceView::bytes);
+        let shared = Arc::new(Shared { graph, fences, freshness, clock, options, permits });
+        let (subject_flights, resource_flights) = (Flights::default(), Flights::default());
+        Self { shared, subjects, resources, subject_flights, resource_flights }
+    }
+
+    /// What all views share.
+    #[must_use]
+    pub fn shared(&self) -> &Arc<Shared<G>> {
+        &self.shared
+    }
+
+    /// A subject's view with everything up to `need` in it; and whether it was cached.
+    ///
+    /// # Errors
+    /// [`CheckError`].
+    pub async fn subject(
+        &self,
+        tenant: &TenantId,
+        subject: &SubjectRef,
+        need: Revision,
+    ) -> Result<(Subject, bool), CheckError> {
+        let key = Key::subject(tenant, subject.type_, &subject.id);
+        let fill = |strict| {
+            let (shared, tenant, subject) =
+                (Arc::clone(&self.shared), tenant.clone(), subject.clone());
+            async move {
+                let read = |mode| {
+                    let reading = shared.graph.subject(&tenant, &subject, mode);
+                    async { reading.await.map(SubjectReading::maybe) }
+                };
+                shared.fill(&tenant, strict, "subject", read).await
+            }
+        };
+        self.shared.get(&key, need, &self.subjects, &self.subject_flights, fill).await
+    }
+
+    /// A resource's view with everything up to `need` in it; and whether it was cached.
+    ///
+    /// # Errors
+    /// [`CheckError`].
+    pub async fn resource(
+        &self,
+        tenant: &TenantId,
+        resource: &ResourceRef,
+        need: Revision,
+    ) -> Result<(Resource, bool), CheckError> {
+        let key = Key::resource(tenant, &resource.type_, &resource.id);
+        let fill = |strict| {
+            let (shared, tenant, resource) =
+                (Arc::clone(&self.shared), tenant.clone(), resource.clone());
+            async move {
+                let read = |mode| shared.graph.resource(&tenant, &resource, mode);
+                shared.fill(&tenant, strict, "resource", read).await
+            }
+        };
+        self.shared.get(&key, need, &self.resources, &self.resource_flights, fill).await
+    }
+
+    /// Entries and weights, for gauges: subjects, then resources.
+    #[must_use]
+    pub fn sizes(&self) -> [(u64, u64); 2] {
+        [
+            (self.subjects.entry_count(), self.subjects.weighted_size()),
+            (self.resources.entry_count(), self.resources.weighted_size()),
+        ]
+    }
+}
+
+impl<G: Graph> Shared<G> {
+    /// Whether what was read serves who needs everything up to `need`: it is either that new itself, or
+    /// still holds at a watermark that is.
+    #[must_use]
+    pub fn serves(&self, stamp: &Stamp, need: Revision) -> bool {
+        stamp.revision >= need || self.freshness.watermark() >= need
+    }
+
+    /// Whether an entry holds now; counts why not.
+    #[must_use]
+    pub fn holds(&self, stamp: &Stamp) -> bool {
+        let held = stamp.check(&self.fences, self.clock.millis(), self.freshness.generation());
+        if let Err(void) = held {
+            counter!("triad_authz_invalidations_total", "reason" => void.as_str()).increment(1);
+        }
+        held.is_ok()
+    }
+
+    async fn get<T, F>(
+        &self,
+        key: &Key,
+        need: Revision,
+        cache: &Cache<Key, Arc<Viewed<T>>, RandomState>,
+        flights: &Flights<(Key, bool), Filled<T>, CheckError>,
+        fill: impl Fn(bool) -> F,
+    ) -> Result<(Arc<Viewed<T>>, bool), CheckError>
+    where
+        T: Send + Sync + 'static,
+        F: Future<Output = Result<Filled<T>, CheckError>> + Send + 'static,
+    {
+        if let Some(found) = cache.get(key)
+            && self.holds(&found.stamp)
+            && self.serves(&found.stamp, need)
+        {
+            return Ok((found, true));
+        }
+        let mut strict = self.freshness.watermark() < need;
+        for _ in 0..ATTEMPTS {
+            let lost = CheckError::Graph(GraphError::Unavailable("a fill died".to_owned()));
+            let flight = (key.clone(), strict);
+            let (filled, begun) = flights.join(&flight, || fill(strict), lost).await;
+            let (found, was_strict) = filled?;
+            if begun {
+                cache.insert(key.clone(), Arc::clone(&found));
+            } else {
+                counter!("triad_authz_shared_fills_total").increment(1);
+            }
+            // A strict read of our own began after the question did, whatever happened since.
+            let ours = begun && was_strict;
+            let holds = ours || self.holds(&found.stamp);
+            if holds && self.serves(&found.stamp, need) {
+                return Ok((found, false));
+            }
+            strict = true;
+        }
+        Err(CheckError::Behind("what it depends on changes faster than it can be read".to_owned()))
+    }
+
+    /// Reads, and again strictly if the read is older than what it depends on.
+    async fn fill<T, F>(
+        &self,
+        tenant: &TenantId,
+        strict: bool,
+        kind: &'static str,
+        read: impl Fn(Mode) -> F,
+    ) -> Result<Filled<T>, CheckError>
+    where
+        F: Future<Output = Result<Reading<T>, GraphError>>,
+    {
+        let filled = tokio::time::timeout(self.options.deadline, async {
+            let _permit = self.permits.acquire().await.map_err(|_| CheckError::Busy)?;
+            self.read(tenant, strict, read).await
+        });
+        let filled = filled.await.unwrap_or_else(|_| {
+            Err(GraphError::Unavailable("a read took too long".to_owned()).into())
+        });
+        let outcome = if filled.is_ok() { "ok" } else { "error" };
+        counter!("triad_authz_fills_total", "kind" => kind, "outcome" => outcome).increment(1);
+        filled
+    }
+
+    async fn read<T, F>(
+        &self,
+        tenant: &TenantId,
+        strict: bool,
+        read: impl Fn(Mode) -> F,
+    ) -> Result<Filled<T>, CheckError>
+    where
+        F: Future<Output = Result<Reading<T>, GraphError>>,
+    {
+        let old = self.freshness.age(self.clock.millis()) > millis(self.options.strict_after);
+        if !strict && !old {
+            let (begun, generation) = (self.clock.millis(), self.freshness.generation());
+            let reading = read(Mode::BestEffort).await?;
+            let viewed = self.stamped(tenant, reading, begun, generation);
+            let behind = viewed.stamp.revision < self.freshness.watermark();
+            if !behind && self.holds(&viewed.stamp) {
+                return Ok((viewed, false));
+            }
+            counter!("triad_authz_reread_total").increment(1);
+        }
+        let (begun, generation) = (self.clock.millis(), self.freshness.generation());
+        let reading = read(Mode::Strict).await?;
+        Ok((self.stamped(tenant, reading, begun, generation), true))
+    }
+
+    /// What was read, with its life: from before the read was sent, shortened by chance so that entries
+    /// that were made together do not die together.
+    pub(super) fn stamped<T>(
+        &self,
+        tenant: &TenantId,
+        reading: Reading<T>,
+        begun: Millis,
+        generation: u64,
+    ) -> Arc<Viewed<T>> {
+        let life = millis(self.options.life);
+        let dies = begun + life - rand::rng().random_range(0..=life / 10);
+        let Reading { revision, visited, view } = reading;
+        let stamp = Stamp::new(&self.fences, tenant, &visited, revision, dies, generation);
+        Arc::new(Viewed { view, stamp: Arc::new(stamp) })
+    }
+}
+
+fn millis(duration: Duration) -> Millis {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,217 @@
+//! `…/check` and `…/check/batch`.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, HeaderValue, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use contracts::{Revision, Scope, TenantId};
+use futures::StreamExt as _;
+use serde::{Deserialize, Serialize};
+use service_kit::Problem;
+
+use super::{Api, TOKEN, problem};
+use crate::check::decisions::Words;
+use crate::check::{AtLeast, CheckError, Given, Question};
+use crate::model::Properties;
+use crate::model::key::{ResourceRef, SubjectRef, SubjectType};
+
+/// The most questions of one batch.
+const MAX_BATCH: usize = 1000;
+/// Questions of one batch that are worked on at once.
+const AT_ONCE: usize = 32;
+
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+
+pub(super) fn routes() -> Router<Arc<Api>> {
+    Router::new()
+        .route("/v1/tenants/{tenant}/check", post(check))
+        .route("/v1/tenants/{tenant}/check/batch", post(batch))
+}
+
+/// A question as it is sent; it borrows from the body what has no escapes.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct CheckForm<'a> {
+    #[serde(borrow)]
+    subject: SubjectForm<'a>,
+    #[serde(borrow)]
+    action: ActionForm<'a>,
+    #[serde(borrow)]
+    resource: ResourceForm<'a>,
+    #[serde(default)]
+    context: Option<Properties>,
+    #[serde(borrow, default)]
+    at_least: Option<Text<'a>>,
+}
+
+type Text<'a> = std::borrow::Cow<'a, str>;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SubjectForm<'a> {
+    #[serde(rename = "type")]
+    type_: SubjectType,
+    #[serde(borrow)]
+    id: Text<'a>,
+    #[serde(default)]
+    properties: Option<Properties>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ActionForm<'a> {
+    #[serde(borrow)]
+    name: Text<'a>,
+    #[serde(default)]
+    properties: Option<Properties>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ResourceForm<'a> {
+    #[serde(rename = "type", borrow)]
+    type_: Text<'a>,
+    #[serde(borrow)]
+    id: Text<'a>,
+    #[serde(default)]
+    properties: Option<Properties>,
+}
+
+impl<'a> CheckForm<'a> {
+    fn read(body: &'a [u8]) -> Result<Self, Problem> {
+        serde_json::from_slice(body).map_err(|error| Problem::bad_request(error.to_string()))
+    }
+
+    fn words<'w>(&'w self, tenant: &'w TenantId) -> Words<'w> {
+        Words {
+            tenant: tenant.as_str(),
+            subject_type: self.subject.type_,
+            subject: &self.subject.id,
+            action: &self.action.name,
+            resource_type: &self.resource.type_,
+            resource: &self.resource.id,
+        }
+    }
+
+    fn take_given(&mut self) -> Given {
+        Given {
+            subject: self.subject.properties.take(),
+            action: self.action.properties.take(),
+            resource: self.resource.properties.take(),
+            context: self.context.take(),
+        }
+    }
+
+    fn question(&self, tenant: &TenantId) -> Question {
+        Question {
+            tenant: tenant.clone(),
+            subject: SubjectRef::new(self.subject.type_, &*self.subject.id),
+            action: self.action.name.clone().into_owned(),
+            resource: ResourceRef::new(&*self.resource.type_, &*self.resource.id),
+        }
+    }
+}
+
+async fn check(
+    State(api): State<Arc<Api>>,
+    Path(tenant): Path<String>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, Problem> {
+    let (_, tenant) = api.authorize(&headers, &tenant, Scope::AuthzCheck).await?;
+    answer(&api, &tenant, &headers, &body).await
+}
+
+/// The body and headers of an answer.
+pub(super) async fn answer(
+    api: &Api,
+    tenant: &TenantId,
+    headers: &HeaderMap,
+    body: &[u8],
+) -> Result<Response, Problem> {
+    let mut form = CheckForm::read(body)?;
+    let given = form.take_given();
+    let at_least = api.at_least(headers, form.at_least.as_deref(), tenant)?;
+    let need = match at_least {
+        AtLeast::Bound => Some(Revision(0)),
+        AtLeast::Revision(revision) => Some(revision),
+        AtLeast::Identity(_) => None,
+    };
+    let hit = need.and_then(|need| api.checker.cached(&form.words(tenant), &given, need));
+    let answer = match hit {
+        Some(answer) => answer,
+        None => {
+            let answer = api.checker.check(&form.question(tenant), &given, at_least).await;
+            answer.map_err(|error| problem(&error))?
+        }
+    };
+    let body: &'static [u8] =
+        if answer.allowed { br#"{"decision":true}"# } else { br#"{"decision":false}"# };
+    let headers = [(header::CONTENT_TYPE, JSON), (TOKEN, api.token(answer.revision, tenant))];
+    Ok((headers, Bytes::from_static(body)).into_response())
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct BatchForm<'a> {
+    #[serde(borrow)]
+    checks: Vec<CheckForm<'a>>,
+    #[serde(borrow, default)]
+    at_least: Option<Text<'a>>,
+}
+
+/// An answer in its place: a decision, or why there is none.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Outcome {
+    Decided { decision: bool },
+    Failed { error: String },
+}
+
+async fn batch(
+    State(api): State<Arc<Api>>,
+    Path(tenant): Path<String>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, Problem> {
+    let (_, tenant) = api.authorize(&headers, &tenant, Scope::AuthzCheck).await?;
+    let form: BatchForm<'_> =
+        serde_json::from_slice(&body).map_err(|error| Problem::bad_request(error.to_string()))?;
+    if form.checks.is_empty() || form.checks.len() > MAX_BATCH {
+        return Err(Problem::bad_request(format!("checks: a batch has 1 to {MAX_BATCH}")));
+    }
+    let all = api.at_least(&headers, form.at_least.as_deref(), &tenant)?;
+    let ask = async |mut form: CheckForm<'_>| {
+        let at_least = match form.at_least.as_deref() {
+            Some(token) => api.checker.at_least(token, &tenant)?,
+            None => all,
+        };
+        let given = form.take_given();
+        api.checker.check(&form.question(&tenant), &given, at_least).await
+    };
+    let answers: Vec<Result<crate::check::Answer, CheckError>> =
+        futures::stream::iter(form.checks).map(ask).buffered(AT_ONCE).collect().await;
+    // The freshness of the whole is that of its oldest part.
+    let oldest = answers.iter().flatten().map(|answer| answer.revision).min();
+    let results: Vec<_> = answers
+        .iter()
+        .map(|answer| match answer {
+            Ok(answer) => Outcome::Decided { decision: answer.allowed },
+            Err(error) => Outcome::Failed { error: detail(error) },
+        })
+        .collect();
+    let mut response = axum::Json(serde_json::json!({ "results": results })).into_response();
+    if let Some(revision) = oldest {
+        response.headers_mut().insert(TOKEN, api.token(revision, &tenant));
+    }
+    Ok(response)
+}
+
+fn detail(error: &CheckError) -> String {
+    let problem = problem(error);
+    problem.detail.unwrap_or_else(|| problem.title.to_owned())
+}

@@ -1,0 +1,183 @@
+//! The public API.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`check`] | `…/check`, `…/check/batch` |
+//! | [`relationships`], [`roles`], [`entities`] | writes, and what was written |
+
+pub mod check;
+pub mod entities;
+pub mod relationships;
+pub mod roles;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
+use contracts::audit::ActorType;
+use contracts::{CONSISTENCY_TOKEN_HEADER, Revision, Scope, TenantId};
+use service_kit::Problem;
+use service_kit::auth::{Principal, Verifier};
+use service_kit::track::REQUEST_ID;
+
+use crate::check::{AtLeast, CheckError, Checker};
+use crate::graph::read::Reader;
+use crate::graph::write::{Author, Ownership, WriteError, Writer, Written};
+use crate::graph::{Dgraph, GraphError};
+
+/// The header that every answer carries and every question may.
+pub const TOKEN: HeaderName = HeaderName::from_static(CONSISTENCY_TOKEN_HEADER);
+
+/// What callers are told to wait after a 503, in seconds.
+pub const RETRY_SECONDS: u64 = 1;
+
+/// Bounds of the API.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The largest body, bytes.
+    pub max_body_bytes: usize,
+    /// Who writes identities.
+    pub ownership: Ownership,
+}
+
+/// What all handlers work with.
+pub struct Api {
+    /// Answers questions.
+    pub checker: Arc<Checker<Reader>>,
+    /// Takes writes.
+    pub graph: Arc<Dgraph>,
+    /// Knows callers.
+    pub verifier: Verifier,
+    /// The bounds.
+    pub options: Options,
+}
+
+impl Api {
+    /// A caller who may use `scope` in the tenant of a path, and that tenant.
+    ///
+    /// # Errors
+    /// 401, 403 and 404; a malformed tenant is 404.
+    pub async fn authorize(
+        &self,
+        headers: &HeaderMap,
+        tenant: &str,
+        scope: Scope,
+    ) -> Result<(Principal, TenantId), Problem> {
+        let principal = self.verifier.verify(headers.get(header::AUTHORIZATION)).await?;
+        let tenant = TenantId::parse(tenant).map_err(|_| Problem::not_found("no such tenant"))?;
+        principal.authorize(&tenant, scope)?;
+        Ok((principal, tenant))
+    }
+
+    /// How fresh the answer must be: by the body's token, else by the header's.
+    ///
+    /// # Errors
+    /// 400 for a token of another tenant or graph.
+    pub fn at_least(
+        &self,
+        headers: &HeaderMap,
+        body: Option<&str>,
+        tenant: &TenantId,
+    ) -> Result<AtLeast, Problem> {
+        let header = || headers.get(TOKEN).map(|value| value.to_str().unwrap_or("?"));
+        match body.or_else(header) {
+            Some(token) => self.checker.at_least(token, tenant).map_err(|error| problem(&error)),
+            None => Ok(AtLeast::Bound),
+        }
+    }
+
+    /// The header's value for a revision.
+    #[must_use]
+    pub fn token(&self, revision: Revision, tenant: &TenantId) -> HeaderValue {
+        let text = self.checker.token(revision).text(tenant);
+        HeaderValue::from_str(&text).unwrap_or(HeaderValue::from_static(""))
+    }
+
+    /// Who takes writes.
+    #[must_use]
+    pub fn writer(&self) -> Writer<'_> {
+        Writer { graph: &self.graph, ownership: self.options.ownership }
+    }
+
+    /// Raises the fences of what was written, and returns its token.
+    pub fn wrote(&self, tenant: &TenantId, written: &Written) -> HeaderValue {
+        self.checker.wrote(tenant, written);
+        self.token(written.revision, tenant)
+    }
+}
+
+/// Who writes, for the audit trail.
+#[must_use]
+pub fn author(principal: &Principal, headers: &HeaderMap) -> Author {
+    let (actor_type, actor) = match principal.subject.split_once(':') {
+        Some(("user", id)) => (ActorType::User, Some(id.to_owned())),
+        Some(("service_account", id)) => (ActorType::ServiceAccount, Some(id.to_owned())),
+        _ => (ActorType::System, None),
+    };
+    let request_id = headers.get(&REQUEST_ID).and_then(|id| id.to_str().ok()).map(str::to_owned);
+    Author { actor, actor_type, at: chrono::Utc::now(), request_id }
+}
+
+/// How a question without an answer is told. Never 200.
+#[must_use]
+pub fn problem(error: &CheckError) -> Problem {
+    match error {
+        CheckError::Invalid(invalid) => Problem::bad_request(invalid.to_string()),
+        CheckError::Graph(error) => graph_problem(error),
+        CheckError::Busy | CheckError::Behind(_) | CheckError::Lag(_) => {
+            Problem::unavailable(error.to_string(), RETRY_SECONDS)
+        }
+    }
+}
+
+fn graph_problem(error: &GraphError) -> Problem {
+    match error {
+        // What the graph says stays here: clients get the kind of trouble only.
+        GraphError::Unavailable(_) => {
+            tracing::warn!(%error, "graph");
+            Problem::unavailable("the graph does not answer", RETRY_SECONDS)
+        }
+        GraphError::Unknown(_) => {
+            tracing::warn!(%error, "graph");
+            let detail =
+                "the outcome is unknown: repeat the request; touch and delete are idempotent";
+            Problem::unavailable(detail, RETRY_SECONDS)
+        }
+        GraphError::Contended => Problem::unavailable(error.to_string(), RETRY_SECONDS),
+        GraphError::Limit(_) => {
+            Problem::new(axum::http::StatusCode::UNPROCESSABLE_ENTITY, "limit", "Limit reached")
+                .detail(error.to_string())
+        }
+        GraphError::Refused(_) => {
+            tracing::error!(%error, "graph");
+            Problem::internal()
+        }
+    }
+}
+
+/// How a write that was not done is told.
+#[must_use]
+pub fn write_problem(error: &WriteError) -> Problem {
+    match error {
+        WriteError::Invalid(invalid) => Problem::bad_request(invalid.to_string()),
+        WriteError::Exists { .. }
+        | WriteError::Precondition { .. }
+        | WriteError::Missing { .. }
+        | WriteError::Managed { .. } => Problem::conflict(error.to_string()),
+        WriteError::Graph(error) => graph_problem(error),
+    }
+}
+
+/// The routes, with request metrics; 404 and 405 are problems too.
+pub fn router(api: Arc<Api>) -> Router {
+    let max_body = api.options.max_body_bytes;
+    let router = Router::new()
+        .merge(check::routes())
+        .merge(relationships::routes())
+        .merge(roles::routes())
+        .merge(entities::routes())
+        .layer(DefaultBodyLimit::max(max_body))
+        .with_state(api);
+    service_kit::problem::with_fallbacks(router).layer(service_kit::track::track("triad_authz"))
+}

@@ -1,0 +1,45 @@
+//! `POST …/relationships`.
+
+use std::sync::Arc;
+
+use axum::body::Bytes;
+use axum::extract::{Path, State};
+use axum::http::HeaderMap;
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use axum::{Json, Router};
+use contracts::Scope;
+use serde::de::DeserializeOwned;
+use service_kit::Problem;
+
+use super::{Api, TOKEN, author, write_problem};
+use crate::model::WriteList;
+
+pub(super) fn routes() -> Router<Arc<Api>> {
+    Router::new().route("/v1/tenants/{tenant}/relationships", post(write))
+}
+
+async fn write(
+    State(api): State<Arc<Api>>,
+    Path(tenant): Path<String>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, Problem> {
+    let (principal, tenant) = api.authorize(&headers, &tenant, Scope::AuthzWrite).await?;
+    let list: WriteList = read(&body)?;
+    let author = author(&principal, &headers);
+    let written = api.writer().write_relationships(&tenant, &list, &author).await;
+    let token = api.wrote(&tenant, &written.map_err(|error| write_problem(&error))?);
+    Ok(revision(token))
+}
+
+/// Reads a body, naming the member that is wrong.
+pub(super) fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
+    serde_json::from_slice(body).map_err(|error| Problem::bad_request(error.to_string()))
+}
+
+/// The answer to a write: its token, in the header and in the body.
+pub(super) fn revision(token: axum::http::HeaderValue) -> Response {
+    let text = token.to_str().unwrap_or_default().to_owned();
+    ([(TOKEN, token)], Json(serde_json::json!({ "revision": text }))).into_response()
+}

@@ -1,0 +1,63 @@
+//! `…/roles/{id}`.
+
+use std::sync::Arc;
+
+use axum::body::Bytes;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use contracts::Scope;
+use service_kit::Problem;
+
+use super::relationships::{read, revision};
+use super::{Api, author, write_problem};
+use crate::graph::write::WriteError;
+use crate::model::Role;
+
+pub(super) fn routes() -> Router<Arc<Api>> {
+    Router::new().route("/v1/tenants/{tenant}/roles/{id}", get(one).put(put).delete(delete))
+}
+
+async fn put(
+    State(api): State<Arc<Api>>,
+    Path((tenant, id)): Path<(String, String)>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, Problem> {
+    let (principal, tenant) = api.authorize(&headers, &tenant, Scope::AuthzWrite).await?;
+    let role: Role = read(&body)?;
+    let written = api.writer().put_role(&tenant, &id, &role, &author(&principal, &headers)).await;
+    let (written, stored) = written.map_err(|error| write_problem(&error))?;
+    let mut response = revision(api.wrote(&tenant, &written));
+    if stored.created {
+        *response.status_mut() = StatusCode::CREATED;
+    }
+    Ok(response)
+}
+
+async fn delete(
+    State(api): State<Arc<Api>>,
+    Path((tenant, id)): Path<(String, String)>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let (principal, tenant) = api.authorize(&headers, &tenant, Scope::AuthzWrite).await?;
+    let written = api.writer().delete_role(&tenant, &id, &author(&principal, &headers)).await;
+    match written {
+        Ok(written) => Ok(revision(api.wrote(&tenant, &written))),
+        Err(WriteError::Missing { .. }) => Err(Problem::not_found("no such role")),
+        Err(error) => Err(write_problem(&error)),
+    }
+}
+
+async fn one(
+    State(api): State<Arc<Api>>,
+    Path((tenant, id)): Path<(String, String)>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let (_, tenant) = api.authorize(&headers, &tenant, Scope::AuthzWrite).await?;
+    let role =
+        api.writer().get_role(&tenant, &id).await.map_err(|error| super::graph_problem(&error))?;
+    role.map(|role| Json(role).into_response()).ok_or_else(|| Problem::not_found("no such role"))
+}
