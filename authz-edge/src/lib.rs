@@ -5,11 +5,25 @@
 //! | [`model`] | keys, relationships, roles, conditions, views: no I/O |
 //! | [`graph`] | Dgraph: reads, writes, outbox |
 //! | [`check`] | the one evaluator: views, decisions, fences, freshness |
+//! | [`sync`] | the relay, what edges hear of changes, identities |
 //! | [`http`] | the routes |
+//! | [`ext_authz`], [`grpc`] | Envoy's external authorization |
 
 pub mod check;
+pub mod cli;
 pub mod clock;
+pub mod config;
+pub mod error;
+pub mod ext_authz;
 pub mod graph;
+pub mod grpc;
 pub mod http;
 pub mod metrics;
 pub mod model;
+mod service;
+pub mod sync;
+pub mod topics;
+
+pub use config::Config;
+pub use error::Error;
+pub use service::{Listeners, run};

@@ -5,12 +5,16 @@
 
 mod config;
 #[cfg(feature = "engines")]
+mod follower;
+#[cfg(feature = "engines")]
 mod kafka;
 #[cfg(feature = "engines")]
 mod subscriber;
 pub mod topics;
 
 pub use config::KafkaConfig;
+#[cfg(feature = "engines")]
+pub use follower::{FollowError, KafkaFollower};
 #[cfg(feature = "engines")]
 pub use kafka::{KafkaPublisher, PublisherOptions};
 #[cfg(feature = "engines")]
@@ -29,6 +33,8 @@ use std::time::Duration;
 pub struct Record {
     /// Decides the partition; without one, any.
     pub key: Option<Bytes>,
+    /// The partition, whatever the key is.
+    pub partition: Option<i32>,
     /// The value.
     pub payload: Bytes,
     /// In order; names may repeat.

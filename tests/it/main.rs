@@ -4,8 +4,11 @@
 //! Each has topics, a group and a keyspace of its own.
 #![allow(clippy::expect_used, reason = "tests")]
 
+mod checks;
 mod drill;
 mod drills;
+mod edge;
+mod edge_faults;
 mod faults;
 mod filters;
 mod layouts;

@@ -36,7 +36,7 @@ pub(crate) fn engine(name: &str) -> Result<String> {
 }
 
 /// A port that nobody listens on now.
-fn free_port() -> Result<u16> {
+pub(crate) fn free_port() -> Result<u16> {
     Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }
 
@@ -138,7 +138,7 @@ impl World {
     pub(crate) async fn produce(&self, values: impl IntoIterator<Item = Vec<u8>>) -> Result<()> {
         let records = values.into_iter().enumerate().map(|(n, value)| {
             let key = Some(Bytes::from(format!("k-{}", n % 7)));
-            let record = Record { key, payload: value.into(), headers: Vec::new() };
+            let record = Record { key, payload: value.into(), ..Record::default() };
             self.publisher.publish(&self.config.kafka.topic, record)
         });
         futures::future::try_join_all(records).await?;

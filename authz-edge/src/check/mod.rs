@@ -10,6 +10,7 @@
 //! | [`views`] | the cached views |
 //! | [`decisions`] | the cached decisions |
 //! | [`checker`] | how they make an answer |
+//! | [`search`] | who, what and on what: candidates, each answered as a check |
 
 pub mod checker;
 pub mod decisions;
@@ -17,8 +18,12 @@ pub mod fences;
 pub mod flights;
 pub mod freshness;
 pub mod question;
+pub mod search;
 pub mod stamp;
 pub mod views;
+
+#[cfg(test)]
+mod tests;
 
 pub use checker::{Checker, Options};
 pub use question::{Answer, AtLeast, CheckError, Given, Question, Source};

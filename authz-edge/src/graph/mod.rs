@@ -5,6 +5,7 @@
 //! | [`store`] | what the rest of the program asks of a graph, and how that fails |
 //! | [`client`] | Dgraph: alphas, deadlines, warmed transactions |
 //! | [`schema`] | predicates, version, epoch |
+//! | [`search`] | candidates of searches |
 //! | [`read`] | the views of a subject and of a resource |
 //! | [`write`] | lists of relationships, roles, resources, subjects; each with its outbox node |
 //! | [`outbox`] | changes that wait to be published |
@@ -14,6 +15,7 @@ mod dql;
 pub mod outbox;
 pub mod read;
 pub mod schema;
+pub mod search;
 pub mod store;
 pub mod write;
 

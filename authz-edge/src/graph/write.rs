@@ -6,9 +6,11 @@
 
 mod draft;
 mod entity;
+pub mod identity;
 mod load;
 mod relationships;
 mod role;
+pub mod snapshot;
 mod sweep;
 
 use std::time::Duration;

@@ -3,10 +3,13 @@
 //! | module | what it holds |
 //! |---|---|
 //! | [`check`] | `…/check`, `…/check/batch` |
+//! | [`authzen`] | AuthZEN 1.0 |
 //! | [`relationships`], [`roles`], [`entities`] | writes, and what was written |
 
+pub mod authzen;
 pub mod check;
 pub mod entities;
+pub mod ext_authz;
 pub mod relationships;
 pub mod roles;
 
@@ -20,6 +23,7 @@ use contracts::{CONSISTENCY_TOKEN_HEADER, Revision, Scope, TenantId};
 use service_kit::Problem;
 use service_kit::auth::{Principal, Verifier};
 use service_kit::track::REQUEST_ID;
+use tokio::sync::Notify;
 
 use crate::check::{AtLeast, CheckError, Checker};
 use crate::graph::read::Reader;
@@ -39,6 +43,8 @@ pub struct Options {
     pub max_body_bytes: usize,
     /// Who writes identities.
     pub ownership: Ownership,
+    /// Where clients reach the API, for what it publishes about itself; else what they asked for.
+    pub public_url: Option<String>,
 }
 
 /// What all handlers work with.
@@ -51,6 +57,8 @@ pub struct Api {
     pub verifier: Verifier,
     /// The bounds.
     pub options: Options,
+    /// Begins a round of the relay.
+    pub wake: Arc<Notify>,
 }
 
 impl Api {
@@ -103,6 +111,9 @@ impl Api {
     /// Raises the fences of what was written, and returns its token.
     pub fn wrote(&self, tenant: &TenantId, written: &Written) -> HeaderValue {
         self.checker.wrote(tenant, written);
+        if !written.changed.is_empty() {
+            self.wake.notify_one();
+        }
         self.token(written.revision, tenant)
     }
 }
@@ -178,6 +189,8 @@ pub fn router(api: Arc<Api>) -> Router {
         .merge(roles::routes())
         .merge(entities::routes())
         .layer(DefaultBodyLimit::max(max_body))
-        .with_state(api);
-    service_kit::problem::with_fallbacks(router).layer(service_kit::track::track("triad_authz"))
+        .with_state(Arc::clone(&api));
+    service_kit::problem::with_fallbacks(router)
+        .layer(service_kit::track::track("triad_authz"))
+        .merge(authzen::router(api))
 }

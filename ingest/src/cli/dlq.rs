@@ -194,6 +194,7 @@ fn again(letter: &Message) -> Record {
         key: letter.key.clone(),
         payload: letter.payload.clone().unwrap_or_default(),
         headers: headers.cloned().collect(),
+        ..Record::default()
     }
 }
 

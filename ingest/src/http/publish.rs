@@ -69,7 +69,10 @@ pub(super) async fn publish<P: Publisher>(
     let records = events.into_iter().map(|event| {
         receipts.push(event.receipt);
         let headers = header.iter().cloned().collect();
-        publisher.publish(topic, Record { key: Some(key.clone()), payload: event.payload, headers })
+        publisher.publish(
+            topic,
+            Record { key: Some(key.clone()), payload: event.payload, headers, ..Record::default() },
+        )
     });
     // All are polled in order before the first answer is waited for.
     let outcomes = join_all(records.collect::<Vec<_>>());

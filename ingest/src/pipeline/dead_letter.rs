@@ -105,6 +105,7 @@ fn letter(chunk: &Chunk, record: &RecordMeta, rejection: &Rejection) -> Record {
         key: chunk.key(record).map(Bytes::copy_from_slice),
         payload: Bytes::copy_from_slice(chunk.value(record)),
         headers,
+        ..Record::default()
     }
 }
 
@@ -141,6 +142,7 @@ mod tests {
             key: Some(vec![1; 50_000].into()),
             payload: vec![b' '; 100_000].into(),
             headers: vec![foreign, reason.clone()],
+            ..Record::default()
         };
         truncate(&mut letter, 20_000);
         assert!(letter.size() <= 20_000, "{}", letter.size());

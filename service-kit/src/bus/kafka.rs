@@ -116,6 +116,9 @@ impl Publisher for KafkaPublisher {
             if let Some(key) = &record.key {
                 out = out.key(key);
             }
+            if let Some(partition) = record.partition {
+                out = out.partition(partition);
+            }
             if !record.headers.is_empty() {
                 out = out.headers(owned_headers(&record.headers));
             }

@@ -114,7 +114,7 @@ fn waiting_helps(error: &KafkaError) -> bool {
     !error.rdkafka_error_code().is_some_and(|code| permanent.contains(&code))
 }
 
-fn owned(message: &BorrowedMessage<'_>) -> Message {
+pub(super) fn owned(message: &BorrowedMessage<'_>) -> Message {
     let header = |header: rdkafka::message::Header<'_, &[u8]>| {
         (header.key.to_owned(), Bytes::copy_from_slice(header.value.unwrap_or_default()))
     };

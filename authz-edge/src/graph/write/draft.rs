@@ -38,6 +38,7 @@ pub(super) struct Draft {
     new: usize,
     changed: BTreeSet<Key>,
     events: Vec<AuditEvent>,
+    kept: bool,
 }
 
 // Writing into a String cannot fail, hence the results that are dropped.
@@ -129,12 +130,21 @@ impl Draft {
         });
     }
 
-    pub(super) fn changes_nothing(&self) -> bool {
-        self.changed.is_empty()
+    /// Has it committed even if no view can see what it writes.
+    pub(super) fn keep(&mut self) {
+        self.kept = true;
     }
 
-    /// The N-Quads to set and to delete, with the outbox node, and what they change.
+    pub(super) fn changes_nothing(&self) -> bool {
+        self.changed.is_empty() && !self.kept
+    }
+
+    /// The N-Quads to set and to delete, with the outbox node if there is something to tell, and what they
+    /// change.
     pub(super) fn finish(mut self, tenant: &TenantId) -> (String, String, Vec<Key>) {
+        if self.changed.is_empty() && self.events.is_empty() {
+            return (self.set, self.delete, Vec::new());
+        }
         let outbox = self.node();
         let pending = Pending {
             tenant: tenant.clone(),

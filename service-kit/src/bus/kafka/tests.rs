@@ -28,7 +28,12 @@ fn publisher(config: &KafkaConfig, timeout: Duration) -> KafkaPublisher {
 
 fn record(payload: &'static str) -> Record {
     let headers = vec![("h".to_owned(), Bytes::from("1")), ("h".to_owned(), Bytes::from("2"))];
-    Record { key: Some(Bytes::from("k")), payload: Bytes::from(payload), headers }
+    Record {
+        key: Some(Bytes::from("k")),
+        payload: Bytes::from(payload),
+        headers,
+        ..Record::default()
+    }
 }
 
 /// The offset at which the group's next member would begin.

@@ -1,0 +1,120 @@
+//! What time alone does to an answer: nothing here is delivered.
+
+use serde_json::json;
+
+use super::edge::{DENY_LIFE, Edge, LIFE, STRICT_AFTER, anna, bind, doc, options, reads, unbind};
+use super::world::{Change, Rule};
+use crate::check::{AtLeast, CheckError, Given, Source};
+use crate::model::{Properties, Scope};
+
+#[tokio::test]
+async fn an_allow_lives_as_long_as_its_views_and_no_longer() {
+    let edge = Edge::seeded(options());
+    assert!(edge.may().await);
+    edge.write(&unbind("a"));
+    // Chance shortens a life by a tenth at most.
+    edge.clock.step(LIFE - LIFE / 10 - 1, 0);
+    assert_eq!(edge.ask(&reads()).await.unwrap().source, Source::Decision);
+    edge.clock.step(LIFE / 10 + 1, 0);
+    assert!(!edge.may().await);
+}
+
+#[tokio::test]
+async fn the_life_of_a_decision_begins_with_its_views() {
+    let edge = Edge::seeded(options());
+    assert!(edge.may().await);
+    edge.clock.step(LIFE / 2, 0);
+    // A new decision from the same views, and another from one new view.
+    let mut write = reads();
+    write.action = "write".to_owned();
+    edge.ask(&write).await.unwrap();
+    let other = super::edge::question(anna(), doc("2"));
+    assert!(edge.ask(&other).await.unwrap().allowed);
+    edge.write(&unbind("a"));
+    edge.clock.step(LIFE / 2, 0);
+    assert!(!edge.ask(&other).await.unwrap().allowed);
+}
+
+#[tokio::test]
+async fn a_life_counts_from_before_the_read_was_sent() {
+    let edge = Edge::seeded(options());
+    let mut held = edge.memory.hold(super::memory::What::Subject);
+    let slow = edge.begin(&reads(), AtLeast::Bound);
+    held.arrived().await;
+    edge.write(&unbind("a"));
+    edge.clock.step(LIFE, 0);
+    held.release();
+    slow.await.unwrap().unwrap();
+    assert!(!edge.may().await);
+}
+
+#[tokio::test]
+async fn a_denial_lives_shorter_than_an_allow() {
+    let edge = Edge::seeded(options());
+    edge.change(&unbind("a"));
+    assert!(!edge.may().await);
+    edge.write(&bind("a"));
+    edge.clock.step(DENY_LIFE - 1, 0);
+    assert_eq!(edge.ask(&reads()).await.unwrap().source, Source::Decision);
+    edge.clock.step(1, 0);
+    // Its views are not used for another life of a denial either.
+    assert!(edge.may().await);
+    edge.write(&unbind("a"));
+    edge.clock.step(DENY_LIFE, 0);
+    assert!(edge.may().await);
+}
+
+#[tokio::test]
+async fn a_binding_ends_between_two_hits_without_any_event() {
+    let ends = 1_000_000;
+    let europe = Properties::from_iter([("region".to_owned(), json!("eu"))]);
+    let given = Given { context: Some(europe), ..Given::default() };
+    for rule in [Rule::Always, Rule::Europe] {
+        let edge = Edge::seeded(options());
+        edge.change(&unbind("a"));
+        let permissions = vec![("read".to_owned(), Scope::All, rule)];
+        edge.change(&Change::Role("reader".to_owned(), permissions));
+        edge.change(&Change::Bind(anna(), "reader".to_owned(), Scope::All, Some(ends)));
+        let question = reads();
+        let ask = || edge.checker.check(&question, &given, AtLeast::Bound);
+        assert!(ask().await.unwrap().allowed);
+        edge.clock.step(0, ends - 1 - edge.clock.micros());
+        let hit = ask().await.unwrap();
+        assert_eq!((hit.allowed, hit.source), (true, Source::Decision));
+        edge.clock.step(0, 1);
+        assert!(!ask().await.unwrap().allowed, "{rule:?}");
+    }
+}
+
+#[tokio::test]
+async fn of_two_ways_the_longer_one_remains_when_the_shorter_ends() {
+    // The longer one has a condition, which the decision has forgotten: the views have not.
+    let edge = Edge::seeded(options());
+    edge.change(&unbind("a"));
+    let europe = vec![("read".to_owned(), Scope::All, Rule::Open)];
+    edge.change(&Change::Role("open".to_owned(), europe));
+    edge.change(&Change::Bind(anna(), "open".to_owned(), Scope::All, Some(9_000)));
+    edge.change(&Change::Bind(anna(), "reader".to_owned(), Scope::All, Some(5_000)));
+    assert!(edge.may().await);
+    edge.clock.step(0, 6_000);
+    assert!(edge.may().await);
+    edge.clock.step(0, 6_000);
+    assert!(!edge.may().await);
+}
+
+#[tokio::test]
+async fn who_fails_closed_answers_nothing_without_a_watermark_of_late() {
+    let mut options = options();
+    options.fail_closed_after = Some(std::time::Duration::from_millis(STRICT_AFTER));
+    let edge = Edge::seeded(options.clone());
+    assert!(edge.may().await);
+    edge.clock.step(STRICT_AFTER, 0);
+    assert!(edge.may().await);
+    edge.clock.step(1, 0);
+    assert!(matches!(edge.ask(&reads()).await, Err(CheckError::Lag(_))));
+    edge.advance();
+    assert!(edge.may().await);
+    // Nor with none at all, as after a start.
+    let edge = Edge::with(options);
+    assert!(matches!(edge.ask(&reads()).await, Err(CheckError::Lag(_))));
+}

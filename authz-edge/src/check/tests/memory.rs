@@ -1,0 +1,287 @@
+//! A store in memory: every commit has its time and stays readable at it.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use contracts::{Revision, TenantId};
+use serde_json::json;
+use tokio::sync::oneshot;
+
+use super::world::{Change, On, State};
+use crate::graph::store::{ResourceReading, SubjectReading};
+use crate::graph::{Graph, GraphError, Mode, Reading};
+use crate::model::condition::Compiler;
+use crate::model::view::{
+    Covers, Grant, HeldRole, Holding, Node, ResourceView, RoleGrants, Standing, SubjectView,
+};
+use crate::model::{Condition, Key, Properties, ResourceRef, SubjectRef, SubjectType};
+
+/// Who is called this is too large for a view.
+pub(super) const GIANT: &str = "giant";
+
+/// The id of a node, as views know it.
+fn node(id: u64) -> Node {
+    Node(id)
+}
+
+/// States by the time of the commit that made them.
+pub(super) struct History {
+    pub(super) states: BTreeMap<u64, Arc<State>>,
+    /// The last time that was given out, to a commit or to a read.
+    pub(super) now: u64,
+    /// How far the alphas are behind.
+    pub(super) lag: u64,
+    /// How reads fail, if they do.
+    pub(super) failure: Option<GraphError>,
+    held: VecDeque<(What, oneshot::Sender<()>, oneshot::Receiver<()>)>,
+    pub(super) reads: Vec<(What, Mode)>,
+}
+
+/// Which of the reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum What {
+    Subject,
+    Narrowed,
+    Resource,
+}
+
+/// A read that is held: it has looked, and does not return.
+pub(super) struct Held {
+    arrived: Option<oneshot::Receiver<()>>,
+    release: oneshot::Sender<()>,
+}
+
+impl Held {
+    /// Waits until the read has looked.
+    pub(super) async fn arrived(&mut self) {
+        self.arrived.take().expect("asked once").await.expect("the read is there");
+    }
+
+    pub(super) fn release(self) {
+        let _ = self.release.send(());
+    }
+}
+
+/// Shared by the checker and the test.
+#[derive(Clone)]
+pub(super) struct Memory {
+    history: Arc<Mutex<History>>,
+    europe: Condition,
+    open: Condition,
+    pub(super) reading: Arc<AtomicUsize>,
+}
+
+impl Memory {
+    pub(super) fn new() -> Self {
+        let history = History {
+            states: BTreeMap::from([(0, Arc::default())]),
+            now: 0,
+            lag: 0,
+            failure: None,
+            held: VecDeque::new(),
+            reads: Vec::new(),
+        };
+        let compile = |rule: super::world::Rule| {
+            Compiler::new().compile(rule.text().expect("one with a text")).expect("one that is")
+        };
+        Self {
+            history: Arc::new(Mutex::new(history)),
+            europe: compile(super::world::Rule::Europe),
+            open: compile(super::world::Rule::Open),
+            reading: Arc::default(),
+        }
+    }
+
+    pub(super) fn with<T>(&self, f: impl FnOnce(&mut History) -> T) -> T {
+        f(&mut self.history.lock().unwrap())
+    }
+
+    /// Commits a change: the keys whose fences it raises, and its time.
+    pub(super) fn commit(&self, tenant: &TenantId, change: &Change) -> (Vec<Key>, Revision) {
+        self.with(|history| {
+            let mut state = State::clone(&history.last());
+            let keys = state.apply(tenant, change);
+            history.now += 1;
+            history.states.insert(history.now, Arc::new(state));
+            (keys, Revision(history.now))
+        })
+    }
+
+    /// The next read of that kind looks, and then waits.
+    pub(super) fn hold(&self, what: What) -> Held {
+        let (arrived, has_arrived) = oneshot::channel();
+        let (release, released) = oneshot::channel();
+        self.with(|history| history.held.push_back((what, arrived, released)));
+        Held { arrived: Some(has_arrived), release }
+    }
+
+    pub(super) fn lag(&self, lag: u64) {
+        self.with(|history| history.lag = lag);
+    }
+
+    /// The reads since this was asked last.
+    pub(super) fn reads(&self) -> Vec<(What, Mode)> {
+        self.with(|history| std::mem::take(&mut history.reads))
+    }
+
+    async fn read<T>(
+        &self,
+        what: What,
+        mode: Mode,
+        look: impl FnOnce(&State) -> (Vec<Key>, T),
+    ) -> Result<Reading<T>, GraphError> {
+        let (reading, held) = self.with(|history| {
+            history.reads.push((what, mode));
+            let revision = history.begin(mode);
+            let result = match history.failure.clone() {
+                Some(failure) => Err(failure),
+                None => {
+                    let (visited, view) = look(&history.at(revision));
+                    Ok(Reading { revision: Revision(revision), visited, view })
+                }
+            };
+            let at = history.held.iter().position(|(of, ..)| *of == what);
+            (result, at.and_then(|at| history.held.remove(at)))
+        });
+        self.reading.fetch_add(1, Ordering::SeqCst);
+        if let Some((_, arrived, released)) = held {
+            let _ = arrived.send(());
+            let _ = released.await;
+        }
+        self.reading.fetch_sub(1, Ordering::SeqCst);
+        reading
+    }
+
+    fn subject_view(
+        &self,
+        state: &State,
+        tenant: &TenantId,
+        subject: &SubjectRef,
+    ) -> (Vec<Key>, SubjectView) {
+        let key = Key::subject(tenant, subject.type_, &subject.id);
+        let everyone = match subject.type_ {
+            SubjectType::Team => Key::anything(tenant),
+            type_ => Key::everyone(tenant, type_),
+        };
+        let me = state.named(&key);
+        let standing = match me {
+            _ if state.is_suspended(tenant) => Standing::Barred,
+            Some(me) if state.nodes[&me].is_barred => Standing::Barred,
+            Some(_) => Standing::Active,
+            None => Standing::Unknown,
+        };
+        let mut holders = state.closure(me);
+        holders.extend(state.named(&everyone));
+        let mut visited = vec![key, everyone, Key::tenant(tenant)];
+        visited.extend(holders.iter().map(|id| state.nodes[id].key.clone()));
+        let mut held = BTreeMap::<u64, Vec<Holding>>::new();
+        for bound in holders.iter().flat_map(|id| &state.nodes[id].bound) {
+            let holding = Holding { covers: covers(&bound.on), until: bound.until };
+            held.entry(bound.role).or_default().push(holding);
+        }
+        let roles = held.into_iter().filter_map(|(role, holdings)| {
+            let role = state.nodes.get(&role)?;
+            visited.push(role.key.clone());
+            let grants = role.permits.iter().map(|permits| {
+                let condition = match permits.rule {
+                    super::world::Rule::Always => None,
+                    super::world::Rule::Europe => Some(self.europe.clone()),
+                    super::world::Rule::Open => Some(self.open.clone()),
+                };
+                let grant = Grant { covers: covers(&permits.on), condition };
+                (Box::<str>::from(permits.action.as_str()), grant)
+            });
+            Some(HeldRole::new(Arc::new(RoleGrants::new(grants)), holdings))
+        });
+        let roles = roles.collect();
+        (visited, SubjectView { standing, attributes: None, roles })
+    }
+}
+
+impl History {
+    pub(super) fn last(&self) -> Arc<State> {
+        self.at(self.now)
+    }
+
+    /// As it was at a time.
+    pub(super) fn at(&self, time: u64) -> Arc<State> {
+        let before = self.states.range(..=time).next_back();
+        Arc::clone(before.expect("the empty one is at zero").1)
+    }
+
+    /// The time of a read that begins now: a strict one gets one of its own.
+    fn begin(&mut self, mode: Mode) -> u64 {
+        if mode == Mode::Strict {
+            self.now += 1;
+            return self.now;
+        }
+        self.now.saturating_sub(self.lag)
+    }
+}
+
+fn covers(on: &On) -> Covers {
+    match on {
+        On::All => Covers::All,
+        On::Type(type_) => Covers::Type(type_.as_str().into()),
+        On::Node(id) => Covers::Node(node(*id)),
+    }
+}
+
+impl Graph for Memory {
+    async fn subject(
+        &self,
+        tenant: &TenantId,
+        subject: &SubjectRef,
+        mode: Mode,
+    ) -> Result<SubjectReading, GraphError> {
+        let look = |state: &State| self.subject_view(state, tenant, subject);
+        let Reading { revision, visited, view } = self.read(What::Subject, mode, look).await?;
+        if subject.id == GIANT {
+            let visited = vec![Key::anything(tenant)];
+            return Ok(SubjectReading::TooLarge(Reading { revision, visited, view: () }));
+        }
+        Ok(SubjectReading::Whole(Reading { revision, visited, view }))
+    }
+
+    async fn narrowed(
+        &self,
+        tenant: &TenantId,
+        subject: &SubjectRef,
+        _: &str,
+        _: &ResourceRef,
+        mode: Mode,
+    ) -> Result<Reading<SubjectView>, GraphError> {
+        let look = |state: &State| {
+            (vec![Key::anything(tenant)], self.subject_view(state, tenant, subject).1)
+        };
+        self.read(What::Narrowed, mode, look).await
+    }
+
+    async fn resource(
+        &self,
+        tenant: &TenantId,
+        resource: &ResourceRef,
+        mode: Mode,
+    ) -> Result<ResourceReading, GraphError> {
+        let key = Key::resource(tenant, &resource.type_, &resource.id);
+        let look = |state: &State| {
+            let at = state.named(&key);
+            let lineage = state.closure(at);
+            let mut types = vec![Box::from(resource.type_.as_str())];
+            types.extend(lineage.iter().map(|id| Box::from(state.nodes[id].type_.as_str())));
+            let mut visited = vec![key.clone()];
+            visited.extend(lineage.iter().map(|id| state.nodes[id].key.clone()));
+            let open = at.and_then(|id| state.nodes[&id].open);
+            let attributes = open
+                .map(|open| Arc::new(Properties::from_iter([("open".to_owned(), json!(open))])));
+            let lineage = lineage.into_iter().map(node).collect();
+            (visited, ResourceView::new(attributes, lineage, types))
+        };
+        self.read(What::Resource, mode, look).await
+    }
+
+    async fn applied(&self, _: &TenantId) -> Result<(u64, Revision), GraphError> {
+        Ok(self.with(|history| (history.now, Revision(history.now))))
+    }
+}

@@ -1,0 +1,124 @@
+//! The command line.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::{Parser, Subcommand};
+use service_kit::bus::apply_topics;
+use service_kit::config::Source;
+use service_kit::shutdown::{Shutdown, on_signal};
+use tokio::net::TcpListener;
+
+use crate::graph::{Dgraph, schema};
+use crate::{Config, Error, Listeners, config, metrics, topics};
+
+/// Permission checks on a Dgraph graph, answered from a cache that is never stale beyond a bound.
+#[derive(Debug, Parser)]
+#[command(version)]
+pub struct Cli {
+    /// A YAML file; the environment (TRIAD_AUTHZ__…) overrides it.
+    #[arg(long, global = true)]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve until SIGTERM (the default).
+    Serve,
+    /// Print the commented default configuration.
+    Config,
+    /// The topics that authz-edge owns.
+    #[command(subcommand)]
+    Topics(TopicsCommand),
+    /// The Dgraph schema.
+    #[command(subcommand)]
+    Schema(SchemaCommand),
+}
+
+#[derive(Debug, Subcommand)]
+enum TopicsCommand {
+    /// Create what is missing and bring settings up to date; can be repeated.
+    Apply,
+}
+
+#[derive(Debug, Subcommand)]
+enum SchemaCommand {
+    /// Create what is missing; can be repeated.
+    Apply {
+        /// Print the schema instead of applying it.
+        #[arg(long)]
+        print: bool,
+    },
+}
+
+impl Cli {
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// [`Error`], whose exit code the process ends with.
+    pub async fn run(self) -> Result<(), Error> {
+        if matches!(self.command, Some(Command::Config)) {
+            say(config::DEFAULTS.trim_end());
+            return Ok(());
+        }
+        let config = load(self.config.as_deref())?;
+        match self.command.unwrap_or(Command::Serve) {
+            Command::Serve => serve(config).await,
+            Command::Config => Ok(()),
+            Command::Topics(TopicsCommand::Apply) => {
+                for outcome in
+                    apply_topics(&config.kafka.cluster(), &topics::specs(&config)).await?
+                {
+                    say(&outcome.to_string());
+                }
+                Ok(())
+            }
+            Command::Schema(SchemaCommand::Apply { print: true }) => {
+                say(schema::SCHEMA.trim_end());
+                Ok(())
+            }
+            Command::Schema(SchemaCommand::Apply { print: false }) => {
+                let graph = Dgraph::new(&config.dgraph.options())?;
+                let meta = schema::apply(&graph).await?;
+                say(&format!("the graph is at version {}, epoch {}", meta.version, meta.epoch));
+                Ok(())
+            }
+        }
+    }
+}
+
+fn load(file: Option<&std::path::Path>) -> Result<Config, Error> {
+    let config: Config = service_kit::config::load(&Source {
+        defaults: config::DEFAULTS,
+        file,
+        env_prefix: config::ENV_PREFIX,
+        env: std::env::vars().collect(),
+    })?;
+    config.validate()?;
+    Ok(config)
+}
+
+async fn serve(config: Config) -> Result<(), Error> {
+    service_kit::telemetry::install_tracing(&config.telemetry)?;
+    let buckets = metrics::buckets();
+    let buckets: Vec<(&str, &[f64])> =
+        buckets.iter().map(|(name, bounds)| (*name, bounds.as_slice())).collect();
+    let render = service_kit::telemetry::install_metrics(&buckets)
+        .map_err(|error| Error::Command(error.to_string()))?;
+    metrics::describe();
+    let listeners = Listeners {
+        http: TcpListener::bind(config.http.listen).await?,
+        admin: TcpListener::bind(config.admin.listen).await?,
+    };
+    let (trigger, shutdown) = Shutdown::new();
+    on_signal(trigger);
+    crate::run(config, listeners, Arc::new(render), shutdown).await
+}
+
+/// Results of commands go to standard output; everything else is logged.
+#[allow(clippy::print_stdout)]
+fn say(line: &str) {
+    println!("{line}");
+}

@@ -1,0 +1,4 @@
+mod decide;
+mod mapping;
+mod paths;
+pub(crate) mod world;

@@ -1,0 +1,151 @@
+//! `evaluation` and `evaluations`.
+
+use axum::response::Response;
+use contracts::Revision;
+use futures::StreamExt as _;
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use super::form::{Asked, Batch, Semantic, Tuple, question};
+use super::{Call, Refusal, message};
+use crate::check::{AtLeast, CheckError};
+use crate::http::problem;
+use crate::model::Invalid;
+use crate::model::key::check_id;
+
+/// The most evaluations of one request.
+const MAX_EVALUATIONS: usize = 1000;
+/// Evaluations that are worked on at once.
+const AT_ONCE: usize = 32;
+
+/// A decision.
+#[derive(Debug, Serialize)]
+struct Decision {
+    decision: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    context: Option<Context>,
+}
+
+#[derive(Debug, Serialize)]
+struct Context {
+    error: Failure,
+}
+
+/// Why an evaluation has no answer.
+#[derive(Debug, Serialize)]
+struct Failure {
+    status: u16,
+    message: String,
+}
+
+impl Decision {
+    fn of(decision: bool) -> Self {
+        Self { decision, context: None }
+    }
+
+    fn failed(error: &CheckError) -> Self {
+        let problem = problem(error);
+        let error = Failure { status: problem.status.as_u16(), message: message(&problem) };
+        Self { decision: false, context: Some(Context { error }) }
+    }
+}
+
+#[derive(Debug, Serialize)]
+struct Decisions {
+    evaluations: Vec<Decision>,
+}
+
+/// `POST …/evaluation`.
+pub(super) async fn evaluation(call: Call) -> Result<Response, Refusal> {
+    let tuple: Tuple<'_> = call.read()?;
+    single(&call, tuple).await
+}
+
+/// `POST …/evaluations`.
+pub(super) async fn evaluations(call: Call) -> Result<Response, Refusal> {
+    let mut batch: Batch<'_> = call.read()?;
+    let defaults = batch.take_defaults();
+    let items = batch.evaluations.take().unwrap_or_default();
+    if items.is_empty() {
+        return single(&call, defaults).await;
+    }
+    if items.len() > MAX_EVALUATIONS {
+        let rule = format!("at most {MAX_EVALUATIONS} in one request");
+        return Err(Invalid::new("evaluations", rule).into());
+    }
+    // They are copied for every evaluation: what is too large for one is not copied a thousand times.
+    defaults.clone().take_given().check()?;
+    let semantic = batch.options.and_then(|options| options.evaluations_semantic);
+    let semantic = semantic.unwrap_or_default();
+    let (decisions, revision) = several(&call, &defaults, items, semantic).await?;
+    Ok(call.answer(&Decisions { evaluations: decisions }, revision))
+}
+
+async fn single(call: &Call, tuple: Tuple<'_>) -> Result<Response, Refusal> {
+    let asked = tuple.complete()?;
+    let (decision, revision) = decide(call, call.at_least, &asked).await?;
+    Ok(call.answer(&Decision::of(decision), revision))
+}
+
+/// The decisions in order, up to where the semantic ends them, and their oldest revision.
+///
+/// Later ones may be worked on before an earlier one ends the batch: they leave nothing but cached views.
+async fn several(
+    call: &Call,
+    defaults: &Tuple<'_>,
+    items: Vec<&RawValue>,
+    semantic: Semantic,
+) -> Result<(Vec<Decision>, Revision), Refusal> {
+    // An identity token is waited for once.
+    let need = AtLeast::Revision(call.api.checker.need(&call.tenant, call.at_least).await?);
+    let ask = async |item: &RawValue| {
+        let own: Tuple<'_> = serde_json::from_str(item.get())
+            .map_err(|error| CheckError::Invalid(Invalid::new("evaluations", error)))?;
+        decide(call, need, &own.or(defaults).complete()?).await
+    };
+    let mut answers = futures::stream::iter(items).map(ask).buffered(AT_ONCE);
+    let (mut decisions, mut oldest) = (Vec::new(), None::<Revision>);
+    while let Some(answer) = answers.next().await {
+        let decision = match answer {
+            Ok((decision, revision)) => {
+                oldest = Some(oldest.map_or(revision, |oldest| oldest.min(revision)));
+                Decision::of(decision)
+            }
+            // Whatever is wrong with one evaluation is said in its place; that the graph is away is no
+            // property of one, and must not be read as a denial.
+            Err(error) if problem(&error).status.is_client_error() => Decision::failed(&error),
+            Err(error) => return Err(error.into()),
+        };
+        let ends = semantic.ends_with(decision.decision);
+        decisions.push(decision);
+        if ends {
+            break;
+        }
+    }
+    Ok((decisions, oldest.unwrap_or_else(|| call.watermark())))
+}
+
+/// One decision, and what is in it at least.
+async fn decide(
+    call: &Call,
+    at_least: AtLeast,
+    asked: &Asked<'_>,
+) -> Result<(bool, Revision), CheckError> {
+    let (checker, tenant) = (&call.api.checker, &call.tenant);
+    let Some(words) = asked.words(tenant) else {
+        check_id("subject.type", &asked.subject_type)?;
+        check_id("subject.id", &asked.subject)?;
+        return Ok((false, call.watermark()));
+    };
+    let need = match at_least {
+        AtLeast::Bound => Some(Revision(0)),
+        AtLeast::Revision(revision) => Some(revision),
+        AtLeast::Identity(_) => None,
+    };
+    let hit = need.and_then(|need| checker.cached(&words, &asked.given, need));
+    let answer = match hit {
+        Some(answer) => answer,
+        None => checker.check(&question(tenant, &words), &asked.given, at_least).await?,
+    };
+    Ok((answer.allowed, answer.revision))
+}

@@ -1,0 +1,369 @@
+//! The routes without a graph: what is refused, echoed and published, and that an outage is no denial.
+
+use std::io::Write as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::http::{HeaderMap, Request, StatusCode, header};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use serde_json::{Value, json};
+use service_kit::auth::{AuthConfig, AuthMode, Verifier};
+use service_kit::shutdown::Shutdown;
+use tower::ServiceExt as _;
+
+use crate::check::{Checker, Options, views};
+use crate::clock::Clock;
+use crate::graph::read::{Reader, Strangers};
+use crate::graph::write::Ownership;
+use crate::graph::{Dgraph, client, schema};
+use crate::http::{self, Api, TOKEN};
+use crate::model::condition::Precedence;
+
+/// Nobody listens there.
+const NOWHERE: &str = "127.0.0.1:1";
+
+/// A decision point.
+pub(super) struct Pdp(pub(super) Router);
+
+/// An answer: its status, headers and body.
+pub(super) struct Answer {
+    pub(super) status: u16,
+    pub(super) headers: HeaderMap,
+    pub(super) text: String,
+}
+
+impl Answer {
+    pub(super) fn json(&self) -> Value {
+        assert_eq!(self.headers[header::CONTENT_TYPE], "application/json", "{}", self.text);
+        serde_json::from_str(&self.text).unwrap()
+    }
+}
+
+pub(super) fn off(tenant: Option<&str>) -> AuthConfig {
+    AuthConfig {
+        mode: AuthMode::Off,
+        jwks_url: None,
+        jwks_file: None,
+        issuer: None,
+        audience: "triad".to_owned(),
+        leeway_seconds: 0,
+        jwks_refresh_seconds: 60,
+        default_tenant: tenant.map(str::to_owned),
+    }
+}
+
+fn checking() -> Options {
+    let views = views::Options {
+        life: Duration::from_secs(30),
+        subject_bytes: 1 << 20,
+        resource_bytes: 1 << 20,
+        fills: 64,
+        strict_after: Duration::from_secs(2),
+        deadline: Duration::from_secs(5),
+    };
+    Options {
+        views,
+        decision_bytes: 1 << 20,
+        deny_life: Duration::from_secs(5),
+        precedence: Precedence::Request,
+        wait: Duration::from_secs(1),
+        fail_closed_after: None,
+    }
+}
+
+impl Pdp {
+    pub(super) async fn new(alpha: &str, auth: &AuthConfig, public_url: Option<&str>) -> Self {
+        let graph = Arc::new(
+            Dgraph::new(&client::Options {
+                alphas: vec![alpha.to_owned()],
+                timeout: Duration::from_secs(5),
+                connect_timeout: Duration::from_secs(1),
+            })
+            .unwrap(),
+        );
+        let freshness = Arc::<crate::check::freshness::Freshness>::default();
+        if alpha != NOWHERE {
+            // Applying it again would stop the other tests' queries for a moment.
+            let meta = match schema::meta(&graph).await.unwrap() {
+                Some(known) => known,
+                None => schema::apply(&graph).await.unwrap(),
+            };
+            freshness.set_epoch(meta.epoch);
+        }
+        let reader = Reader::new(Arc::clone(&graph), Strangers::Everyone);
+        let checker = Checker::new(reader, Arc::default(), freshness, Clock::system(), checking());
+        let (_trigger, shutdown) = Shutdown::new();
+        let options = http::Options {
+            max_body_bytes: 1 << 20,
+            ownership: Ownership::Anyone,
+            public_url: public_url.map(str::to_owned),
+        };
+        Self(http::router(Arc::new(Api {
+            checker: Arc::new(checker),
+            graph,
+            verifier: Verifier::start(auth, shutdown).await.unwrap(),
+            options,
+            wake: Arc::default(),
+        })))
+    }
+
+    pub(super) async fn send(&self, request: Request<Body>) -> Answer {
+        let response = self.0.clone().oneshot(request).await.unwrap();
+        let (parts, body) = response.into_parts();
+        let text = to_bytes(body, 1 << 24).await.unwrap();
+        Answer {
+            status: parts.status.as_u16(),
+            headers: parts.headers,
+            text: String::from_utf8(text.to_vec()).unwrap(),
+        }
+    }
+
+    pub(super) async fn post(&self, path: &str, body: &Value) -> Answer {
+        let request = Request::post(path).header(header::CONTENT_TYPE, "application/json");
+        self.send(request.body(Body::from(body.to_string())).unwrap()).await
+    }
+}
+
+async fn nowhere() -> Pdp {
+    Pdp::new(NOWHERE, &off(Some("acme")), None).await
+}
+
+fn asked() -> Value {
+    json!({
+        "subject": { "type": "user", "id": "alice" },
+        "action": { "name": "read" },
+        "resource": { "type": "record", "id": "record-1" },
+    })
+}
+
+/// The error's body is a text, and no JSON of ours.
+fn is_refused(answer: &Answer, status: u16) {
+    assert_eq!(answer.status, status, "{}", answer.text);
+    assert_eq!(answer.headers[header::CONTENT_TYPE], "text/plain; charset=utf-8");
+    assert!(!answer.text.is_empty() && !answer.text.starts_with('{'), "{}", answer.text);
+}
+
+const ALL: [&str; 5] = [
+    "/access/v1/evaluation",
+    "/access/v1/evaluations",
+    "/access/v1/search/subject",
+    "/access/v1/search/resource",
+    "/access/v1/search/action",
+];
+
+#[tokio::test]
+async fn what_is_no_request_is_refused_with_a_text() {
+    let pdp = nowhere().await;
+    for path in ALL {
+        for (kind, body) in [
+            (Some("text/plain"), asked().to_string()),
+            (None, asked().to_string()),
+            (Some("application/json"), String::new()),
+            (Some("application/json"), "{\"subject\":".to_owned()),
+            (Some("application/json"), "[]".to_owned()),
+            (Some("application/json; charset=utf-8"), "{\"subject\":\"alice\"}".to_owned()),
+            (Some("application/json"), "{\"action\":{\"name\":123}}".to_owned()),
+        ] {
+            let mut request = Request::post(path);
+            if let Some(kind) = kind {
+                request = request.header(header::CONTENT_TYPE, kind);
+            }
+            is_refused(&pdp.send(request.body(Body::from(body)).unwrap()).await, 400);
+        }
+        let large = json!({ "x": "y".repeat(2 << 20) });
+        is_refused(&pdp.post(path, &large).await, 413);
+    }
+}
+
+#[tokio::test]
+async fn every_search_says_what_it_lacks() {
+    let pdp = nowhere().await;
+    for (search, needs) in [
+        ("subject", &["/subject/type", "/action/name", "/resource/type", "/resource/id"][..]),
+        ("resource", &["/subject/type", "/subject/id", "/action/name", "/resource/type"]),
+        ("action", &["/subject/type", "/subject/id", "/resource/type", "/resource/id"]),
+    ] {
+        for need in needs {
+            let mut body = asked();
+            let (parent, member) = need.rsplit_once('/').unwrap();
+            body.pointer_mut(parent).unwrap().as_object_mut().unwrap().remove(member);
+            let answer = pdp.post(&format!("/access/v1/search/{search}"), &body).await;
+            is_refused(&answer, 400);
+            assert!(answer.text.contains(&need[1..].replace('/', ".")), "{}", answer.text);
+        }
+        for page in [json!({ "token": "x" }), json!({ "limit": -1 }), json!({ "limit": "1" })] {
+            let mut body = asked();
+            body["page"] = page;
+            is_refused(&pdp.post(&format!("/access/v1/search/{search}"), &body).await, 400);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_graph_that_is_away_is_no_denial() {
+    let pdp = nowhere().await;
+    let mut batch = asked();
+    batch["evaluations"] = json!([{}, { "subject": { "type": "robot", "id": "r" } }]);
+    let bodies = ALL.map(|path| (path, asked())).into_iter();
+    for (path, body) in bodies.chain([("/access/v1/evaluations", batch)]) {
+        let answer = pdp.post(path, &body).await;
+        is_refused(&answer, 503);
+        assert_eq!(answer.headers[header::RETRY_AFTER], "1");
+    }
+}
+
+#[tokio::test]
+async fn a_subject_of_a_type_that_nobody_has_may_nothing() {
+    let pdp = nowhere().await;
+    let mut body = asked();
+    body["subject"]["type"] = "spaceship".into();
+    let answer = pdp.post("/access/v1/evaluation", &body).await;
+    assert_eq!((answer.status, answer.json()), (200, json!({ "decision": false })));
+    assert!(answer.headers.contains_key(TOKEN));
+    for search in ["subject", "resource", "action"] {
+        let answer = pdp.post(&format!("/access/v1/search/{search}"), &body).await;
+        assert_eq!((answer.status, answer.json()), (200, json!({ "results": [] })));
+        assert!(answer.headers.contains_key(TOKEN));
+    }
+    // With a page asked for, there is one to say that nothing follows.
+    body["page"] = json!({ "limit": 1 });
+    let page = pdp.post("/access/v1/search/subject", &body).await.json();
+    assert_eq!(page["page"], json!({ "next_token": "", "count": 0 }));
+}
+
+#[tokio::test]
+async fn a_broken_evaluation_is_answered_in_its_place() {
+    let pdp = nowhere().await;
+    let unknown = json!({ "type": "robot", "id": "r" });
+    let mut body = asked();
+    body.as_object_mut().unwrap().remove("resource");
+    body["subject"] = unknown;
+    body["evaluations"] = json!([
+        { "resource": { "type": "t", "id": "1" } }, {}, 7, { "subject": "alice" },
+        { "resource": { "type": "t", "id": "1" } },
+    ]);
+    let answer = pdp.post("/access/v1/evaluations", &body).await.json();
+    let evaluations = answer["evaluations"].as_array().unwrap();
+    assert!(evaluations.iter().all(|evaluation| evaluation["decision"] == false));
+    let failed: Vec<bool> = evaluations
+        .iter()
+        .map(|e| e.pointer("/context/error/status") == Some(&json!(400)))
+        .collect();
+    assert_eq!(failed, [false, true, true, true, false]);
+    assert_eq!(answer.get("decision"), None);
+    // The first denial ends it.
+    body["options"] = json!({ "evaluations_semantic": "deny_on_first_deny" });
+    let answer = pdp.post("/access/v1/evaluations", &body).await.json();
+    assert_eq!(answer, json!({ "evaluations": [{ "decision": false }] }));
+    // A thousand and one are too many, and so are defaults that no evaluation takes.
+    body["evaluations"] = vec![json!({}); 1001].into();
+    is_refused(&pdp.post("/access/v1/evaluations", &body).await, 400);
+    body["evaluations"] = json!([{}]);
+    body["context"] = json!({ "x": "y".repeat(20_000) });
+    is_refused(&pdp.post("/access/v1/evaluations", &body).await, 400);
+}
+
+#[tokio::test]
+async fn any_request_id_comes_back_whatever_the_answer() {
+    let pdp = nowhere().await;
+    for id in ["bfe9eb29-ab87-4ca3-be83-a1d5d8305716", "two words, {curly}", &"x".repeat(300)] {
+        for path in ["/access/v1/evaluation", "/.well-known/authzen-configuration"] {
+            let request = Request::post(path).header("X-Request-ID", id);
+            let answer = pdp.send(request.body(Body::empty()).unwrap()).await;
+            assert_eq!(answer.headers["x-request-id"], id);
+        }
+    }
+    let answer = pdp.post("/access/v1/evaluation", &json!({})).await;
+    assert!(answer.headers.contains_key("x-request-id"));
+}
+
+#[tokio::test]
+async fn a_caller_without_a_tenant_names_one_in_the_path() {
+    let pdp = Pdp::new(NOWHERE, &off(None), None).await;
+    is_refused(&pdp.post("/access/v1/evaluation", &asked()).await, 400);
+    let mut body = asked();
+    body["subject"]["type"] = "robot".into();
+    let answer = pdp.post("/tenants/acme/access/v1/evaluation", &body).await;
+    assert_eq!(answer.json(), json!({ "decision": false }));
+    is_refused(&pdp.post("/tenants/No%20Tenant/access/v1/evaluation", &body).await, 404);
+}
+
+/// The key pair of RFC 8037, appendix A.
+const PUBLIC: &str = "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo";
+const PRIVATE: &str = "nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A";
+
+fn bearer(tenant: &str, scope: &str) -> String {
+    let mut key = b"\x30\x2e\x02\x01\x00\x30\x05\x06\x03\x2b\x65\x70\x04\x22\x04\x20".to_vec();
+    key.extend(URL_SAFE_NO_PAD.decode(PRIVATE).unwrap());
+    let mut header = Header::new(Algorithm::EdDSA);
+    (header.typ, header.kid) = (Some("at+jwt".to_owned()), Some("k".to_owned()));
+    let claims = json!({
+        "sub": "service_account:pep", "aud": "triad", "exp": 4_000_000_000_u64,
+        "tid": tenant, "scope": scope,
+    });
+    let token = jsonwebtoken::encode(&header, &claims, &EncodingKey::from_ed_der(&key)).unwrap();
+    format!("Bearer {token}")
+}
+
+#[tokio::test]
+async fn the_token_names_the_tenant_and_must_have_the_scope() {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    let key = json!({ "kty": "OKP", "crv": "Ed25519", "alg": "EdDSA", "kid": "k", "x": PUBLIC });
+    write!(file, "{}", json!({ "keys": [key] })).unwrap();
+    let jwks_file = Some(file.path().to_owned());
+    let auth = AuthConfig { mode: AuthMode::Jwt, jwks_file, ..off(None) };
+    let pdp = Pdp::new(NOWHERE, &auth, None).await;
+    let mut body = asked();
+    body["subject"]["type"] = "robot".into();
+    let ask = async |path: &str, bearer: Option<String>| {
+        let mut request = Request::post(path).header(header::CONTENT_TYPE, "application/json");
+        if let Some(bearer) = bearer {
+            request = request.header(header::AUTHORIZATION, bearer);
+        }
+        pdp.send(request.body(Body::from(body.to_string())).unwrap()).await
+    };
+    for path in ["/access/v1/evaluation", "/tenants/acme/access/v1/evaluation"] {
+        let answer = ask(path, None).await;
+        is_refused(&answer, 401);
+        assert_eq!(answer.headers[header::WWW_AUTHENTICATE], "Bearer");
+        is_refused(&ask(path, Some("Bearer x".to_owned())).await, 401);
+        is_refused(&ask(path, Some(bearer("acme", "authz:write"))).await, 403);
+        let answer = ask(path, Some(bearer("acme", "authz:check"))).await;
+        assert_eq!(answer.json(), json!({ "decision": false }));
+    }
+    let other = ask("/tenants/other/access/v1/evaluation", Some(bearer("acme", "authz:check")));
+    is_refused(&other.await, 404);
+}
+
+#[tokio::test]
+async fn the_configuration_names_every_endpoint_and_needs_no_token() {
+    let pdp = Pdp::new(NOWHERE, &off(None), Some("https://pdp.example.com")).await;
+    for (path, base) in [
+        ("/.well-known/authzen-configuration", "https://pdp.example.com"),
+        ("/.well-known/authzen-configuration/tenants/acme", "https://pdp.example.com/tenants/acme"),
+    ] {
+        let answer = pdp.send(Request::get(path).body(Body::empty()).unwrap()).await;
+        assert_eq!(answer.status, 200);
+        let at = |path: &str| format!("{base}/access/v1/{path}");
+        let expected = json!({
+            "policy_decision_point": base,
+            "access_evaluation_endpoint": at("evaluation"),
+            "access_evaluations_endpoint": at("evaluations"),
+            "search_subject_endpoint": at("search/subject"),
+            "search_resource_endpoint": at("search/resource"),
+            "search_action_endpoint": at("search/action"),
+        });
+        assert_eq!(answer.json(), expected);
+    }
+    let host = nowhere().await;
+    let path = "/.well-known/authzen-configuration";
+    let request = Request::get(path).header(header::HOST, "127.0.0.1:8102");
+    let answer = host.send(request.body(Body::empty()).unwrap()).await.json();
+    assert_eq!(answer["policy_decision_point"], "http://127.0.0.1:8102");
+    let unnamed = host.send(Request::get(path).body(Body::empty()).unwrap()).await;
+    is_refused(&unnamed, StatusCode::BAD_REQUEST.as_u16());
+}

@@ -1,0 +1,261 @@
+//! One running `authz-edge`: started the same way by `main`, by tests and by `standalone`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use service_kit::auth::Verifier;
+use service_kit::bus::{KafkaPublisher, PublisherOptions, died};
+use service_kit::health::Health;
+use service_kit::http::{HttpOptions, serve};
+use service_kit::shutdown::Shutdown;
+use tokio::net::TcpListener;
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+use tracing::{error, info, warn};
+
+use crate::check::Checker;
+use crate::check::fences::Fences;
+use crate::check::freshness::Freshness;
+use crate::clock::Clock;
+use crate::graph::read::Reader;
+use crate::graph::schema::{self, Meta};
+use crate::graph::{Dgraph, GraphError};
+use crate::http::{self, Api};
+use crate::sync::changes::Source;
+use crate::sync::relay::{self, Relay};
+use crate::{Config, Error};
+
+/// Where the service listens; bound by the caller, so that tests can take free ports.
+pub struct Listeners {
+    /// The public routes.
+    pub http: TcpListener,
+    /// `/livez`, `/readyz`, `/metrics`.
+    pub admin: TcpListener,
+}
+
+/// Between attempts to reach the engines at start.
+const RETRY: Duration = Duration::from_secs(1);
+/// Between looks at what is cached, for gauges, and at the graph's epoch.
+const LOOK: Duration = Duration::from_secs(5);
+/// Between rounds of sweeping.
+const SWEEP: Duration = Duration::from_secs(30);
+/// How long a transaction may be under way, and so how long a deleted node's mark is kept.
+const SETTLED: chrono::Duration = chrono::Duration::minutes(10);
+
+/// Runs until `shutdown` has drained.
+///
+/// Engines that do not answer yet are waited for, not ready meanwhile.
+///
+/// # Errors
+/// What no waiting mends: configuration, listeners that fail, and a Kafka producer that is dead.
+pub async fn run(
+    config: Config,
+    listeners: Listeners,
+    render_metrics: Arc<dyn Fn() -> String + Send + Sync>,
+    shutdown: Shutdown,
+) -> Result<(), Error> {
+    config.validate()?;
+    let health = Health::new();
+    let admin = service_kit::admin::router(health.clone(), render_metrics);
+    // The admin listener outlives the drain, so that probes see it.
+    let admin = tokio::spawn(serve_admin(listeners.admin, admin));
+    let outcome = serve_until_drained(&config, listeners.http, &health, &shutdown).await;
+    admin.abort();
+    outcome
+}
+
+async fn serve_admin(listener: TcpListener, router: axum::Router) {
+    let (_never, forever) = Shutdown::new();
+    let seconds = Duration::from_secs;
+    let options = HttpOptions {
+        max_connections: 64,
+        header_read_timeout: seconds(5),
+        drain_deadline: seconds(1),
+    };
+    if let Err(error) = serve(listener, router, options, forever).await {
+        warn!(%error, "admin listener");
+    }
+}
+
+async fn serve_until_drained(
+    config: &Config,
+    listener: TcpListener,
+    health: &Health,
+    shutdown: &Shutdown,
+) -> Result<(), Error> {
+    let graph = Arc::new(Dgraph::new(&config.dgraph.options())?);
+    let Some(meta) = wait_for_graph(&graph, health, shutdown).await? else { return Ok(()) };
+    let publisher = Arc::new(publisher(config)?);
+    let verifier = Verifier::start(&config.auth, shutdown.clone()).await?;
+    let (fences, freshness) = (Arc::<Fences>::default(), Arc::<Freshness>::default());
+    freshness.set_epoch(meta.epoch);
+    let clock = Clock::system();
+    let reader = Reader::new(Arc::clone(&graph), config.sync.mode.strangers());
+    let checker = Checker::new(
+        reader,
+        Arc::clone(&fences),
+        Arc::clone(&freshness),
+        clock.clone(),
+        config.checker(),
+    );
+    let checker = Arc::new(checker);
+    let wake = Arc::new(Notify::new());
+    let (drain_trigger, draining) = Shutdown::new();
+    let changes = Source {
+        kafka: config.kafka.cluster(),
+        topic: config.kafka.changes_topic.clone(),
+        fences,
+        freshness,
+        clock,
+        health: health.component("authz_changes"),
+    };
+    let changes = tokio::spawn(changes.run(draining.clone()));
+    let relay = Relay::new(
+        Arc::clone(&graph),
+        Arc::clone(&publisher),
+        meta.epoch,
+        relay_options(config),
+        Arc::clone(&wake),
+        health.component("relay"),
+    );
+    let relay = tokio::spawn(relay.run(draining.clone()));
+    let housekeeping = tokio::spawn(keep_house(Arc::clone(&checker), Arc::clone(&graph)));
+    let options = http::Options {
+        max_body_bytes: config.http.max_body_bytes,
+        ownership: config.sync.mode.ownership(),
+        public_url: config.http.public_url.clone(),
+    };
+    let api = Arc::new(Api { checker, graph, verifier, options, wake });
+    info!(http = %listener.local_addr()?, epoch = %meta.epoch, "serving");
+    let served = serve(listener, http::router(api), http_options(config), draining);
+    let served = tokio::spawn(served);
+    let dead = tokio::select! {
+        () = shutdown.draining() => None,
+        reason = died(publisher.as_ref()) => Some(reason),
+    };
+    if let Some(reason) = &dead {
+        error!(reason, "the Kafka producer is dead");
+    }
+    health.drain();
+    drain_trigger.trigger();
+    info!("draining");
+    drain(config, served, relay, &publisher).await;
+    changes.abort();
+    housekeeping.abort();
+    dead.map_or(Ok(()), |reason| Err(Error::Producer(reason)))
+}
+
+async fn drain(
+    config: &Config,
+    served: JoinHandle<std::io::Result<()>>,
+    relay: JoinHandle<()>,
+    publisher: &KafkaPublisher,
+) {
+    let all = async {
+        if let Ok(Err(error)) = served.await {
+            warn!(%error, "public listener");
+        }
+        // What it has not published another replica, or the next start, does.
+        if relay.await.is_err() {
+            warn!("the relay ended early");
+        }
+        if let Err(error) = publisher.flush(config.drain_deadline()).await {
+            warn!(%error, "flush");
+        }
+    };
+    if tokio::time::timeout(config.drain_deadline(), all).await.is_err() {
+        warn!("the drain deadline passed");
+    }
+}
+
+fn http_options(config: &Config) -> HttpOptions {
+    HttpOptions {
+        max_connections: config.http.max_connections,
+        header_read_timeout: Duration::from_millis(config.http.header_read_timeout_ms),
+        drain_deadline: config.drain_deadline(),
+    }
+}
+
+fn relay_options(config: &Config) -> relay::Options {
+    relay::Options {
+        changes_topic: config.kafka.changes_topic.clone(),
+        partitions: config.kafka.partitions,
+        audit_topic: config.kafka.audit_topic.clone(),
+        interval: Duration::from_millis(config.relay.interval_ms),
+        batch: config.relay.batch,
+    }
+}
+
+async fn wait_for_graph(
+    graph: &Dgraph,
+    health: &Health,
+    shutdown: &Shutdown,
+) -> Result<Option<Meta>, Error> {
+    let component = health.component("dgraph");
+    loop {
+        let waiting = match schema::meta(graph).await {
+            Ok(Some(meta)) if meta.version == schema::VERSION => {
+                component.ready();
+                return Ok(Some(meta));
+            }
+            Ok(found) => {
+                let version = found.map(|meta| meta.version);
+                format!("schema version {version:?}, not {}: schema apply", schema::VERSION)
+            }
+            Err(error) => error.to_string(),
+        };
+        warn!(waiting, "not ready yet");
+        component.not_ready(waiting);
+        tokio::select! {
+            () = tokio::time::sleep(RETRY) => {}
+            () = shutdown.draining() => return Ok(None),
+        }
+    }
+}
+
+/// Gauges, the graph's epoch, and what was deleted.
+async fn keep_house(checker: Arc<Checker<Reader>>, graph: Arc<Dgraph>) {
+    let mut swept = tokio::time::Instant::now();
+    loop {
+        tokio::time::sleep(LOOK).await;
+        checker.observe();
+        match schema::meta(&graph).await {
+            Ok(Some(meta)) => checker.shared().freshness.set_epoch(meta.epoch),
+            Ok(None) => checker.shared().freshness.clear("schema"),
+            // Who does not answer has not changed, as far as we know; entries die by themselves.
+            Err(_) => {}
+        }
+        if swept.elapsed() > SWEEP {
+            swept = tokio::time::Instant::now();
+            sweep(&graph).await;
+        }
+    }
+}
+
+async fn sweep(graph: &Dgraph) {
+    let writer =
+        crate::graph::write::Writer { graph, ownership: crate::graph::write::Ownership::Anyone };
+    loop {
+        let settled = (chrono::Utc::now() - SETTLED).timestamp_micros();
+        match writer.sweep(settled).await {
+            Ok(swept) if swept.edges > 0 => {}
+            Ok(_) => return,
+            Err(error @ GraphError::Refused(_)) => {
+                error!(%error, "sweeping");
+                return;
+            }
+            Err(_) => return,
+        }
+    }
+}
+
+/// A producer as configured.
+fn publisher(config: &Config) -> Result<KafkaPublisher, Error> {
+    let options = PublisherOptions {
+        client_id: "triad-authz".to_owned(),
+        max_buffer_kib: config.kafka.producer_buffer_kib,
+        timeout: Duration::from_millis(config.kafka.producer_timeout_ms),
+        max_message_bytes: 1 << 20,
+    };
+    Ok(KafkaPublisher::new(&config.kafka.cluster(), options)?)
+}

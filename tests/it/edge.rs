@@ -1,0 +1,228 @@
+//! The harness of `authz-edge`: tenants of its own on the shared graph, topics of its own.
+
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+use service_kit::bus::apply_topics;
+use service_kit::config::Source;
+
+use crate::world::{engine, free_port, until};
+
+const PREFIX: &str = authz_edge::config::ENV_PREFIX;
+
+/// Edges that share a graph and a topic of changes.
+pub(crate) struct Edges {
+    env: Vec<(String, String)>,
+    /// A name that no other test has: tenants begin with it.
+    pub(crate) own: String,
+}
+
+impl Edges {
+    /// Schema and topics are there; `overrides` are configuration keys as in the environment.
+    pub(crate) async fn new(overrides: &[(&str, &str)]) -> Result<Self> {
+        let run = uuid::Uuid::new_v4().simple().to_string();
+        let own = format!("t{}", &run[..10]);
+        let settings = [
+            ("DGRAPH__ALPHA_ADDRESSES", engine("TRIAD_DGRAPH")?),
+            ("KAFKA__BROKERS", engine("TRIAD_KAFKA")?),
+            ("KAFKA__CHANGES_TOPIC", format!("{own}.changes")),
+            ("KAFKA__AUDIT_TOPIC", format!("{own}.audit")),
+            ("KAFKA__REPLICATION", "1".to_owned()),
+            ("KAFKA__MIN_INSYNC_REPLICAS", "1".to_owned()),
+            ("TELEMETRY__FILTER", "error".to_owned()),
+        ];
+        let mut env: Vec<_> =
+            settings.into_iter().map(|(key, value)| (format!("{PREFIX}{key}"), value)).collect();
+        env.extend(overrides.iter().map(|(k, v)| (format!("{PREFIX}{k}"), (*v).to_owned())));
+        let config: authz_edge::Config = service_kit::config::load(&Source {
+            defaults: authz_edge::config::DEFAULTS,
+            file: None,
+            env_prefix: PREFIX,
+            env: env.clone(),
+        })?;
+        let mut topics = authz_edge::topics::specs(&config);
+        // In production it is ingest's.
+        let audit = &config.kafka.audit_topic;
+        topics.push(service_kit::bus::TopicSpec { name: audit.clone(), ..topics[0].clone() });
+        apply_topics(&config.kafka.cluster(), &topics).await?;
+        let graph = authz_edge::graph::Dgraph::new(&config.dgraph.options())?;
+        authz_edge::graph::schema::apply(&graph).await?;
+        Ok(Self { env, own })
+    }
+
+    /// A tenant of this test.
+    pub(crate) fn tenant(&self, name: &str) -> String {
+        format!("{}-{name}", self.own)
+    }
+
+    /// Starts an edge and waits until it is ready.
+    pub(crate) async fn start(&self) -> Result<Edge> {
+        let (http, admin) = (free_port()?, free_port()?);
+        // Another test of this binary may have installed it.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let client = reqwest::Client::builder().timeout(Duration::from_secs(30)).build()?;
+        let own = std::env::current_exe()?;
+        let folder = own.parent().and_then(|deps| deps.parent()).context("no target folder")?;
+        let binary = folder.join("authz-edge");
+        ensure!(binary.exists(), "{} is not built: run `make test`", binary.display());
+        let child = Command::new(binary)
+            .envs(self.env.iter().cloned())
+            .env(format!("{PREFIX}HTTP__LISTEN"), format!("127.0.0.1:{http}"))
+            .env(format!("{PREFIX}ADMIN__LISTEN"), format!("127.0.0.1:{admin}"))
+            .stdin(Stdio::null())
+            .spawn()?;
+        let edge = Edge { child, http, admin, client };
+        edge.until_ready().await?;
+        Ok(edge)
+    }
+}
+
+/// One process of authz-edge; killed when dropped.
+pub(crate) struct Edge {
+    child: Child,
+    http: u16,
+    admin: u16,
+    client: reqwest::Client,
+}
+
+/// An answer: its status, body and consistency token.
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) body: Value,
+    pub(crate) token: String,
+}
+
+impl Edge {
+    async fn until_ready(&self) -> Result<()> {
+        until("authz-edge is ready", async || {
+            let url = format!("http://127.0.0.1:{}/readyz", self.admin);
+            let answer = self.client.get(url).send().await?;
+            let ready = answer.status() == StatusCode::OK;
+            Ok(if ready { Ok(()) } else { Err(answer.text().await?) })
+        })
+        .await
+    }
+
+    /// One request.
+    pub(crate) async fn ask(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Option<&Value>,
+    ) -> Result<Answer> {
+        let mut request =
+            self.client.request(method, format!("http://127.0.0.1:{}{path}", self.http));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        let answer = request.send().await?;
+        let status = answer.status();
+        let token = answer.headers().get("triad-consistency-token");
+        let token = token.and_then(|token| token.to_str().ok()).unwrap_or_default().to_owned();
+        let text = answer.text().await?;
+        let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
+        Ok(Answer { status, body, token })
+    }
+
+    /// A write that must be done; its token.
+    pub(crate) async fn put(&self, path: &str, body: &Value) -> Result<String> {
+        let answer = self.ask(Method::PUT, path, &[], Some(body)).await?;
+        ensure!(answer.status.is_success(), "{path}: {} {}", answer.status, answer.body);
+        Ok(answer.token)
+    }
+
+    /// A deletion that must be done; its token.
+    pub(crate) async fn delete(&self, path: &str) -> Result<String> {
+        let answer = self.ask(Method::DELETE, path, &[], None).await?;
+        ensure!(answer.status.is_success(), "{path}: {} {}", answer.status, answer.body);
+        Ok(answer.token)
+    }
+
+    /// A list of writes, whatever becomes of it.
+    pub(crate) async fn try_write(&self, tenant: &str, list: &Value) -> Result<Answer> {
+        let path = format!("/v1/tenants/{tenant}/relationships");
+        self.ask(Method::POST, &path, &[], Some(list)).await
+    }
+
+    /// Relationships that must be written; the token.
+    pub(crate) async fn write(&self, tenant: &str, op: &str, all: &[Value]) -> Result<String> {
+        let writes: Vec<_> = all.iter().map(|r| json!({"op": op, "relationship": r})).collect();
+        let answer = self.try_write(tenant, &json!({"writes": writes})).await?;
+        ensure!(answer.status == StatusCode::OK, "{} {}", answer.status, answer.body);
+        Ok(answer.token)
+    }
+
+    /// A check that must be answered.
+    pub(crate) async fn check(&self, tenant: &str, question: &Value) -> Result<bool> {
+        let answer = self.try_check(tenant, question).await?;
+        ensure!(answer.status == StatusCode::OK, "{} {}", answer.status, answer.body);
+        answer.body["decision"].as_bool().context("no decision")
+    }
+
+    /// A check, whatever becomes of it.
+    pub(crate) async fn try_check(&self, tenant: &str, question: &Value) -> Result<Answer> {
+        let path = format!("/v1/tenants/{tenant}/check");
+        self.ask(Method::POST, &path, &[], Some(question)).await
+    }
+
+    /// The sum of a metric over its labels that contain `label`.
+    pub(crate) async fn metric(&self, name: &str, label: &str) -> Result<f64> {
+        let url = format!("http://127.0.0.1:{}/metrics", self.admin);
+        let text = self.client.get(url).send().await?.text().await?;
+        let of = |line: &&str| {
+            let rest = line.strip_prefix(name);
+            rest.is_some_and(|rest| rest.starts_with([' ', '{'])) && line.contains(label)
+        };
+        let value = |line: &str| line.rsplit(' ').next().and_then(|v| v.parse::<f64>().ok());
+        Ok(text.lines().filter(of).filter_map(value).sum())
+    }
+
+    /// kill -9.
+    pub(crate) fn kill(mut self) -> Result<()> {
+        self.child.kill()?;
+        self.child.wait()?;
+        Ok(())
+    }
+}
+
+impl Drop for Edge {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A question.
+pub(crate) fn question(subject: &str, action: &str, resource: (&str, &str)) -> Value {
+    json!({"subject": {"type": "user", "id": subject}, "action": {"name": action},
+           "resource": {"type": resource.0, "id": resource.1}})
+}
+
+/// Somebody belongs to a team.
+pub(crate) fn member(type_: &str, id: &str, team: &str) -> Value {
+    json!({"relation": "member_of", "subject": {"type": type_, "id": id}, "team": team})
+}
+
+/// Somebody has a role, on something or (`null`) everywhere.
+pub(crate) fn role(type_: &str, id: &str, role: &str, on: &Value) -> Value {
+    let mut relationship =
+        json!({"relation": "has_role", "subject": {"type": type_, "id": id}, "role": role});
+    if !on.is_null() {
+        relationship["on"] = on.clone();
+    }
+    relationship
+}
+
+/// A resource is below another.
+pub(crate) fn below(child: (&str, &str), parent: (&str, &str)) -> Value {
+    json!({"relation": "parent", "resource": {"type": child.0, "id": child.1},
+           "parent": {"type": parent.0, "id": parent.1}})
+}
