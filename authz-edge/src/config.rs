@@ -10,6 +10,7 @@ use service_kit::config::ConfigError;
 use service_kit::telemetry::TelemetryConfig;
 
 use crate::check::{self, views};
+use crate::ext_authz::config::ExtAuthzConfig;
 use crate::graph::client;
 use crate::graph::read::Strangers;
 use crate::graph::write::Ownership;
@@ -38,6 +39,7 @@ pub struct Config {
     pub relay: RelayConfig,
     pub sync: SyncConfig,
     pub properties: PropertiesConfig,
+    pub ext_authz: ExtAuthzConfig,
 }
 
 /// The public listener.
@@ -215,7 +217,10 @@ impl Config {
         }
         self.kafka.cluster().validate()?;
         self.auth.validate()?;
-        service_kit::http::require_loopback(&self.http.listen, self.auth.is_off())
+        self.ext_authz.validate()?;
+        let listeners = [Some(self.http.listen), self.ext_authz.listen];
+        let mut listeners = listeners.iter().flatten();
+        listeners.try_for_each(|at| service_kit::http::require_loopback(at, self.auth.is_off()))
     }
 
     /// The time from SIGTERM to exit.

@@ -61,6 +61,16 @@ pub fn describe() {
     count!("triad_authz_relay_rounds_total", Unit::Count, "Rounds of the relay by outcome");
     count!("triad_authz_relayed_changes_total", Unit::Count, "Changes published by this relay");
     count!(
+        "triad_authz_ext_authz_total",
+        Unit::Count,
+        "Requests of Envoy by result (allow, deny, error)"
+    );
+    count!(
+        "triad_authz_audit_retries_total",
+        Unit::Count,
+        "Audit events of changes that Kafka did not take at once; they are kept"
+    );
+    count!(
         "triad_authz_graph_requests_total",
         Unit::Count,
         "Requests to Dgraph by kind and outcome"

@@ -17,9 +17,11 @@ use crate::check::Checker;
 use crate::check::fences::Fences;
 use crate::check::freshness::Freshness;
 use crate::clock::Clock;
+use crate::ext_authz::ExtAuthz;
 use crate::graph::read::Reader;
 use crate::graph::schema::{self, Meta};
 use crate::graph::{Dgraph, GraphError};
+use crate::grpc::{self, GrpcOptions};
 use crate::http::{self, Api};
 use crate::sync::changes::Source;
 use crate::sync::relay::{self, Relay};
@@ -31,6 +33,8 @@ pub struct Listeners {
     pub http: TcpListener,
     /// `/livez`, `/readyz`, `/metrics`.
     pub admin: TcpListener,
+    /// Envoy's gRPC service, if it is served.
+    pub ext_authz: Option<TcpListener>,
 }
 
 /// Between attempts to reach the engines at start.
@@ -59,7 +63,8 @@ pub async fn run(
     let admin = service_kit::admin::router(health.clone(), render_metrics);
     // The admin listener outlives the drain, so that probes see it.
     let admin = tokio::spawn(serve_admin(listeners.admin, admin));
-    let outcome = serve_until_drained(&config, listeners.http, &health, &shutdown).await;
+    let (http, grpc) = (listeners.http, listeners.ext_authz);
+    let outcome = serve_until_drained(&config, http, grpc, &health, &shutdown).await;
     admin.abort();
     outcome
 }
@@ -80,6 +85,7 @@ async fn serve_admin(listener: TcpListener, router: axum::Router) {
 async fn serve_until_drained(
     config: &Config,
     listener: TcpListener,
+    grpc: Option<TcpListener>,
     health: &Health,
     shutdown: &Shutdown,
 ) -> Result<(), Error> {
@@ -120,6 +126,8 @@ async fn serve_until_drained(
     );
     let relay = tokio::spawn(relay.run(draining.clone()));
     let housekeeping = tokio::spawn(keep_house(Arc::clone(&checker), Arc::clone(&graph)));
+    let ext_authz = ExtAuthz::new(&config.ext_authz, Arc::clone(&checker), verifier.clone())?;
+    let ext_authz = Arc::new(ext_authz);
     let options = http::Options {
         max_body_bytes: config.http.max_body_bytes,
         ownership: config.sync.mode.ownership(),
@@ -127,8 +135,12 @@ async fn serve_until_drained(
     };
     let api = Arc::new(Api { checker, graph, verifier, options, wake });
     info!(http = %listener.local_addr()?, epoch = %meta.epoch, "serving");
-    let served = serve(listener, http::router(api), http_options(config), draining);
-    let served = tokio::spawn(served);
+    let routes = http::router(api).merge(http::ext_authz::router(Arc::clone(&ext_authz)));
+    let grpc = grpc.map(|listener| {
+        let options = GrpcOptions::new(&config.ext_authz, config.drain_deadline());
+        tokio::spawn(grpc::serve(listener, ext_authz, options, draining.clone()))
+    });
+    let served = tokio::spawn(serve(listener, routes, http_options(config), draining));
     let dead = tokio::select! {
         () = shutdown.draining() => None,
         reason = died(publisher.as_ref()) => Some(reason),
@@ -139,7 +151,7 @@ async fn serve_until_drained(
     health.drain();
     drain_trigger.trigger();
     info!("draining");
-    drain(config, served, relay, &publisher).await;
+    drain(config, served, grpc, relay, &publisher).await;
     changes.abort();
     housekeeping.abort();
     dead.map_or(Ok(()), |reason| Err(Error::Producer(reason)))
@@ -148,12 +160,18 @@ async fn serve_until_drained(
 async fn drain(
     config: &Config,
     served: JoinHandle<std::io::Result<()>>,
+    grpc: Option<JoinHandle<Result<(), tonic::transport::Error>>>,
     relay: JoinHandle<()>,
     publisher: &KafkaPublisher,
 ) {
     let all = async {
         if let Ok(Err(error)) = served.await {
             warn!(%error, "public listener");
+        }
+        if let Some(grpc) = grpc
+            && let Ok(Err(error)) = grpc.await
+        {
+            warn!(%error, "ext_authz listener");
         }
         // What it has not published another replica, or the next start, does.
         if relay.await.is_err() {

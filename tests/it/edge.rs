@@ -32,6 +32,7 @@ impl Edges {
             ("KAFKA__AUDIT_TOPIC", format!("{own}.audit")),
             ("KAFKA__REPLICATION", "1".to_owned()),
             ("KAFKA__MIN_INSYNC_REPLICAS", "1".to_owned()),
+            ("EXT_AUTHZ__LISTEN", "null".to_owned()),
             ("TELEMETRY__FILTER", "error".to_owned()),
         ];
         let mut env: Vec<_> =

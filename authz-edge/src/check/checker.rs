@@ -6,18 +6,22 @@ use std::time::{Duration, Instant};
 use contracts::{ConsistencyToken, Revision, TenantId};
 use metrics::{Counter, counter, histogram};
 
-use super::decisions::{Decision, DecisionKey, Decisions, Stored, Words, decisions};
+use super::decisions::{Decision, DecisionKey, Decisions, Looked, Stored, Words, begun, decisions};
 use super::fences::Fences;
 use super::freshness::Freshness;
 use super::question::{Answer, AtLeast, CheckError, Given, Question, Source};
-use super::views::{self, Shared, Subject, Viewed, Views};
+use super::views::{self, Need, Shared, Subject, Viewed, Views};
 use crate::clock::Clock;
-use crate::graph::{Graph, Mode};
+use crate::graph::Graph;
 use crate::model::condition::Precedence;
-use crate::model::view::{SubjectView, evaluate};
+use crate::model::view::{SubjectView, Verdict, evaluate};
 
 /// Between looks at what sync has applied.
 const LOOK: Duration = Duration::from_millis(20);
+
+/// How often both views are looked at for one question, so that one does not change while the other is
+/// read.
+const LOOKS: u32 = 3;
 
 /// Bounds and ways of the checker.
 #[derive(Debug, Clone)]
@@ -26,7 +30,7 @@ pub struct Options {
     pub views: views::Options,
     /// Weight of decisions, bytes.
     pub decision_bytes: u64,
-    /// How long a denial counts; at most the life of views.
+    /// How long a denial counts, from the reads that it was made from; at most the life of views.
     pub deny_life: Duration,
     /// Whether the request's properties or the stored ones win.
     pub precedence: Precedence,
@@ -163,7 +167,7 @@ impl<G: Graph> Checker<G> {
             Ok(answer) => self.counters.count(answer),
             Err(_) => {
                 counter!("triad_authz_checks_total", "result" => "error", "source" => "graph")
-                    .increment(1)
+                    .increment(1);
             }
         }
         answer
@@ -179,41 +183,65 @@ impl<G: Graph> Checker<G> {
         question.check()?;
         given.check()?;
         self.refuse_lag()?;
-        let shared = self.shared();
-        let watermark = shared.freshness.watermark();
+        let watermark = self.shared().freshness.watermark();
+        let Looked { verdict, now, stored, stamps, cached } = self.look(question, need).await?;
+        let deny_dies = begun(&stamps) + millis(self.options.deny_life);
+        let decision = Arc::new(Decision::new(verdict, stored, stamps, deny_dies));
+        // The verdict was made at `now`: nothing that it rests on has expired.
+        let allowed = decision.answer(words, given, self.options.precedence, now).unwrap_or(false);
+        // Each view is this new itself, or was found to hold after the watermark was.
+        let revision = decision.revision().max(watermark).max(need);
+        if let Some(key) = DecisionKey::new(words) {
+            self.decisions.insert(key.as_bytes().into(), decision);
+        }
+        let source = if cached { Source::Views } else { Source::Graph };
+        Ok(Answer { allowed, revision, source })
+    }
+
+    /// What follows from two views that hold at once. One of them is cached, or read sooner than the
+    /// other: what was revoked meanwhile, and what was granted only then, must not meet in an answer.
+    /// After [`LOOKS`], both are at least of after the question.
+    async fn look(&self, question: &Question, revision: Revision) -> Result<Looked, CheckError> {
+        let (shared, life) = (self.shared(), millis(self.options.deny_life));
+        let (mut need, asked) = (Need::from(revision), shared.clock.millis());
+        for _ in 1..LOOKS {
+            let looked = self.look_once(question, need).await?;
+            let (now, begun) = (shared.clock.millis(), begun(&looked.stamps));
+            let is_old = begun < asked && begun + life <= now;
+            // Else the views would make the same denial again for as long as they live.
+            if matches!(looked.verdict, Verdict::Deny) && is_old {
+                need.since = now.min(now - life + 1);
+            } else if shared.holds(&looked.stamps.0) && shared.holds(&looked.stamps.1) {
+                return Ok(looked);
+            }
+        }
+        self.look_once(question, need).await
+    }
+
+    async fn look_once(&self, question: &Question, need: Need) -> Result<Looked, CheckError> {
         let (tenant, of, to) = (&question.tenant, &question.subject, &question.resource);
-        let (subject, resource) = tokio::try_join!(
+        let ((subject, subject_cached), (resource, resource_cached)) = tokio::try_join!(
             self.views.subject(tenant, of, need),
             self.views.resource(tenant, to, need)
         )?;
-        let ((subject, subject_cached), (resource, resource_cached)) = (subject, resource);
         let narrowed;
         let (view, stamp, cached) = match &subject.view {
             Some(view) => (view, &subject.stamp, subject_cached),
             None => {
-                narrowed = self.narrowed(question, need).await?;
+                narrowed = self.narrowed(question, need.revision).await?;
                 (&narrowed.view, &narrowed.stamp, false)
             }
         };
-        let now = shared.clock.micros();
-        let verdict = evaluate(view, &resource.view, &question.action, now);
-        let stored =
-            Stored { subject: view.attributes.clone(), resource: resource.view.attributes.clone() };
-        let deny_dies = shared.clock.millis() + millis(self.options.deny_life);
-        let stamps = (Arc::clone(stamp), Arc::clone(&resource.stamp));
-        let decision = Arc::new(Decision::new(verdict, stored, stamps, deny_dies));
-        // The verdict was made at `now`: nothing that it rests on has expired.
-        let allowed = decision.answer(words, given, self.options.precedence, now).unwrap_or(false);
-        let revision = decision.revision();
-        if let Some(key) = DecisionKey::new(words) {
-            self.decisions.insert(key.as_bytes().into(), decision);
-        }
-        let (source, revision) = if cached && resource_cached {
-            (Source::Views, revision.max(watermark))
-        } else {
-            (Source::Graph, revision)
-        };
-        Ok(Answer { allowed, revision, source })
+        let now = self.shared().clock.micros();
+        let (subject, resource_attributes) =
+            (view.attributes.clone(), resource.view.attributes.clone());
+        Ok(Looked {
+            verdict: evaluate(view, &resource.view, &question.action, now),
+            now,
+            stored: Stored { subject, resource: resource_attributes },
+            stamps: (Arc::clone(stamp), Arc::clone(&resource.stamp)),
+            cached: cached && resource_cached,
+        })
     }
 
     /// A view for one question, of a subject that is too large for a whole one.
@@ -223,19 +251,10 @@ impl<G: Graph> Checker<G> {
         need: Revision,
     ) -> Result<Arc<Viewed<SubjectView>>, CheckError> {
         let shared = self.shared();
-        let mode =
-            if shared.freshness.watermark() < need { Mode::Strict } else { Mode::BestEffort };
+        let strict = shared.freshness.watermark() < need;
         let Question { tenant, subject, action, resource } = question;
-        for mode in [mode, Mode::Strict] {
-            let (begun, generation) = (shared.clock.millis(), shared.freshness.generation());
-            let reading = shared.graph.narrowed(tenant, subject, action, resource, mode).await?;
-            let viewed = shared.stamped(tenant, reading, begun, generation);
-            let is_new = viewed.stamp.revision >= shared.freshness.watermark();
-            if mode == Mode::Strict || is_new && shared.holds(&viewed.stamp) {
-                return Ok(viewed);
-            }
-        }
-        Err(CheckError::Behind("a strict read was not newer than its question".to_owned()))
+        let read = |mode| shared.graph.narrowed(tenant, subject, action, resource, mode);
+        Ok(shared.fill(tenant, strict, "narrowed", read).await?.0)
     }
 
     /// The views that a question is decided from, as they are cached or read: for searches, which ask
@@ -249,7 +268,7 @@ impl<G: Graph> Checker<G> {
         subject: &crate::model::SubjectRef,
         need: Revision,
     ) -> Result<Subject, CheckError> {
-        Ok(self.views.subject(tenant, subject, need).await?.0)
+        Ok(self.views.subject(tenant, subject, need.into()).await?.0)
     }
 
     /// The revision that must be in an answer. An identity token waits until sync has applied it.
@@ -300,7 +319,9 @@ impl<G: Graph> Checker<G> {
             metrics::gauge!("triad_authz_cache_weight_bytes", "kind" => kind).set(weight as f64);
         }
         let shared = self.shared();
-        let age = shared.freshness.age(shared.clock.millis());
+        let now = shared.clock.millis();
+        // Without any, it is as old as the process.
+        let age = shared.freshness.age(now).min(now);
         metrics::gauge!("triad_authz_watermark_age_seconds").set(age as f64 / 1000.0);
     }
 }

@@ -195,6 +195,22 @@ pub fn inputs<'a>(
     }
 }
 
+/// What two views say about a question.
+pub(super) struct Looked {
+    pub(super) verdict: Verdict,
+    /// When, on the wall.
+    pub(super) now: Micros,
+    pub(super) stored: Stored,
+    pub(super) stamps: (Arc<Stamp>, Arc<Stamp>),
+    /// Whether nothing was read for it.
+    pub(super) cached: bool,
+}
+
+/// When the older of two reads began.
+pub(super) fn begun((subject, resource): &(Arc<Stamp>, Arc<Stamp>)) -> Millis {
+    subject.begun().min(resource.begun())
+}
+
 /// All cached decisions.
 pub type Decisions = Cache<Box<[u8]>, Arc<Decision>, RandomState>;
 
@@ -204,11 +220,14 @@ pub type Decisions = Cache<Box<[u8]>, Arc<Decision>, RandomState>;
 pub fn decisions(bytes: u64) -> Decisions {
     Cache::builder()
         .max_capacity(bytes)
-        .weigher(|key: &Box<[u8]>, decision: &Arc<Decision>| {
-            // moka's own entry is some 150 bytes.
-            let all = key.len() + 150 + decision.bytes() + decision.stamps();
-            u32::try_from(all).unwrap_or(u32::MAX)
-        })
+        .weigher(
+            #[allow(clippy::borrowed_box, reason = "moka hands the key out so")]
+            |key: &Box<[u8]>, decision: &Arc<Decision>| {
+                // moka's own entry is some 150 bytes.
+                let all = key.len() + 150 + decision.bytes() + decision.stamps();
+                u32::try_from(all).unwrap_or(u32::MAX)
+            },
+        )
         .build_with_hasher(RandomState::default())
 }
 

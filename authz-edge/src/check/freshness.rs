@@ -71,10 +71,14 @@ impl Freshness {
         Revision(self.watermark.load(Ordering::Acquire))
     }
 
-    /// How long ago the watermark was true, in milliseconds.
+    /// How long ago the watermark was true, in milliseconds; `Millis::MAX` while there is none, however
+    /// short ago the process began.
     #[must_use]
     pub fn age(&self, now: Millis) -> Millis {
-        now.saturating_sub(self.at.load(Ordering::Acquire))
+        match self.at.load(Ordering::Acquire) {
+            0 => Millis::MAX,
+            at => now.saturating_sub(at),
+        }
     }
 
     /// Resolves whenever something of it moved.

@@ -145,22 +145,7 @@ impl Checker<Reader> {
         subject: &SubjectRef,
         resource: &ResourceRef,
     ) -> Result<Page, CheckError> {
-        let need = self.need(search.tenant, search.at_least).await?;
-        let viewed = self.subject(search.tenant, subject, need).await?;
-        let (revision, mut names) = match &viewed.view {
-            Some(view) => {
-                let all = view.roles.iter().flat_map(|role| role.grants.actions());
-                let distinct: BTreeSet<&str> = all.collect();
-                // A cached view is as new as the watermark, if that is newer.
-                let watermark = self.shared().freshness.watermark();
-                let revision = viewed.stamp.revision.max(watermark);
-                (revision, distinct.into_iter().map(str::to_owned).collect::<Vec<_>>())
-            }
-            None => {
-                let graph = &self.shared().graph.graph;
-                search::actions(graph, search.tenant, subject, resource).await?
-            }
-        };
+        let (revision, mut names) = self.action_names(search, subject, resource).await?;
         if let Position::Name(after) = search.after {
             names.retain(|name| name > after);
         }
@@ -178,6 +163,31 @@ impl Checker<Reader> {
             .then(|| last.map_or_else(|| search.after.clone(), Position::Name));
         let results = sifted.allowed.into_iter().map(|at| names[at].clone()).collect();
         Ok(Page { results, next, revision: revision.min(sifted.revision) })
+    }
+
+    /// The actions that some role of the subject has, sorted, each once; and what is in them at least.
+    async fn action_names(
+        &self,
+        search: Search<'_>,
+        subject: &SubjectRef,
+        resource: &ResourceRef,
+    ) -> Result<(Revision, Vec<String>), CheckError> {
+        let need = self.need(search.tenant, search.at_least).await?;
+        let viewed = self.subject(search.tenant, subject, need).await?;
+        match &viewed.view {
+            Some(view) => {
+                let all = view.roles.iter().flat_map(|role| role.grants.actions());
+                let distinct: BTreeSet<&str> = all.collect();
+                // A cached view is as new as the watermark, if that is newer.
+                let watermark = self.shared().freshness.watermark();
+                let revision = viewed.stamp.revision.max(watermark);
+                Ok((revision, distinct.into_iter().map(str::to_owned).collect()))
+            }
+            None => {
+                let graph = &self.shared().graph.graph;
+                Ok(search::actions(graph, search.tenant, subject, resource).await?)
+            }
+        }
     }
 
     async fn page(

@@ -1,6 +1,7 @@
 //! What a cached entry depends on. Shared by a view and every decision made from it, so that a decision
 //! outlives the view that moka evicts and is still voided with it.
 
+use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use contracts::{Revision, TenantId};
@@ -16,8 +17,8 @@ pub type Millis = u64;
 pub struct Stamp {
     /// The graph's time of the read.
     pub revision: Revision,
-    /// From when on it does not count any more.
-    dies: Millis,
+    /// From before the read was sent until it does not count any more.
+    life: Range<Millis>,
     /// Raised when everything cached is dropped.
     generation: u64,
     tenant: TenantPlace,
@@ -57,7 +58,7 @@ impl Stamp {
         tenant: &TenantId,
         visited: &[Key],
         revision: Revision,
-        dies: Millis,
+        life: Range<Millis>,
         generation: u64,
     ) -> Self {
         let mut places: Vec<_> = visited.iter().map(|key| fences.place(key)).collect();
@@ -66,7 +67,7 @@ impl Stamp {
         // No count is this one: the first look is at the fences.
         let verified = AtomicU64::new(u64::MAX);
         let tenant = fences.tenant_place(tenant);
-        Self { revision, dies, generation, tenant, places: places.into(), verified }
+        Self { revision, life, generation, tenant, places: places.into(), verified }
     }
 
     /// Whether it still holds.
@@ -77,7 +78,7 @@ impl Stamp {
         if self.generation != generation {
             return Err(Void::Cleared);
         }
-        if now >= self.dies {
+        if now >= self.life.end {
             return Err(Void::Life);
         }
         // Before the fences: what is raised after this look changes the count.
@@ -95,7 +96,13 @@ impl Stamp {
     /// Until when it may live.
     #[must_use]
     pub fn dies(&self) -> Millis {
-        self.dies
+        self.life.end
+    }
+
+    /// Before the read was sent.
+    #[must_use]
+    pub fn begun(&self) -> Millis {
+        self.life.start
     }
 
     /// Memory, in bytes.
@@ -114,7 +121,8 @@ mod tests {
         let tenant = TenantId::parse("acme").unwrap();
         let (mine, other) = (Key::role(&tenant, "mine"), Key::role(&tenant, "other"));
         let fences = Fences::default();
-        let stamp = Stamp::new(&fences, &tenant, std::slice::from_ref(&mine), Revision(5), 100, 1);
+        let stamp =
+            Stamp::new(&fences, &tenant, std::slice::from_ref(&mine), Revision(5), 0..100, 1);
         assert_eq!(stamp.check(&fences, 99, 1), Ok(()));
         assert_eq!(stamp.check(&fences, 100, 1), Err(Void::Life));
         assert_eq!(stamp.check(&fences, 0, 2), Err(Void::Cleared));
@@ -131,7 +139,8 @@ mod tests {
         let tenant = TenantId::parse("acme").unwrap();
         let (mine, other) = (Key::role(&tenant, "mine"), Key::role(&tenant, "other"));
         let fences = Fences::default();
-        let stamp = Stamp::new(&fences, &tenant, std::slice::from_ref(&mine), Revision(5), 100, 1);
+        let stamp =
+            Stamp::new(&fences, &tenant, std::slice::from_ref(&mine), Revision(5), 0..100, 1);
         fences.raise(&tenant, [&other], Revision(9));
         let _ = stamp.check(&fences, 0, 1);
         fences.raise(&tenant, [&mine], Revision(9));

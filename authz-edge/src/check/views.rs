@@ -34,6 +34,21 @@ pub struct Viewed<T> {
     pub stamp: Arc<Stamp>,
 }
 
+/// What a view must have in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Need {
+    /// Everything up to here.
+    pub revision: Revision,
+    /// It was not read before this.
+    pub since: Millis,
+}
+
+impl From<Revision> for Need {
+    fn from(revision: Revision) -> Self {
+        Self { revision, since: 0 }
+    }
+}
+
 /// What is known about a subject; without a view it is too large for one.
 pub type Subject = Arc<Viewed<Option<SubjectView>>>;
 /// What is known about a resource.
@@ -130,7 +145,7 @@ impl<G: Graph> Views<G> {
         &self,
         tenant: &TenantId,
         subject: &SubjectRef,
-        need: Revision,
+        need: Need,
     ) -> Result<(Subject, bool), CheckError> {
         let key = Key::subject(tenant, subject.type_, &subject.id);
         let fill = |strict| {
@@ -155,7 +170,7 @@ impl<G: Graph> Views<G> {
         &self,
         tenant: &TenantId,
         resource: &ResourceRef,
-        need: Revision,
+        need: Need,
     ) -> Result<(Resource, bool), CheckError> {
         let key = Key::resource(tenant, &resource.type_, &resource.id);
         let fill = |strict| {
@@ -181,10 +196,11 @@ impl<G: Graph> Views<G> {
 
 impl<G: Graph> Shared<G> {
     /// Whether what was read serves who needs everything up to `need`: it is either that new itself, or
-    /// still holds at a watermark that is.
+    /// holds, which must be looked at afterwards, at a watermark that is: fences come before watermarks.
     #[must_use]
-    pub fn serves(&self, stamp: &Stamp, need: Revision) -> bool {
-        stamp.revision >= need || self.freshness.watermark() >= need
+    pub fn serves(&self, stamp: &Stamp, need: Need) -> bool {
+        stamp.begun() >= need.since
+            && (stamp.revision >= need.revision || self.freshness.watermark() >= need.revision)
     }
 
     /// Whether an entry holds now; counts why not.
@@ -200,7 +216,7 @@ impl<G: Graph> Shared<G> {
     async fn get<T, F>(
         &self,
         key: &Key,
-        need: Revision,
+        need: Need,
         cache: &Cache<Key, Arc<Viewed<T>>, RandomState>,
         flights: &Flights<(Key, bool), Filled<T>, CheckError>,
         fill: impl Fn(bool) -> F,
@@ -210,26 +226,34 @@ impl<G: Graph> Shared<G> {
         F: Future<Output = Result<Filled<T>, CheckError>> + Send + 'static,
     {
         if let Some(found) = cache.get(key)
-            && self.holds(&found.stamp)
             && self.serves(&found.stamp, need)
+            && self.holds(&found.stamp)
         {
             return Ok((found, true));
         }
-        let mut strict = self.freshness.watermark() < need;
+        let mut strict = self.freshness.watermark() < need.revision;
         for _ in 0..ATTEMPTS {
             let lost = CheckError::Graph(GraphError::Unavailable("a fill died".to_owned()));
             let flight = (key.clone(), strict);
-            let (filled, begun) = flights.join(&flight, || fill(strict), lost).await;
+            let filling = || {
+                let (cache, key, filling) = (cache.clone(), key.clone(), fill(strict));
+                async move {
+                    let filled = filling.await;
+                    // By the fill itself: who asked first may have left.
+                    if let Ok((found, _)) = &filled {
+                        cache.insert(key, Arc::clone(found));
+                    }
+                    filled
+                }
+            };
+            let (filled, begun) = flights.join(&flight, filling, lost).await;
             let (found, was_strict) = filled?;
-            if begun {
-                cache.insert(key.clone(), Arc::clone(&found));
-            } else {
+            if !begun {
                 counter!("triad_authz_shared_fills_total").increment(1);
             }
             // A strict read of our own began after the question did, whatever happened since.
             let ours = begun && was_strict;
-            let holds = ours || self.holds(&found.stamp);
-            if holds && self.serves(&found.stamp, need) {
+            if self.serves(&found.stamp, need) && (ours || self.holds(&found.stamp)) {
                 return Ok((found, false));
             }
             strict = true;
@@ -238,7 +262,7 @@ impl<G: Graph> Shared<G> {
     }
 
     /// Reads, and again strictly if the read is older than what it depends on.
-    async fn fill<T, F>(
+    pub(super) async fn fill<T, F>(
         &self,
         tenant: &TenantId,
         strict: bool,
@@ -287,7 +311,7 @@ impl<G: Graph> Shared<G> {
 
     /// What was read, with its life: from before the read was sent, shortened by chance so that entries
     /// that were made together do not die together.
-    pub(super) fn stamped<T>(
+    fn stamped<T>(
         &self,
         tenant: &TenantId,
         reading: Reading<T>,
@@ -297,7 +321,7 @@ impl<G: Graph> Shared<G> {
         let life = millis(self.options.life);
         let dies = begun + life - rand::rng().random_range(0..=life / 10);
         let Reading { revision, visited, view } = reading;
-        let stamp = Stamp::new(&self.fences, tenant, &visited, revision, dies, generation);
+        let stamp = Stamp::new(&self.fences, tenant, &visited, revision, begun..dies, generation);
         Arc::new(Viewed { view, stamp: Arc::new(stamp) })
     }
 }

@@ -108,9 +108,14 @@ async fn serve(config: Config) -> Result<(), Error> {
     let render = service_kit::telemetry::install_metrics(&buckets)
         .map_err(|error| Error::Command(error.to_string()))?;
     metrics::describe();
+    let ext_authz = match config.ext_authz.listen {
+        Some(address) => Some(TcpListener::bind(address).await?),
+        None => None,
+    };
     let listeners = Listeners {
         http: TcpListener::bind(config.http.listen).await?,
         admin: TcpListener::bind(config.admin.listen).await?,
+        ext_authz,
     };
     let (trigger, shutdown) = Shutdown::new();
     on_signal(trigger);

@@ -161,8 +161,8 @@ fn check_methods(methods: Option<&[String]>) -> Result<(), Refused> {
     if methods.is_empty() {
         return Err(refuse("methods")("must not be empty; leave it out for any"));
     }
-    let checked = methods.iter().enumerate();
-    checked.map(|(at, method)| check_method(&format!("methods[{at}]"), method)).collect()
+    let mut all = methods.iter().enumerate();
+    all.try_for_each(|(at, method)| check_method(&format!("methods[{at}]"), method))
 }
 
 /// Methods differ by case (RFC 9110 section 9.1), so `get` would never fit.

@@ -8,9 +8,24 @@ use super::client::{CommitError, Dgraph, Mode};
 use super::dql::Uid;
 use super::store::GraphError;
 
-/// The value that pending nodes are found by; the predicate is not `@upsert`, so that writers never
+/// What is still to be done about a change. The predicate that says so is not `@upsert`: writers never
 /// conflict on it.
-pub(super) const PENDING: &str = "1";
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// Its fences, and then its audit events: as it is committed.
+    Fences,
+    /// Its audit events alone: they could not be published with the fences, which must not wait.
+    Audit,
+}
+
+impl Stage {
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Fences => "1",
+            Self::Audit => "2",
+        }
+    }
+}
 
 /// One committed change.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -48,13 +63,14 @@ struct Row {
     change: String,
 }
 
-/// Up to `limit` changes that are committed and not yet forgotten.
+/// Up to `limit` changes of a stage.
 ///
 /// # Errors
 /// When Dgraph does not answer.
-pub async fn pending(graph: &Dgraph, limit: usize) -> Result<Batch, GraphError> {
+pub async fn pending(graph: &Dgraph, stage: Stage, limit: usize) -> Result<Batch, GraphError> {
+    let stage = stage.as_str();
     let dql = format!(
-        "{{ pending(func: eq(Outbox.pending, {PENDING:?}), first: {limit}) {{ uid Outbox.change }} }}"
+        "{{ pending(func: eq(Outbox.pending, {stage:?}), first: {limit}) {{ uid Outbox.change }} }}"
     );
     let answer = graph.query(Mode::Strict, &dql, &[]).await?;
     let rows: Rows = answer.read()?;
@@ -74,16 +90,29 @@ pub async fn pending(graph: &Dgraph, limit: usize) -> Result<Batch, GraphError> 
 /// # Errors
 /// When Dgraph does not answer.
 pub async fn forget(graph: &Dgraph, nodes: &[u64]) -> Result<(), GraphError> {
-    if nodes.is_empty() {
+    let quads = nodes
+        .iter()
+        .map(|node| format!("<{node:#x}> <Outbox.pending> * .\n<{node:#x}> <Outbox.change> * .\n"));
+    write(graph, String::new(), quads.collect()).await
+}
+
+/// Leaves nodes whose fences are published to whoever publishes their audit events.
+///
+/// # Errors
+/// When Dgraph does not answer.
+pub async fn keep_for_audit(graph: &Dgraph, nodes: &[u64]) -> Result<(), GraphError> {
+    let stage = Stage::Audit.as_str();
+    let quads = nodes.iter().map(|node| format!("<{node:#x}> <Outbox.pending> {stage:?} .\n"));
+    write(graph, quads.collect(), String::new()).await
+}
+
+async fn write(graph: &Dgraph, set: String, delete: String) -> Result<(), GraphError> {
+    if set.is_empty() && delete.is_empty() {
         return Ok(());
     }
-    let quads: Vec<_> = nodes
-        .iter()
-        .map(|node| format!("<{node:#x}> <Outbox.pending> * .\n<{node:#x}> <Outbox.change> * .\n"))
-        .collect();
     let (transaction, _) = graph.begin("schema(pred: [xid]) { type }").await?;
-    match transaction.commit(String::new(), quads.concat()).await {
-        // Aborted: another relay deleted some of them; the rest is found again.
+    match transaction.commit(set, delete).await {
+        // Aborted: another relay did it for some of them; the rest is found again.
         Ok(_) | Err(CommitError::Aborted) => Ok(()),
         Err(CommitError::Graph(error)) => Err(error),
     }

@@ -122,24 +122,7 @@ pub async fn named(
     after: u64,
     first: usize,
 ) -> Result<Option<Candidates>, GraphError> {
-    let more = MAX_NAMED + 1;
-    // Nothing is followed from a role that is held on a resource and lacks the action.
-    let dql = format!(
-        "query q($s: string, $w: string, $a: string, $l: string) {{{HOLDINGS}
-  var(func: uid(H)) {{ B as Team.hasBinding }}
-  var(func: uid(C)) {{ Q as Binding.role @filter(has(xid)) }}
-  var(func: uid(B)) {{ O as Binding.role @filter(has(xid)) }}
-  var(func: uid(R, Q)) {{ P as Role.hasPermission @filter(eq(Permission.action, $a)) }}
-  var(func: uid(O)) {{ K as Role.hasPermission @filter(eq(Permission.action, $a)) }}
-  var(func: uid(K)) {{ G as Permission.role }}
-  var(func: uid(B)) @filter(uid_in(Binding.role, uid(G))) {{ N as Binding.onResource }}
-  var(func: uid(P)) {{ M as Permission.onResource }}
-  var(func: uid(N, M)) @recurse(loop: false) {{ D as ~Resource.parent (first: {more}) }}
-  wide(func: uid(P)) @filter(NOT eq(Permission.scope, \"resource\")) {{ count(uid) }}
-  named(func: uid(N, M, D)) {{ count(uid) }}
-  page(func: uid(N, M, D), first: {first}, after: {after:#x}) @filter(eq(listed, $l)) {{ uid xid }}
-}}"
-    );
+    let dql = named_query(after, first);
     let (of, everyone) = keys(tenant, subject);
     let list = Key::resources(tenant, type_);
     let vars = [("$s", of.as_str()), ("$w", everyone.as_str()), ("$a", action), ("$l", &list)];
@@ -155,6 +138,27 @@ pub async fn named(
         return Ok(None);
     }
     Ok(Some(candidates(answer.revision, found.page)))
+}
+
+/// Nothing is followed from a role that is held on a resource and lacks the action.
+fn named_query(after: u64, first: usize) -> String {
+    let more = MAX_NAMED + 1;
+    format!(
+        "query q($s: string, $w: string, $a: string, $l: string) {{{HOLDINGS}
+  var(func: uid(H)) {{ B as Team.hasBinding }}
+  var(func: uid(C)) {{ Q as Binding.role @filter(has(xid)) }}
+  var(func: uid(B)) {{ O as Binding.role @filter(has(xid)) }}
+  var(func: uid(R, Q)) {{ P as Role.hasPermission @filter(eq(Permission.action, $a)) }}
+  var(func: uid(O)) {{ K as Role.hasPermission @filter(eq(Permission.action, $a)) }}
+  var(func: uid(K)) {{ G as Permission.role }}
+  var(func: uid(B)) @filter(uid_in(Binding.role, uid(G))) {{ N as Binding.onResource }}
+  var(func: uid(P)) {{ M as Permission.onResource }}
+  var(func: uid(N, M)) @recurse(loop: false) {{ D as ~Resource.parent (first: {more}) }}
+  wide(func: uid(P)) @filter(NOT eq(Permission.scope, \"resource\")) {{ count(uid) }}
+  named(func: uid(N, M, D)) {{ count(uid) }}
+  page(func: uid(N, M, D), first: {first}, after: {after:#x}) @filter(eq(listed, $l)) {{ uid xid }}
+}}"
+    )
 }
 
 /// The actions of every permission that may matter for a resource, for subjects that are too large for

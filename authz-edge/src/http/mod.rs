@@ -10,6 +10,7 @@ pub mod authzen;
 pub mod check;
 pub mod entities;
 pub mod ext_authz;
+mod hot;
 pub mod relationships;
 pub mod roles;
 
@@ -183,6 +184,7 @@ pub fn write_problem(error: &WriteError) -> Problem {
 /// The routes, with request metrics; 404 and 405 are problems too.
 pub fn router(api: Arc<Api>) -> Router {
     let max_body = api.options.max_body_bytes;
+    let shared = Arc::clone(&api);
     let router = Router::new()
         .merge(check::routes())
         .merge(relationships::routes())
@@ -190,7 +192,8 @@ pub fn router(api: Arc<Api>) -> Router {
         .merge(entities::routes())
         .layer(DefaultBodyLimit::max(max_body))
         .with_state(Arc::clone(&api));
-    service_kit::problem::with_fallbacks(router)
+    let router = service_kit::problem::with_fallbacks(router)
         .layer(service_kit::track::track("triad_authz"))
-        .merge(authzen::router(api))
+        .merge(authzen::router(api));
+    Router::new().fallback_service(hot::Hot::new(shared, router))
 }

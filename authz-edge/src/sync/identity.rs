@@ -15,6 +15,8 @@
 
 mod held;
 mod intake;
+#[cfg(test)]
+mod live;
 mod tenants;
 #[cfg(test)]
 mod tests;

@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use contracts::authz::ChangeRecord;
 use contracts::{GraphEpoch, Revision};
-use futures::future::try_join_all;
+use futures::future::{join_all, try_join_all};
 use metrics::{counter, gauge};
 use service_kit::bus::{PublishError, Publisher, Record};
 use service_kit::health::Component;
@@ -18,13 +18,15 @@ use service_kit::shutdown::Shutdown;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use crate::graph::outbox::{self, Pending};
+use crate::graph::outbox::{self, Pending, Stage};
 use crate::graph::{Dgraph, GraphError};
 
 /// Keys of one record: what is longer is cut into several.
 const KEYS: usize = 1000;
 /// The least time between two rounds: writers share one.
 const GAP: Duration = Duration::from_millis(10);
+/// Between looks for audit events that were kept.
+const CATCH_UP: Duration = Duration::from_secs(2);
 /// The wait after a round that failed.
 const BACKOFF: Duration = Duration::from_millis(250);
 
@@ -78,7 +80,12 @@ impl<P: Publisher> Relay<P> {
 
     /// Relays until the drain, and once more then.
     pub async fn run(self, shutdown: Shutdown) {
+        let mut caught_up = Instant::now();
         loop {
+            if caught_up.elapsed() > CATCH_UP {
+                self.catch_up().await;
+                caught_up = Instant::now();
+            }
             let begun = Instant::now();
             let more = self.observed_round().await;
             if shutdown.is_draining() {
@@ -118,40 +125,76 @@ impl<P: Publisher> Relay<P> {
     async fn round(&self) -> Result<bool, RoundError> {
         // Before the read: the watermark is at least as old as it says.
         let at_ms = u64::try_from(chrono::Utc::now().timestamp_millis()).unwrap_or(0);
-        let batch = outbox::pending(&self.graph, self.options.batch).await?;
+        let batch = outbox::pending(&self.graph, Stage::Fences, self.options.batch).await?;
         gauge!("triad_authz_outbox_pending").set(batch.changes.len() as f64);
-        let published =
-            batch.changes.iter().map(|(_, change)| self.publish(change, batch.revision));
-        try_join_all(published).await?;
-        let nodes: Vec<_> = batch.changes.iter().map(|(node, _)| *node).collect();
-        outbox::forget(&self.graph, &nodes).await?;
-        counter!("triad_authz_relayed_changes_total").increment(nodes.len() as u64);
+        let fences =
+            batch.changes.iter().map(|(_, change)| self.publish_fences(change, batch.revision));
+        try_join_all(fences).await?;
         if batch.complete {
             self.publish_watermark(batch.revision, at_ms).await?;
         }
+        // Fences wait for nothing; audit events that nobody takes now are published later.
+        self.settle(&batch.changes, true).await?;
         Ok(!batch.complete)
     }
 
-    async fn publish(&self, change: &Pending, fence: Revision) -> Result<(), PublishError> {
-        let key = Bytes::copy_from_slice(change.tenant.as_str().as_bytes());
-        let record = |payload: Vec<u8>| Record {
-            key: Some(key.clone()),
-            payload: payload.into(),
-            ..Record::default()
-        };
-        let fences = change.keys.chunks(KEYS).map(|keys| {
-            let fence = ChangeRecord::Fence {
-                epoch: self.epoch,
-                fence,
-                tenant: change.tenant.clone(),
-                keys: keys.to_vec(),
+    /// Publishes audit events that could not be published with their fences.
+    async fn catch_up(&self) {
+        loop {
+            let settled = async {
+                let batch = outbox::pending(&self.graph, Stage::Audit, self.options.batch).await?;
+                let left = self.settle(&batch.changes, false).await?;
+                Ok::<_, RoundError>(left || batch.complete)
             };
-            (&self.options.changes_topic, json(&fence))
+            match settled.await {
+                Ok(true) => return,
+                Ok(false) => {}
+                Err(error) => {
+                    tracing::warn!(%error, "relaying audit events");
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Publishes audit events and forgets their changes; those that nobody takes are kept. Whether some
+    /// were.
+    async fn settle(&self, changes: &[(u64, Pending)], are_new: bool) -> Result<bool, RoundError> {
+        let published =
+            join_all(changes.iter().map(|(_, change)| self.publish_events(change))).await;
+        let (mut done, mut kept) = (Vec::new(), Vec::new());
+        for ((node, _), published) in changes.iter().zip(published) {
+            match published {
+                Ok(()) => done.push(*node),
+                Err(error) => {
+                    counter!("triad_authz_audit_retries_total").increment(1);
+                    tracing::warn!(%error, "an audit event waits");
+                    kept.push(*node);
+                }
+            }
+        }
+        outbox::forget(&self.graph, &done).await?;
+        counter!("triad_authz_relayed_changes_total").increment(done.len() as u64);
+        if are_new {
+            outbox::keep_for_audit(&self.graph, &kept).await?;
+        }
+        Ok(!kept.is_empty())
+    }
+
+    async fn publish_fences(&self, change: &Pending, fence: Revision) -> Result<(), PublishError> {
+        let fences = change.keys.chunks(KEYS).map(|keys| {
+            let (epoch, tenant, keys) = (self.epoch, change.tenant.clone(), keys.to_vec());
+            let fence = ChangeRecord::Fence { epoch, fence, tenant, keys };
+            self.publisher.publish(&self.options.changes_topic, record(change, json(&fence)))
         });
-        let events = change.events.iter().map(|event| (&self.options.audit_topic, json(event)));
-        let all =
-            fences.chain(events).map(|(topic, value)| self.publisher.publish(topic, record(value)));
-        try_join_all(all).await.map(drop)
+        try_join_all(fences).await.map(drop)
+    }
+
+    async fn publish_events(&self, change: &Pending) -> Result<(), PublishError> {
+        let events = change.events.iter().map(|event| {
+            self.publisher.publish(&self.options.audit_topic, record(change, json(event)))
+        });
+        try_join_all(events).await.map(drop)
     }
 
     async fn publish_watermark(&self, watermark: Revision, at_ms: u64) -> Result<(), PublishError> {
@@ -164,6 +207,11 @@ impl<P: Publisher> Relay<P> {
         });
         try_join_all(all).await.map(drop)
     }
+}
+
+fn record(change: &Pending, payload: Vec<u8>) -> Record {
+    let key = Bytes::copy_from_slice(change.tenant.as_str().as_bytes());
+    Record { key: Some(key), payload: payload.into(), ..Record::default() }
 }
 
 fn json(value: &impl serde::Serialize) -> Vec<u8> {

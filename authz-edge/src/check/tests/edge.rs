@@ -49,10 +49,6 @@ pub(super) struct Edge {
 }
 
 impl Edge {
-    pub(super) fn new() -> Self {
-        Self::with(options())
-    }
-
     pub(super) fn with(options: Options) -> Self {
         let (memory, clock) = (Memory::new(), Clock::manual());
         // Few enough to be made a thousand times, many enough that keys rarely share one.

@@ -24,10 +24,7 @@ async fn the_life_of_a_decision_begins_with_its_views() {
     let edge = Edge::seeded(options());
     assert!(edge.may().await);
     edge.clock.step(LIFE / 2, 0);
-    // A new decision from the same views, and another from one new view.
-    let mut write = reads();
-    write.action = "write".to_owned();
-    edge.ask(&write).await.unwrap();
+    // A new decision, from one new view and one that is not.
     let other = super::edge::question(anna(), doc("2"));
     assert!(edge.ask(&other).await.unwrap().allowed);
     edge.write(&unbind("a"));
@@ -61,6 +58,18 @@ async fn a_denial_lives_shorter_than_an_allow() {
     assert!(edge.may().await);
     edge.write(&unbind("a"));
     edge.clock.step(DENY_LIFE, 0);
+    assert!(edge.may().await);
+}
+
+#[tokio::test]
+async fn a_denial_may_have_no_life() {
+    let mut options = options();
+    options.deny_life = std::time::Duration::ZERO;
+    let edge = Edge::seeded(options);
+    edge.change(&unbind("a"));
+    assert!(!edge.may().await);
+    edge.write(&bind("a"));
+    edge.clock.step(1, 0);
     assert!(edge.may().await);
 }
 

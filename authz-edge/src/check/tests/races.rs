@@ -329,7 +329,7 @@ async fn a_question_about_a_large_subject_is_read_as_strictly_as_a_view() {
     let edge = Edge::seeded(options());
     edge.change(&Change::Member(giant(), "a".to_owned(), true));
     let asked = question(giant(), doc("1"));
-    edge.memory.lag(1);
+    edge.memory.lag(5);
     edge.write(&unbind("a"));
     edge.advance();
     assert!(!edge.ask(&asked).await.unwrap().allowed);
@@ -337,7 +337,7 @@ async fn a_question_about_a_large_subject_is_read_as_strictly_as_a_view() {
     let edge = Edge::seeded(options());
     edge.change(&Change::Member(giant(), "a".to_owned(), true));
     edge.clock.step(STRICT_AFTER + 1, 0);
-    edge.memory.lag(1);
+    edge.memory.lag(5);
     edge.write(&unbind("a"));
     assert!(!edge.ask(&asked).await.unwrap().allowed);
     // While it was read.

@@ -1,9 +1,10 @@
 //! The route table, and what it refuses.
 
 use serde_json::{Value, json};
+use service_kit::config::Source;
 
 use super::world::{config, routes};
-use crate::ext_authz::config::RouteConfig;
+use crate::ext_authz::config::{ExtAuthzConfig, RouteConfig};
 use crate::ext_authz::host::{self, HostRule};
 use crate::ext_authz::table::Table;
 
@@ -129,4 +130,49 @@ fn unknown_keys_and_words_are_refused() {
     ] {
         assert!(serde_json::from_value::<RouteConfig>(route("x", &over)).is_err(), "{over}");
     }
+}
+
+/// As in the example that users start from; each form of each key once.
+const YAML: &str = r#"
+ext_authz:
+  listen: "127.0.0.1:8112"
+  max_connections: 256
+  max_concurrent_streams: 1024
+  max_message_bytes: 1048576
+  deadline_ms: 1000
+  routes:
+    - host: "*.example.com"
+      path: /v1/documents/{id}
+      tenant: token
+      subject: token
+      action: {GET: read, PUT: write}
+      resource: {type: document, id: "{id}"}
+    - methods: [GET, HEAD]
+      path: /public/{path..}
+      tenant: acme
+      subject: {type: user, id: guest}
+      action: read
+      resource: {type: page, id: "{path}"}
+      context: [x-region]
+"#;
+
+#[test]
+fn the_section_is_read_from_yaml_and_a_wrong_key_is_named() {
+    #[derive(Debug, serde::Deserialize)]
+    struct All {
+        ext_authz: ExtAuthzConfig,
+    }
+    let load = |defaults: &str| {
+        let source = Source { defaults, file: None, env_prefix: "X__", env: Vec::new() };
+        service_kit::config::load::<All>(&source)
+    };
+    let section = load(YAML).unwrap().ext_authz;
+    section.validate().unwrap();
+    let table = Table::new(&section).unwrap();
+    let found = map(&table, "PUT", "a.example.com", "/v1/documents/7");
+    assert_eq!(found.as_deref(), Some("write document:7"));
+    let found = map(&table, "HEAD", "localhost:80", "/public/a/b");
+    assert_eq!(found.as_deref(), Some("read page:a/b"));
+    let error = load(&YAML.replace("subject: token", "subject: tokens")).unwrap_err();
+    assert_eq!(error.key(), "ext_authz.routes[0].subject");
 }

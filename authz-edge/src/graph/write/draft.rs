@@ -10,7 +10,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::super::dql::literal;
-use super::super::outbox::{PENDING, Pending};
+use super::super::outbox::{Pending, Stage};
 use super::Author;
 use crate::model::Key;
 
@@ -151,7 +151,7 @@ impl Draft {
             keys: self.changed.iter().map(|key| key.as_str().to_owned()).collect(),
             events: std::mem::take(&mut self.events),
         };
-        self.text(outbox, "Outbox.pending", PENDING);
+        self.text(outbox, "Outbox.pending", Stage::Fences.as_str());
         // What it is made of always has a form in JSON.
         self.text(outbox, "Outbox.change", &serde_json::to_string(&pending).unwrap_or_default());
         (self.set, self.delete, self.changed.into_iter().collect())

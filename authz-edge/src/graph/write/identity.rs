@@ -251,11 +251,10 @@ impl Batch<'_> {
         for subject in self.subjects {
             let (key, standing) = (self.key(subject), after.subjects.get(subject));
             let found = self.nodes.get(&key).zip(self.nodes.id(&key));
-            if let Some((found, id)) = found {
-                if standing.is_none_or(|standing| standing.incarnation != 0) {
-                    draft.int(id, "version", found.version + 1);
-                    draft.bury(id, &key, self.now.timestamp_micros());
-                }
+            let is_gone = standing.is_none_or(|standing| standing.incarnation != 0);
+            if let Some((found, id)) = found.filter(|_| is_gone) {
+                draft.int(id, "version", found.version + 1);
+                draft.bury(id, &key, self.now.timestamp_micros());
             }
             let Some(standing) = standing else { continue };
             let kept = found.filter(|_| standing.incarnation == 0);

@@ -100,6 +100,21 @@ impl From<WriteError> for StepError {
     }
 }
 
+#[derive(Deserialize)]
+struct Rows {
+    #[serde(default)]
+    page: Vec<Row>,
+}
+
+/// A subject of a page.
+#[derive(Deserialize)]
+struct Row {
+    uid: Uid,
+    xid: String,
+    #[serde(default)]
+    version: i64,
+}
+
 /// One page of a sweep.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Page {
@@ -252,18 +267,6 @@ impl<'a> Rebuild<'a> {
         seen: impl Fn(&SubjectRef) -> bool,
         now: DateTime<Utc>,
     ) -> Result<Page, StepError> {
-        #[derive(Deserialize)]
-        struct Rows {
-            #[serde(default)]
-            page: Vec<Row>,
-        }
-        #[derive(Deserialize)]
-        struct Row {
-            uid: Uid,
-            xid: String,
-            #[serde(default)]
-            version: i64,
-        }
         let list = literals([Key::subjects(self.tenant, type_).as_str()]);
         let dql = format!(
             "{{ {} page(func: eq(listed, {list}), first: {PAGE}, after: {after:#x})

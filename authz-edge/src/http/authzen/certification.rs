@@ -49,8 +49,8 @@ fn delete(soft: bool) -> Value {
     json!({ "name": "delete", "properties": { "soft": soft } })
 }
 
-fn ask(subject: Value, action: Value, resource: Value) -> Value {
-    json!({ "subject": subject, "action": action, "resource": resource })
+fn ask(subject: impl Into<Value>, action: impl Into<Value>, resource: impl Into<Value>) -> Value {
+    json!({ "subject": subject.into(), "action": action.into(), "resource": resource.into() })
 }
 
 #[tokio::test]
@@ -295,4 +295,45 @@ async fn resources_are_found_from_what_bindings_name_without_the_list() {
     let (_, actions) =
         crate::graph::search::actions(&graph, &tenant, &dora, &doc_in).await.unwrap();
     assert_eq!(actions, ["view"]);
+}
+
+/// More resources than one page may examine: below a folder, and in the list of their type.
+#[tokio::test]
+#[ignore = "wants TRIAD_DGRAPH"]
+async fn a_page_examines_so_many_and_may_be_empty_before_the_end() {
+    const DOCS: usize = crate::check::search::MAX_EXAMINED + 5;
+    let (pdp, tenant) = prepared().await;
+    let send = async |method: &str, path: &str, body: Value| {
+        let request = Request::builder().method(method).uri(format!("/v1/tenants/{tenant}/{path}"));
+        let answer = pdp.send(request.body(Body::from(body.to_string())).unwrap()).await;
+        assert!(matches!(answer.status, 200 | 201), "{path}: {}", answer.text);
+    };
+    let never = json!({ "action": "print", "condition": "context.asked == true" });
+    send("PUT", "roles/viewer", json!({ "permissions": [{ "action": "view" }] })).await;
+    send("PUT", "roles/printer", json!({ "permissions": [never] })).await;
+    let folder = json!({ "type": "folder", "id": "f" });
+    let below = |at: usize| {
+        let doc = json!({ "type": "doc", "id": at.to_string() });
+        json!({ "relation": "parent", "resource": doc, "parent": folder })
+    };
+    let held = |role: &str| json!({ "relation": "has_role", "subject": user("eve"), "role": role });
+    let mut on_folder = held("viewer");
+    on_folder["on"] = folder.clone();
+    let all: Vec<Value> = (0..DOCS).map(below).chain([on_folder, held("printer")]).collect();
+    for part in all.chunks(500) {
+        let touch = |one: &Value| json!({ "op": "touch", "relationship": one });
+        let writes: Vec<Value> = part.iter().map(touch).collect();
+        send("POST", "relationships", json!({ "writes": writes })).await;
+    }
+    for (name, expected) in [("view", [DOCS - 5, 5]), ("print", [0, 0])] {
+        let mut body = ask(user("eve"), action(name), json!({ "type": "doc" }));
+        body["page"] = json!({ "limit": 5000 });
+        for (at, found) in expected.into_iter().enumerate() {
+            let answer = pdp.post("/access/v1/search/resource", &body).await;
+            assert_eq!(ids(&answer).len(), found, "{name}, page {at}");
+            let token = answer.json()["page"]["next_token"].clone();
+            assert_eq!(token == "", at == 1, "{name}, page {at}");
+            body["page"]["token"] = token;
+        }
+    }
 }

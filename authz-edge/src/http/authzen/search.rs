@@ -176,8 +176,8 @@ impl Paging {
         let next_token = page.next.map_or_else(String::new, |next| self.binding.seal(&next));
         let results: Vec<T> = page.results.into_iter().map(result).collect();
         // Callers that know of no pages see one when there is more only.
-        let page_answer = (self.asked || !next_token.is_empty())
-            .then(|| PageAnswer { next_token, count: results.len() });
+        let shown = self.asked || !next_token.is_empty();
+        let page_answer = shown.then_some(PageAnswer { next_token, count: results.len() });
         call.answer(&Results { results, page: page_answer }, page.revision)
     }
 

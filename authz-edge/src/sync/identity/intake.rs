@@ -88,7 +88,8 @@ impl<P: Publisher> Intake<'_, P> {
                 Err(error) => {
                     self.health.not_ready(format!("{}: {error}", self.topic));
                     tracing::warn!(%error, "parking an identity change");
-                    sleep(backoff.mul_f64(rand::rng().random_range(0.5..1.0))).await;
+                    let jittered = backoff.mul_f64(rand::rng().random_range(0.5..1.0));
+                    sleep(jittered).await;
                     backoff = (2 * backoff).min(LAST_BACKOFF);
                 }
             }

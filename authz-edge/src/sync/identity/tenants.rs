@@ -176,7 +176,8 @@ impl<F: Fn(&TenantId, &Written)> Applier<'_, F> {
                     self.health.not_ready(format!("identity changes: {error}"));
                     tracing::warn!(%tenant, %error, "applying identity changes");
                     failed = true;
-                    sleep(backoff.mul_f64(rand::rng().random_range(0.5..1.0))).await;
+                    let jittered = backoff.mul_f64(rand::rng().random_range(0.5..1.0));
+                    sleep(jittered).await;
                     backoff = (2 * backoff).min(LAST_BACKOFF);
                 }
                 outcome => {

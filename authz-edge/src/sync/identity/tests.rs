@@ -13,7 +13,7 @@ use super::intake::{Received, receive};
 use super::{Consumer, Written};
 use crate::model::MAX_PROPERTIES_BYTES;
 
-fn value(seq: u64, kind: &str, data: serde_json::Value) -> Vec<u8> {
+fn value(seq: u64, kind: &str, data: &serde_json::Value) -> Vec<u8> {
     let record = json!({
         "event_id": uuid::Uuid::from_u128(u128::from(seq)), "tenant_id": "acme", "seq": seq,
         "occurred_at": "2026-01-01T00:00:00Z", "type": kind, "data": data,
@@ -22,7 +22,7 @@ fn value(seq: u64, kind: &str, data: serde_json::Value) -> Vec<u8> {
 }
 
 fn change(seq: u64) -> Change {
-    Change::parse(&value(seq, "user.deleted", json!({"id": "ann"}))).unwrap()
+    Change::parse(&value(seq, "user.deleted", &json!({"id": "ann"}))).unwrap()
 }
 
 fn message(payload: Vec<u8>) -> Message {
@@ -141,13 +141,14 @@ fn what_cannot_be_applied_keeps_its_place_where_it_names_one() {
         Received::Poison(poison) => poison.place.map(|(_, seq)| seq),
     };
     assert_eq!(place(b"{".to_vec()), None);
-    assert_eq!(place(value(3, "user.enchanted", json!({}))), Some(3));
-    assert_eq!(place(value(4, "user.created", json!({"id": "ann"}))), Some(4));
-    let user = |id: &str, text: String| json!({"id": id, "active": true, "attributes": {"a": text}});
-    assert_eq!(place(value(5, "user.created", user("*", String::new()))), Some(5));
+    assert_eq!(place(value(3, "user.enchanted", &json!({}))), Some(3));
+    assert_eq!(place(value(4, "user.created", &json!({"id": "ann"}))), Some(4));
+    let user =
+        |id: &str, text: String| json!({"id": id, "active": true, "attributes": {"a": text}});
+    assert_eq!(place(value(5, "user.created", &user("*", String::new()))), Some(5));
     let large = "x".repeat(MAX_PROPERTIES_BYTES);
-    assert_eq!(place(value(6, "user.updated", user("ann", large))), Some(6));
-    let fine = receive(&message(value(7, "user.updated", user("ann", "x".to_owned()))));
+    assert_eq!(place(value(6, "user.updated", &user("ann", large))), Some(6));
+    let fine = receive(&message(value(7, "user.updated", &user("ann", "x".to_owned()))));
     assert!(matches!(fine, Received::Change(_)));
 }
 
