@@ -15,6 +15,7 @@ use crate::graph::client;
 use crate::graph::read::Strangers;
 use crate::graph::write::Ownership;
 use crate::model::condition::Precedence;
+use crate::sync::identity;
 
 /// The commented defaults, embedded.
 pub const DEFAULTS: &str = include_str!("../config.example.yaml");
@@ -148,6 +149,22 @@ pub struct RelayConfig {
 #[allow(missing_docs, reason = "config.example.yaml documents every key, with unit and range")]
 pub struct SyncConfig {
     pub mode: SyncMode,
+    pub topic: String,
+    pub dead_letter_topic: String,
+    pub group: String,
+}
+
+impl SyncConfig {
+    /// Of the consumer.
+    #[must_use]
+    pub fn options(&self) -> identity::Options {
+        identity::Options {
+            group: self.group.clone(),
+            topic: self.topic.clone(),
+            dead_letter_topic: self.dead_letter_topic.clone(),
+            ..identity::Options::default()
+        }
+    }
 }
 
 /// Who writes users, service accounts, teams and memberships.

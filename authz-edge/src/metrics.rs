@@ -95,7 +95,7 @@ pub fn describe() {
     count!(
         "triad_authz_sync_changes_total",
         Unit::Count,
-        "Identity changes by outcome (applied, repeated, parked)"
+        "Identity changes by outcome (applied, repeated, skipped, parked)"
     );
     level!("triad_authz_sync_stopped_tenants", Unit::Count, "Tenants whose changes have a gap");
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use contracts::TenantId;
 use service_kit::auth::Verifier;
 use service_kit::bus::{KafkaPublisher, PublisherOptions, died};
 use service_kit::health::Health;
@@ -17,13 +18,16 @@ use crate::check::Checker;
 use crate::check::fences::Fences;
 use crate::check::freshness::Freshness;
 use crate::clock::Clock;
+use crate::config::SyncMode;
 use crate::ext_authz::ExtAuthz;
 use crate::graph::read::Reader;
 use crate::graph::schema::{self, Meta};
+use crate::graph::write::Written;
 use crate::graph::{Dgraph, GraphError};
 use crate::grpc::{self, GrpcOptions};
 use crate::http::{self, Api};
 use crate::sync::changes::Source;
+use crate::sync::identity::Consumer;
 use crate::sync::relay::{self, Relay};
 use crate::{Config, Error};
 
@@ -125,6 +129,13 @@ async fn serve_until_drained(
         health.component("relay"),
     );
     let relay = tokio::spawn(relay.run(draining.clone()));
+    let sync = start_sync(config, &graph, &publisher, health, &draining, {
+        let (checker, wake) = (Arc::clone(&checker), Arc::clone(&wake));
+        move |tenant: &TenantId, written: &Written| {
+            checker.wrote(tenant, written);
+            wake.notify_one();
+        }
+    });
     let housekeeping = tokio::spawn(keep_house(Arc::clone(&checker), Arc::clone(&graph)));
     let ext_authz = ExtAuthz::new(&config.ext_authz, Arc::clone(&checker), verifier.clone())?;
     let ext_authz = Arc::new(ext_authz);
@@ -154,6 +165,9 @@ async fn serve_until_drained(
     drain(config, served, grpc, relay, &publisher).await;
     changes.abort();
     housekeeping.abort();
+    if let Some(sync) = sync {
+        sync.abort();
+    }
     dead.map_or(Ok(()), |reason| Err(Error::Producer(reason)))
 }
 
@@ -229,6 +243,33 @@ async fn wait_for_graph(
             () = shutdown.draining() => return Ok(None),
         }
     }
+}
+
+/// Applies identity changes, where identities come from elsewhere. What is under way at a drain is
+/// applied again by whoever comes next.
+fn start_sync(
+    config: &Config,
+    graph: &Arc<Dgraph>,
+    publisher: &Arc<KafkaPublisher>,
+    health: &Health,
+    draining: &Shutdown,
+    written: impl Fn(&TenantId, &Written) + Send + Sync + 'static,
+) -> Option<JoinHandle<()>> {
+    if config.sync.mode != SyncMode::Identity {
+        return None;
+    }
+    let consumer = Consumer {
+        graph: Arc::clone(graph),
+        publisher: Arc::clone(publisher),
+        options: config.sync.options(),
+        health: health.component("identity_sync"),
+    };
+    let (cluster, draining) = (config.kafka.cluster(), draining.clone());
+    Some(tokio::spawn(async move {
+        if let Err(error) = consumer.run(&cluster, draining, written).await {
+            error!(%error, "identity sync ended");
+        }
+    }))
 }
 
 /// Gauges, the graph's epoch, and what was deleted.

@@ -295,3 +295,62 @@ async fn expiries_and_conditions_decide_at_the_time_of_the_question() -> Result<
     ensure!(refused.status == StatusCode::BAD_REQUEST, "{}", refused.body);
     Ok(())
 }
+
+#[tokio::test]
+async fn identities_come_from_sync_alone_and_a_gap_stops_one_tenant() -> Result<()> {
+    let edges = Edges::new(&[("SYNC__MODE", "identity")]).await?;
+    let (edge, t, other) = (edges.start().await?, edges.tenant("id"), edges.tenant("gap"));
+    for tenant in [&t, &other] {
+        put_role(&edge, tenant, "reader", &reader()).await?;
+    }
+    let user = |active: bool| json!({"id": "u", "active": active});
+    let team = json!({"id": "t", "name": "t"});
+    let membership = json!({"team_id": "t", "member": {"type": "user", "id": "u"}});
+    let history = [
+        (1, "user.created", user(true)),
+        (2, "team.created", team.clone()),
+        (3, "team.member_added", membership),
+    ];
+    edges.identities(&t, &history).await?;
+    // Replayed, and again in part.
+    edges.identities(&t, &history).await?;
+    edges.identities(&t, &history[1..]).await?;
+    let bind = json!({"writes": [{"op": "touch", "relationship": role("team", "t", "reader", &Value::Null)}]});
+    until("sync has brought the team", async || {
+        let answer = edge.try_write(&t, &bind).await?;
+        Ok(if answer.status == StatusCode::OK { Ok(()) } else { Err(answer.body.to_string()) })
+    })
+    .await?;
+    let read = question("u", "read", DOCUMENT);
+    let decided = async |tenant: &str, wanted: bool| {
+        until(&format!("{tenant} is decided {wanted}"), async || {
+            let found = edge.check(tenant, &read).await?;
+            Ok(if found == wanted { Ok(()) } else { Err("not yet".to_owned()) })
+        })
+        .await
+    };
+    decided(&t, true).await?;
+    let by_hand = edge
+        .try_write(
+            &t,
+            &json!({"writes": [{"op": "touch",
+        "relationship": member("user", "v", "t")}]}),
+        )
+        .await?;
+    ensure!(by_hand.status == StatusCode::CONFLICT, "{}", by_hand.body);
+    // A gap: nothing behind it counts until it is filled; the other tenant goes on.
+    edges.identities(&other, &[(1, "user.created", user(true)), (3, "team.created", team)]).await?;
+    edges.identities(&t, &[(4, "user.deactivated", user(false))]).await?;
+    decided(&t, false).await?;
+    until("the gap is seen", async || {
+        let stopped = edge.metric("triad_authz_sync_stopped_tenants", "").await?;
+        Ok(if stopped >= 1.0 { Ok(()) } else { Err(format!("{stopped} stopped")) })
+    })
+    .await?;
+    edges.identities(&t, &[(5, "user.reactivated", user(true))]).await?;
+    decided(&t, true).await?;
+    edges
+        .identities(&t, &[(6, "user.deleted", json!({"id": "u"})), (7, "user.created", user(true))])
+        .await?;
+    decided(&t, false).await
+}

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
-use service_kit::bus::apply_topics;
+use service_kit::bus::{KafkaPublisher, Publisher, PublisherOptions, Record, apply_topics};
 use service_kit::config::Source;
 
 use crate::world::{engine, free_port, until};
@@ -18,6 +18,7 @@ pub(crate) struct Edges {
     env: Vec<(String, String)>,
     /// A name that no other test has: tenants begin with it.
     pub(crate) own: String,
+    config: authz_edge::Config,
 }
 
 impl Edges {
@@ -32,7 +33,10 @@ impl Edges {
             ("KAFKA__AUDIT_TOPIC", format!("{own}.audit")),
             ("KAFKA__REPLICATION", "1".to_owned()),
             ("KAFKA__MIN_INSYNC_REPLICAS", "1".to_owned()),
-            ("EXT_AUTHZ__LISTEN", "null".to_owned()),
+            ("SYNC__TOPIC", format!("{own}.identity")),
+            ("SYNC__DEAD_LETTER_TOPIC", format!("{own}.identity.dlq")),
+            ("SYNC__GROUP", format!("{own}.sync")),
+            ("EXT_AUTHZ__LISTEN", "127.0.0.1:0".to_owned()),
             ("TELEMETRY__FILTER", "error".to_owned()),
         ];
         let mut env: Vec<_> =
@@ -45,18 +49,42 @@ impl Edges {
             env: env.clone(),
         })?;
         let mut topics = authz_edge::topics::specs(&config);
-        // In production it is ingest's.
-        let audit = &config.kafka.audit_topic;
-        topics.push(service_kit::bus::TopicSpec { name: audit.clone(), ..topics[0].clone() });
+        // In production they are ingest's and identity-admin's.
+        for others in [&config.kafka.audit_topic, &config.sync.topic] {
+            topics.push(service_kit::bus::TopicSpec { name: others.clone(), ..topics[0].clone() });
+        }
         apply_topics(&config.kafka.cluster(), &topics).await?;
         let graph = authz_edge::graph::Dgraph::new(&config.dgraph.options())?;
         authz_edge::graph::schema::apply(&graph).await?;
-        Ok(Self { env, own })
+        Ok(Self { env, own, config })
     }
 
     /// A tenant of this test.
     pub(crate) fn tenant(&self, name: &str) -> String {
         format!("{}-{name}", self.own)
+    }
+
+    /// Publishes identity changes of a tenant as identity-admin will: in order, keyed by tenant.
+    pub(crate) async fn identities(
+        &self,
+        tenant: &str,
+        changes: &[(u64, &str, Value)],
+    ) -> Result<()> {
+        let options = PublisherOptions {
+            client_id: "it".to_owned(),
+            max_buffer_kib: 1024,
+            timeout: Duration::from_secs(30),
+            max_message_bytes: 1 << 20,
+        };
+        let publisher = KafkaPublisher::new(&self.config.kafka.cluster(), options)?;
+        for (seq, kind, data) in changes {
+            let value = json!({"event_id": uuid::Uuid::new_v4(), "tenant_id": tenant, "seq": seq,
+                "type": kind, "occurred_at": chrono::Utc::now(), "data": data});
+            let (key, payload) = (tenant.to_owned().into(), value.to_string().into());
+            let record = Record { key: Some(key), payload, ..Record::default() };
+            publisher.publish(&self.config.sync.topic, record).await?;
+        }
+        Ok(())
     }
 
     /// Starts an edge and waits until it is ready.

@@ -67,6 +67,12 @@ async fn without_the_graph_nothing_is_granted_that_is_not_known() -> Result<()> 
     let edges = Edges::new(&[("CACHE__LIFE_MS", "60000"), ("DGRAPH__TIMEOUT_MS", "1000")]).await?;
     let (edge, t) = (edges.start().await?, edges.tenant("graphless"));
     let read = granted(&edge, &t).await?;
+    // The grant's own fences void what was read before they came: role, user, team.
+    until("the fences of the grant are heard", async || {
+        let heard = edge.metric("triad_authz_fences_total", "").await?;
+        Ok(if heard >= 3.0 { Ok(()) } else { Err(format!("{heard}")) })
+    })
+    .await?;
     until_decided(&edge, &t, &read, true).await?;
     engines(&["kill", "dgraph-alpha"])?;
     let asked = async {

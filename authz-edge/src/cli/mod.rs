@@ -2,15 +2,23 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
+use contracts::TenantId;
 use service_kit::bus::apply_topics;
 use service_kit::config::Source;
 use service_kit::shutdown::{Shutdown, on_signal};
+use tokio::io::BufReader;
 use tokio::net::TcpListener;
 
+use crate::graph::write::{Ownership, Writer};
 use crate::graph::{Dgraph, schema};
+use crate::sync::identity;
 use crate::{Config, Error, Listeners, config, metrics, topics};
+
+/// With nothing more to read for so long, all parked changes were read.
+const QUIET: Duration = Duration::from_secs(10);
 
 /// Permission checks on a Dgraph graph, answered from a cache that is never stale beyond a bound.
 #[derive(Debug, Parser)]
@@ -35,6 +43,25 @@ enum Command {
     /// The Dgraph schema.
     #[command(subcommand)]
     Schema(SchemaCommand),
+    /// Identity changes.
+    #[command(subcommand)]
+    Sync(SyncCommand),
+    /// Make a tenant's identities what a snapshot says, and go on from its change; checks go on
+    /// meanwhile.
+    Rebuild {
+        /// The tenant.
+        #[arg(long)]
+        tenant: String,
+        /// The snapshot (NDJSON), as identity-admin streams it; - is standard input.
+        #[arg(long, default_value = "-")]
+        snapshot: PathBuf,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum SyncCommand {
+    /// Apply what was parked, once its cause is mended.
+    Retry,
 }
 
 #[derive(Debug, Subcommand)]
@@ -75,6 +102,8 @@ impl Cli {
                 }
                 Ok(())
             }
+            Command::Sync(SyncCommand::Retry) => retry(&config).await,
+            Command::Rebuild { tenant, snapshot } => rebuild(&config, &tenant, &snapshot).await,
             Command::Schema(SchemaCommand::Apply { print: true }) => {
                 say(schema::SCHEMA.trim_end());
                 Ok(())
@@ -87,6 +116,36 @@ impl Cli {
             }
         }
     }
+}
+
+async fn retry(config: &Config) -> Result<(), Error> {
+    let graph = Dgraph::new(&config.dgraph.options())?;
+    let health = service_kit::health::Health::new().component("identity_sync");
+    let (cluster, options) = (config.kafka.cluster(), config.sync.options());
+    let retried = identity::retry(&graph, &cluster, &options, &health, QUIET).await?;
+    say(&format!(
+        "{} read: {} changes applied, {} still cannot be, {} tenants wait for other changes",
+        retried.read, retried.applied, retried.poison, retried.stopped
+    ));
+    Ok(())
+}
+
+async fn rebuild(config: &Config, tenant: &str, snapshot: &std::path::Path) -> Result<(), Error> {
+    let tenant = TenantId::parse(tenant).map_err(|error| Error::Command(error.to_string()))?;
+    let graph = Dgraph::new(&config.dgraph.options())?;
+    let writer = Writer { graph: &graph, ownership: Ownership::Sync };
+    let rebuilt = if snapshot == std::path::Path::new("-") {
+        crate::sync::rebuild::rebuild(&writer, &tenant, BufReader::new(tokio::io::stdin())).await
+    } else {
+        let file = tokio::fs::File::open(snapshot).await?;
+        crate::sync::rebuild::rebuild(&writer, &tenant, BufReader::new(file)).await
+    };
+    let rebuilt = rebuilt.map_err(|error| Error::Command(error.to_string()))?;
+    say(&format!(
+        "{tenant} is as of change {}: {} subjects, {} memberships, {} lines skipped",
+        rebuilt.seq, rebuilt.subjects, rebuilt.memberships, rebuilt.skipped
+    ));
+    Ok(())
 }
 
 fn load(file: Option<&std::path::Path>) -> Result<Config, Error> {
