@@ -7,7 +7,7 @@
 //! | [`schema`] | predicates, version, epoch |
 //! | [`search`] | candidates of searches |
 //! | [`read`] | the views of a subject and of a resource |
-//! | [`write`] | lists of relationships, roles, resources, subjects; each with its outbox node |
+//! | [`mod@write`] | lists of relationships, roles, resources, subjects; each with its outbox node |
 //! | [`outbox`] | changes that wait to be published |
 
 pub mod client;

@@ -2,11 +2,11 @@
 //!
 //! | module | what it holds |
 //! |---|---|
-//! | [`form`] | the four entities as they are sent, defaults, what is required |
-//! | [`evaluate`] | `evaluation`, `evaluations` |
-//! | [`search`] | `search/{subject,resource,action}` |
-//! | [`cursor`] | where a search goes on |
-//! | [`metadata`] | `/.well-known/authzen-configuration` |
+//! | `form` | the four entities as they are sent, defaults, what is required |
+//! | `evaluate` | `evaluation`, `evaluations` |
+//! | `search` | `search/{subject,resource,action}` |
+//! | `cursor` | where a search goes on |
+//! | `metadata` | `/.well-known/authzen-configuration` |
 //! | [`fixture`] | what the certification scenario wants to find |
 //!
 //! Every route stands twice: with the tenant of the caller's token, and below `/tenants/{tenant}`.
