@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 use contracts::{ConsistencyToken, Revision, TenantId};
 use metrics::{Counter, counter, histogram};
 
-use super::decisions::{Decision, DecisionKey, Decisions, Looked, Stored, Words, begun, decisions};
+use super::decisions::{Decision, DecisionKey, Decisions, Looked, Stored, begun, decisions};
 use super::fences::Fences;
 use super::freshness::Freshness;
-use super::question::{Answer, AtLeast, CheckError, Given, Question, Source};
+use super::question::{Answer, AtLeast, CheckError, Given, Question, Source, Words};
+use super::stamp::millis;
 use super::views::{self, Need, Shared, Subject, Viewed, Views};
 use crate::clock::Clock;
 use crate::graph::Graph;
@@ -116,10 +117,41 @@ impl<G: Graph> Checker<G> {
         }
     }
 
-    /// The answer, if a cached decision gives it. Takes no lock of ours, allocates nothing unless a
+    /// The answer to a question.
+    ///
+    /// # Errors
+    /// As [`Checker::ask`].
+    pub async fn check(
+        &self,
+        question: &Question,
+        given: &Given,
+        at_least: AtLeast,
+    ) -> Result<Answer, CheckError> {
+        self.ask(&question.words(), given, at_least).await
+    }
+
+    /// The answer. A cached decision gives it without a lock of ours, and allocates nothing unless a
     /// condition does.
-    #[must_use]
-    pub fn cached(&self, words: &Words<'_>, given: &Given, need: Revision) -> Option<Answer> {
+    ///
+    /// # Errors
+    /// [`CheckError`]; never to be taken for a denial.
+    pub async fn ask(
+        &self,
+        words: &Words<'_>,
+        given: &Given,
+        at_least: AtLeast,
+    ) -> Result<Answer, CheckError> {
+        let need = self.need(words.tenant, at_least).await?;
+        match self.cached(words, given, need) {
+            Some(answer) => {
+                self.counters.count(&answer);
+                Ok(answer)
+            }
+            None => self.missed(words, given, need).await,
+        }
+    }
+
+    fn cached(&self, words: &Words<'_>, given: &Given, need: Revision) -> Option<Answer> {
         let key = DecisionKey::new(words)?;
         let shared = self.shared();
         if self.lags() {
@@ -140,28 +172,17 @@ impl<G: Graph> Checker<G> {
         }
         let now = shared.clock.micros();
         let allowed = decision.answer(words, given, self.options.precedence, now)?;
-        let answer = Answer { allowed, revision, source: Source::Decision };
-        self.counters.count(&answer);
-        Some(answer)
+        Some(Answer { allowed, revision, source: Source::Decision })
     }
 
-    /// The answer.
-    ///
-    /// # Errors
-    /// [`CheckError`]; never to be taken for a denial.
-    pub async fn check(
+    async fn missed(
         &self,
-        question: &Question,
+        words: &Words<'_>,
         given: &Given,
-        at_least: AtLeast,
+        need: Revision,
     ) -> Result<Answer, CheckError> {
-        let need = self.need(&question.tenant, at_least).await?;
-        let words = words(question);
-        if let Some(answer) = self.cached(&words, given, need) {
-            return Ok(answer);
-        }
         let begun = Instant::now();
-        let answer = self.decide(question, &words, given, need).await;
+        let answer = self.decide(words, given, need).await;
         histogram!("triad_authz_check_seconds").record(begun.elapsed());
         match &answer {
             Ok(answer) => self.counters.count(answer),
@@ -175,16 +196,16 @@ impl<G: Graph> Checker<G> {
 
     async fn decide(
         &self,
-        question: &Question,
         words: &Words<'_>,
         given: &Given,
         need: Revision,
     ) -> Result<Answer, CheckError> {
+        let question = words.question();
         question.check()?;
         given.check()?;
         self.refuse_lag()?;
         let watermark = self.shared().freshness.watermark();
-        let Looked { verdict, now, stored, stamps, cached } = self.look(question, need).await?;
+        let Looked { verdict, now, stored, stamps, cached } = self.look(&question, need).await?;
         let deny_dies = begun(&stamps) + millis(self.options.deny_life);
         let decision = Arc::new(Decision::new(verdict, stored, stamps, deny_dies));
         // The verdict was made at `now`: nothing that it rests on has expired.
@@ -324,21 +345,4 @@ impl<G: Graph> Checker<G> {
         let age = shared.freshness.age(now).min(now);
         metrics::gauge!("triad_authz_watermark_age_seconds").set(age as f64 / 1000.0);
     }
-}
-
-/// A question's words.
-#[must_use]
-pub fn words(question: &Question) -> Words<'_> {
-    Words {
-        tenant: question.tenant.as_str(),
-        subject_type: question.subject.type_,
-        subject: &question.subject.id,
-        action: &question.action,
-        resource_type: &question.resource.type_,
-        resource: &question.resource.id,
-    }
-}
-
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

@@ -6,29 +6,11 @@ use contracts::Revision;
 use foldhash::fast::RandomState;
 use moka::sync::Cache;
 
-use super::question::Given;
+use super::question::{Given, Words};
 use super::stamp::{Millis, Stamp};
 use crate::model::condition::{Inputs, Overlay, Precedence};
-use crate::model::key::SubjectType;
 use crate::model::view::{Micros, Verdict};
 use crate::model::{Condition, Properties};
-
-/// The words of a question, borrowed from wherever they stand.
-#[derive(Debug, Clone, Copy)]
-pub struct Words<'a> {
-    /// In which tenant.
-    pub tenant: &'a str,
-    /// What kind of subject.
-    pub subject_type: SubjectType,
-    /// Which one.
-    pub subject: &'a str,
-    /// Does what.
-    pub action: &'a str,
-    /// To what kind of resource.
-    pub resource_type: &'a str,
-    /// To which one.
-    pub resource: &'a str,
-}
 
 /// The longest key: five words of at most 255 bytes with their lengths, and the type.
 const MAX_KEY: usize = 5 * 256 + 1;
@@ -44,7 +26,7 @@ impl DecisionKey {
     #[must_use]
     pub fn new(words: &Words<'_>) -> Option<Self> {
         let mut key = Self { bytes: [0; MAX_KEY], len: 0 };
-        let all = [words.tenant, words.subject, words.action, words.resource_type, words.resource];
+        let all = [words.tenant.as_str(), words.subject, words.action, words.resource_type, words.resource];
         for word in all {
             let length = u8::try_from(word.len()).ok()?;
             let end = key.len + 1 + word.len();
@@ -241,27 +223,31 @@ impl Decision {
 
 #[cfg(test)]
 mod tests {
+    use contracts::TenantId;
     use proptest::prelude::*;
 
     use super::*;
+    use crate::model::SubjectType;
 
     proptest! {
         #[test]
         fn no_two_questions_share_a_key(
-            a in prop::array::uniform5("[ab\u{e9}:0]{0,3}"),
-            b in prop::array::uniform5("[ab\u{e9}:0]{0,3}"),
+            tenants in prop::array::uniform2("[ab0]{1,3}"),
+            a in prop::array::uniform4("[ab\u{e9}:0]{0,3}"),
+            b in prop::array::uniform4("[ab\u{e9}:0]{0,3}"),
             types in prop::array::uniform2(0..3_usize),
         ) {
             let kinds = [SubjectType::User, SubjectType::ServiceAccount, SubjectType::Team];
-            let key = |w: &[String; 5], type_: usize| {
+            let key = |tenant: &str, w: &[String; 4], type_: usize| {
                 let words = Words {
-                    tenant: &w[0], subject_type: kinds[type_], subject: &w[1], action: &w[2],
-                    resource_type: &w[3], resource: &w[4],
+                    tenant: &TenantId::parse(tenant).unwrap(), subject_type: kinds[type_],
+                    subject: &w[0], action: &w[1], resource_type: &w[2], resource: &w[3],
                 };
                 DecisionKey::new(&words).unwrap().as_bytes().to_vec()
             };
-            let same = a == b && types[0] == types[1];
-            prop_assert_eq!(key(&a, types[0]) == key(&b, types[1]), same);
+            let same = tenants[0] == tenants[1] && a == b && types[0] == types[1];
+            let (a, b) = (key(&tenants[0], &a, types[0]), key(&tenants[1], &b, types[1]));
+            prop_assert_eq!(a == b, same);
         }
     }
 }

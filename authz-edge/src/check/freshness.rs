@@ -3,7 +3,6 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use contracts::{GraphEpoch, Revision};
-use tokio::sync::watch;
 
 use super::stamp::Millis;
 
@@ -14,7 +13,6 @@ pub struct Freshness {
     watermark: AtomicU64,
     /// Monotonic milliseconds at which the watermark was true.
     at: AtomicU64,
-    moved: watch::Sender<u64>,
 }
 
 impl Default for Freshness {
@@ -25,7 +23,6 @@ impl Default for Freshness {
             generation: AtomicU64::new(1),
             watermark: zero(),
             at: zero(),
-            moved: watch::Sender::new(0),
         }
     }
 }
@@ -62,7 +59,6 @@ impl Freshness {
     pub fn advance(&self, watermark: Revision, at: Millis) {
         self.watermark.fetch_max(watermark.0, Ordering::AcqRel);
         self.at.fetch_max(at, Ordering::AcqRel);
-        self.moved.send_modify(|count| *count += 1);
     }
 
     /// Every change up to here is in what is cached.
@@ -79,11 +75,5 @@ impl Freshness {
             0 => Millis::MAX,
             at => now.saturating_sub(at),
         }
-    }
-
-    /// Resolves whenever something of it moved.
-    #[must_use]
-    pub fn subscribe(&self) -> watch::Receiver<u64> {
-        self.moved.subscribe()
     }
 }

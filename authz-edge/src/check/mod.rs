@@ -26,4 +26,4 @@ pub mod views;
 mod tests;
 
 pub use checker::{Checker, Options};
-pub use question::{Answer, AtLeast, CheckError, Given, Question, Source};
+pub use question::{Answer, AtLeast, CheckError, Given, Question, Source, Words};

@@ -4,7 +4,7 @@ use contracts::{Revision, TenantId};
 
 use crate::graph::GraphError;
 use crate::model::Invalid;
-use crate::model::key::{ResourceRef, SubjectRef};
+use crate::model::key::{ResourceRef, SubjectRef, SubjectType};
 use crate::model::{Properties, check_properties};
 
 /// May this subject do that to this resource?
@@ -21,6 +21,19 @@ pub struct Question {
 }
 
 impl Question {
+    /// Its words.
+    #[must_use]
+    pub fn words(&self) -> Words<'_> {
+        Words {
+            tenant: &self.tenant,
+            subject_type: self.subject.type_,
+            subject: &self.subject.id,
+            action: &self.action,
+            resource_type: &self.resource.type_,
+            resource: &self.resource.id,
+        }
+    }
+
     /// Checks every id.
     ///
     /// # Errors
@@ -32,6 +45,36 @@ impl Question {
         }
         crate::model::key::check_id("action.name", &self.action)?;
         self.resource.check().map_err(|invalid| invalid.within("resource"))
+    }
+}
+
+/// A question's words, borrowed from wherever they stand: a cached decision is found without a copy.
+#[derive(Debug, Clone, Copy)]
+pub struct Words<'a> {
+    /// In which tenant.
+    pub tenant: &'a TenantId,
+    /// What kind of subject.
+    pub subject_type: SubjectType,
+    /// Which one.
+    pub subject: &'a str,
+    /// Does what.
+    pub action: &'a str,
+    /// To what kind of resource.
+    pub resource_type: &'a str,
+    /// To which one.
+    pub resource: &'a str,
+}
+
+impl Words<'_> {
+    /// The question, with words of its own.
+    #[must_use]
+    pub fn question(&self) -> Question {
+        Question {
+            tenant: self.tenant.clone(),
+            subject: SubjectRef::new(self.subject_type, self.subject),
+            action: self.action.to_owned(),
+            resource: ResourceRef::new(self.resource_type, self.resource),
+        }
     }
 }
 

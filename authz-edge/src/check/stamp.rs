@@ -3,6 +3,7 @@
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use contracts::{Revision, TenantId};
 
@@ -11,6 +12,11 @@ use crate::model::Key;
 
 /// Milliseconds of this process's monotonic clock.
 pub type Millis = u64;
+
+/// A duration in them.
+pub(super) fn millis(duration: Duration) -> Millis {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
 
 /// When and from what something was read.
 #[derive(Debug)]
@@ -91,12 +97,6 @@ impl Stamp {
         }
         self.verified.store(count, Ordering::Release);
         Ok(())
-    }
-
-    /// Until when it may live.
-    #[must_use]
-    pub fn dies(&self) -> Millis {
-        self.life.end
     }
 
     /// Before the read was sent.

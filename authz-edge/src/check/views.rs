@@ -15,7 +15,7 @@ use super::fences::Fences;
 use super::flights::Flights;
 use super::freshness::Freshness;
 use super::question::CheckError;
-use super::stamp::{Millis, Stamp};
+use super::stamp::{Millis, Stamp, millis};
 use crate::clock::Clock;
 use crate::graph::store::SubjectReading;
 use crate::graph::{Graph, GraphError, Mode, Reading};
@@ -324,8 +324,4 @@ impl<G: Graph> Shared<G> {
         let stamp = Stamp::new(&self.fences, tenant, &visited, revision, begun..dies, generation);
         Arc::new(Viewed { view, stamp: Arc::new(stamp) })
     }
-}
-
-fn millis(duration: Duration) -> Millis {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

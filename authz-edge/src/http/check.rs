@@ -8,16 +8,15 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
-use contracts::{Revision, Scope, TenantId};
+use contracts::{Scope, TenantId};
 use futures::StreamExt as _;
 use serde::{Deserialize, Serialize};
 use service_kit::Problem;
 
 use super::{Api, TOKEN, problem};
-use crate::check::decisions::Words;
-use crate::check::{AtLeast, CheckError, Given, Question};
+use crate::check::{CheckError, Given, Words};
 use crate::model::Properties;
-use crate::model::key::{ResourceRef, SubjectRef, SubjectType};
+use crate::model::SubjectType;
 
 /// The most questions of one batch.
 const MAX_BATCH: usize = 1000;
@@ -88,7 +87,7 @@ impl<'a> CheckForm<'a> {
 
     fn words<'w>(&'w self, tenant: &'w TenantId) -> Words<'w> {
         Words {
-            tenant: tenant.as_str(),
+            tenant,
             subject_type: self.subject.type_,
             subject: &self.subject.id,
             action: &self.action.name,
@@ -103,15 +102,6 @@ impl<'a> CheckForm<'a> {
             action: self.action.properties.take(),
             resource: self.resource.properties.take(),
             context: self.context.take(),
-        }
-    }
-
-    fn question(&self, tenant: &TenantId) -> Question {
-        Question {
-            tenant: tenant.clone(),
-            subject: SubjectRef::new(self.subject.type_, &*self.subject.id),
-            action: self.action.name.clone().into_owned(),
-            resource: ResourceRef::new(&*self.resource.type_, &*self.resource.id),
         }
     }
 }
@@ -136,19 +126,8 @@ pub(super) async fn answer(
     let mut form = CheckForm::read(body)?;
     let given = form.take_given();
     let at_least = api.at_least(headers, form.at_least.as_deref(), tenant)?;
-    let need = match at_least {
-        AtLeast::Bound => Some(Revision(0)),
-        AtLeast::Revision(revision) => Some(revision),
-        AtLeast::Identity(_) => None,
-    };
-    let hit = need.and_then(|need| api.checker.cached(&form.words(tenant), &given, need));
-    let answer = match hit {
-        Some(answer) => answer,
-        None => {
-            let answer = api.checker.check(&form.question(tenant), &given, at_least).await;
-            answer.map_err(|error| problem(&error))?
-        }
-    };
+    let answer = api.checker.ask(&form.words(tenant), &given, at_least).await;
+    let answer = answer.map_err(|error| problem(&error))?;
     let body: &'static [u8] =
         if answer.allowed { br#"{"decision":true}"# } else { br#"{"decision":false}"# };
     let headers = [(header::CONTENT_TYPE, JSON), (TOKEN, api.token(answer.revision, tenant))];
@@ -191,7 +170,7 @@ async fn batch(
             None => all,
         };
         let given = form.take_given();
-        api.checker.check(&form.question(&tenant), &given, at_least).await
+        api.checker.ask(&form.words(&tenant), &given, at_least).await
     };
     let answers: Vec<Result<crate::check::Answer, CheckError>> =
         futures::stream::iter(form.checks).map(ask).buffered(AT_ONCE).collect().await;

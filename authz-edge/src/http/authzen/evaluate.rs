@@ -6,7 +6,7 @@ use futures::StreamExt as _;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::form::{Asked, Batch, Semantic, Tuple, question};
+use super::form::{Asked, Batch, Semantic, Tuple};
 use super::{Call, Refusal, message};
 use crate::check::{AtLeast, CheckError};
 use crate::http::problem;
@@ -137,15 +137,6 @@ async fn decide(
         check_id("subject.id", &asked.subject)?;
         return Ok((false, call.watermark()));
     };
-    let need = match at_least {
-        AtLeast::Bound => Some(Revision(0)),
-        AtLeast::Revision(revision) => Some(revision),
-        AtLeast::Identity(_) => None,
-    };
-    let hit = need.and_then(|need| checker.cached(&words, &asked.given, need));
-    let answer = match hit {
-        Some(answer) => answer,
-        None => checker.check(&question(tenant, &words), &asked.given, at_least).await?,
-    };
+    let answer = checker.ask(&words, &asked.given, at_least).await?;
     Ok((answer.allowed, answer.revision))
 }

@@ -6,9 +6,9 @@ use contracts::TenantId;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::check::decisions::Words;
-use crate::check::{Given, Question};
-use crate::model::key::{ResourceRef, SubjectRef, SubjectType};
+
+use crate::check::{Given, Words};
+use crate::model::SubjectType;
 use crate::model::{Invalid, Properties};
 
 /// A string that borrows from the body where it has no escapes, also when it is optional.
@@ -189,23 +189,13 @@ impl Asked<'_> {
     /// What is asked; `None` for a type of subject that nobody here has, who may nothing.
     pub(super) fn words<'w>(&'w self, tenant: &'w TenantId) -> Option<Words<'w>> {
         Some(Words {
-            tenant: tenant.as_str(),
+            tenant,
             subject_type: SubjectType::parse(&self.subject_type)?,
             subject: &self.subject,
             action: &self.action,
             resource_type: &self.resource_type,
             resource: &self.resource,
         })
-    }
-}
-
-/// The question of some words.
-pub(super) fn question(tenant: &TenantId, words: &Words<'_>) -> Question {
-    Question {
-        tenant: tenant.clone(),
-        subject: SubjectRef::new(words.subject_type, words.subject),
-        action: words.action.to_owned(),
-        resource: ResourceRef::new(words.resource_type, words.resource),
     }
 }
 
