@@ -116,6 +116,7 @@ impl Kafka {
 #[allow(missing_docs, reason = "config.example.yaml documents every key, with unit and range")]
 pub struct CacheConfig {
     pub life_ms: u64,
+    pub max_life_ms: u64,
     pub deny_life_ms: u64,
     pub subject_mib: u64,
     pub resource_mib: u64,
@@ -212,6 +213,7 @@ impl Config {
             ("dgraph.connect_timeout_ms", self.dgraph.connect_timeout_ms, 10, 60_000),
             ("kafka.partitions", whole(self.kafka.partitions), 1, 1000),
             ("cache.life_ms", self.cache.life_ms, 100, 3_600_000),
+            ("cache.max_life_ms", self.cache.max_life_ms, self.cache.life_ms, 86_400_000),
             ("cache.deny_life_ms", self.cache.deny_life_ms, 0, self.cache.life_ms),
             ("cache.subject_mib", self.cache.subject_mib, 1, 1 << 20),
             ("cache.resource_mib", self.cache.resource_mib, 1, 1 << 20),
@@ -253,6 +255,7 @@ impl Config {
         check::Options {
             views: views::Options {
                 life: millis(self.cache.life_ms),
+                max_life: millis(self.cache.max_life_ms),
                 subject_bytes: self.cache.subject_mib << 20,
                 resource_bytes: self.cache.resource_mib << 20,
                 fills: self.cache.fills,

@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 use contracts::{ConsistencyToken, Revision, TenantId};
 use metrics::{Counter, counter, histogram};
 
-use super::decisions::{Decision, DecisionKey, Decisions, Looked, Stored, begun, decisions};
+use super::decisions::{Decision, DecisionKey, Decisions, Looked, Stored, decisions};
 use super::fences::Fences;
 use super::freshness::Freshness;
 use super::question::{Answer, AtLeast, CheckError, Given, Question, Source, Words};
-use super::stamp::millis;
+use super::stamp::{Millis, Present, millis};
 use super::views::{self, Need, Shared, Subject, Viewed, Views};
 use crate::clock::Clock;
 use crate::graph::Graph;
@@ -31,7 +31,8 @@ pub struct Options {
     pub views: views::Options,
     /// Weight of decisions, bytes.
     pub decision_bytes: u64,
-    /// How long a denial counts, from the reads that it was made from; at most the life of views.
+    /// How long a denial counts after the reads that it was made from, or after the last watermark; at
+    /// most the life of views.
     pub deny_life: Duration,
     /// Whether the request's properties or the stored ones win.
     pub precedence: Precedence,
@@ -160,9 +161,10 @@ impl<G: Graph> Checker<G> {
         // Before the look: what is found then holds at this watermark at least.
         let watermark = shared.freshness.watermark();
         let decision = self.decisions.get(key.as_bytes())?;
-        if decision.is_dead(shared.clock.millis())
-            || !shared.holds(&decision.subject)
-            || !shared.holds(&decision.resource)
+        let present = shared.present();
+        if decision.denies() && self.is_old(decision.begun(), present)
+            || !shared.held(&decision.subject, present)
+            || !shared.held(&decision.resource, present)
         {
             return None;
         }
@@ -206,8 +208,7 @@ impl<G: Graph> Checker<G> {
         self.refuse_lag()?;
         let watermark = self.shared().freshness.watermark();
         let Looked { verdict, now, stored, stamps, cached } = self.look(&question, need).await?;
-        let deny_dies = begun(&stamps) + millis(self.options.deny_life);
-        let decision = Arc::new(Decision::new(verdict, stored, stamps, deny_dies));
+        let decision = Arc::new(Decision::new(verdict, stored, stamps));
         // The verdict was made at `now`: nothing that it rests on has expired.
         let allowed = decision.answer(words, given, self.options.precedence, now).unwrap_or(false);
         // Each view is this new itself, or was found to hold after the watermark was.
@@ -223,20 +224,27 @@ impl<G: Graph> Checker<G> {
     /// other: what was revoked meanwhile, and what was granted only then, must not meet in an answer.
     /// After [`LOOKS`], both are at least of after the question.
     async fn look(&self, question: &Question, revision: Revision) -> Result<Looked, CheckError> {
-        let (shared, life) = (self.shared(), millis(self.options.deny_life));
+        let shared = self.shared();
         let (mut need, asked) = (Need::from(revision), shared.clock.millis());
         for _ in 1..LOOKS {
             let looked = self.look_once(question, need).await?;
-            let (now, begun) = (shared.clock.millis(), begun(&looked.stamps));
-            let is_old = begun < asked && begun + life <= now;
+            let (subject, resource) = &looked.stamps;
+            let (begun, present) = (subject.begun().min(resource.begun()), shared.present());
+            let is_denial = matches!(looked.verdict, Verdict::Deny);
             // Else the views would make the same denial again for as long as they live.
-            if matches!(looked.verdict, Verdict::Deny) && is_old {
-                need.since = now.min(now - life + 1);
+            if is_denial && begun < asked && self.is_old(begun, present) {
+                let youth = millis(self.options.deny_life).saturating_sub(1);
+                need.since = present.now.saturating_sub(youth);
             } else if shared.holds(&looked.stamps.0) && shared.holds(&looked.stamps.1) {
                 return Ok(looked);
             }
         }
         self.look_once(question, need).await
+    }
+
+    /// Whether what was read then is too old for a denial.
+    fn is_old(&self, begun: Millis, present: Present) -> bool {
+        present.now >= begun.max(present.confirmed) + millis(self.options.deny_life)
     }
 
     async fn look_once(&self, question: &Question, need: Need) -> Result<Looked, CheckError> {

@@ -26,7 +26,13 @@ impl DecisionKey {
     #[must_use]
     pub fn new(words: &Words<'_>) -> Option<Self> {
         let mut key = Self { bytes: [0; MAX_KEY], len: 0 };
-        let all = [words.tenant.as_str(), words.subject, words.action, words.resource_type, words.resource];
+        let all = [
+            words.tenant.as_str(),
+            words.subject,
+            words.action,
+            words.resource_type,
+            words.resource,
+        ];
         for word in all {
             let length = u8::try_from(word.len()).ok()?;
             let end = key.len + 1 + word.len();
@@ -54,8 +60,6 @@ pub struct Decision {
     pub subject: Arc<Stamp>,
     /// What the resource's view depends on.
     pub resource: Arc<Stamp>,
-    /// Denials live shorter than the views that they were made from.
-    dies: Millis,
 }
 
 #[derive(Debug)]
@@ -88,23 +92,28 @@ impl Decision {
         verdict: Verdict,
         stored: Stored,
         (subject, resource): (Arc<Stamp>, Arc<Stamp>),
-        deny_dies: Millis,
     ) -> Self {
-        let (kind, dies) = match verdict {
-            Verdict::Allow(until) => (Kind::Allow(until), Millis::MAX),
-            Verdict::Deny => (Kind::Deny, deny_dies),
+        let kind = match verdict {
+            Verdict::Allow(until) => Kind::Allow(until),
+            Verdict::Deny => Kind::Deny,
             Verdict::When(conditions) => {
                 let Stored { subject, resource } = stored;
-                (Kind::When(Box::new(Conditional { conditions, subject, resource })), Millis::MAX)
+                Kind::When(Box::new(Conditional { conditions, subject, resource }))
             }
         };
-        Self { kind, subject, resource, dies }
+        Self { kind, subject, resource }
     }
 
-    /// Whether its life as a decision is over.
+    /// Whether it denies whatever the request says.
     #[must_use]
-    pub fn is_dead(&self, now: Millis) -> bool {
-        now >= self.dies
+    pub fn denies(&self) -> bool {
+        matches!(self.kind, Kind::Deny)
+    }
+
+    /// When the older of the reads that it was made from began.
+    #[must_use]
+    pub fn begun(&self) -> Millis {
+        self.subject.begun().min(self.resource.begun())
     }
 
     /// The oldest read that it was made from.
@@ -186,11 +195,6 @@ pub(super) struct Looked {
     pub(super) stamps: (Arc<Stamp>, Arc<Stamp>),
     /// Whether nothing was read for it.
     pub(super) cached: bool,
-}
-
-/// When the older of two reads began.
-pub(super) fn begun((subject, resource): &(Arc<Stamp>, Arc<Stamp>)) -> Millis {
-    subject.begun().min(resource.begun())
 }
 
 /// All cached decisions.

@@ -18,12 +18,7 @@ pub struct Freshness {
 impl Default for Freshness {
     fn default() -> Self {
         let zero = || AtomicU64::new(0);
-        Self {
-            epoch: zero(),
-            generation: AtomicU64::new(1),
-            watermark: zero(),
-            at: zero(),
-        }
+        Self { epoch: zero(), generation: AtomicU64::new(1), watermark: zero(), at: zero() }
     }
 }
 
@@ -67,11 +62,18 @@ impl Freshness {
         Revision(self.watermark.load(Ordering::Acquire))
     }
 
+    /// When the watermark was true: every change that was committed before then had its fence raised. 0
+    /// while there is none.
+    #[must_use]
+    pub fn confirmed(&self) -> Millis {
+        self.at.load(Ordering::Acquire)
+    }
+
     /// How long ago the watermark was true, in milliseconds; `Millis::MAX` while there is none, however
     /// short ago the process began.
     #[must_use]
     pub fn age(&self, now: Millis) -> Millis {
-        match self.at.load(Ordering::Acquire) {
+        match self.confirmed() {
             0 => Millis::MAX,
             at => now.saturating_sub(at),
         }

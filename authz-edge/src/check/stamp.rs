@@ -1,7 +1,6 @@
 //! What a cached entry depends on. Shared by a view and every decision made from it, so that a decision
 //! outlives the view that moka evicts and is still voided with it.
 
-use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -23,14 +22,45 @@ pub(super) fn millis(duration: Duration) -> Millis {
 pub struct Stamp {
     /// The graph's time of the read.
     pub revision: Revision,
-    /// From before the read was sent until it does not count any more.
-    life: Range<Millis>,
+    life: Life,
     /// Raised when everything cached is dropped.
     generation: u64,
     tenant: TenantPlace,
     places: Box<[Place]>,
     /// The tenant's count at which all fences were below `revision`.
     verified: AtomicU64,
+}
+
+/// How long a read counts.
+#[derive(Debug, Clone, Copy)]
+pub struct Life {
+    /// Before the read was sent.
+    pub begun: Millis,
+    /// How long it counts without word: after it began, or after the last watermark, while its fences
+    /// hold.
+    pub unconfirmed: Millis,
+    /// When it counts no more, whatever the watermark says.
+    pub ends: Millis,
+}
+
+impl Life {
+    /// Whether it is over. `confirmed` is when the watermark was true: with its fences down, a read counts
+    /// as if it had begun then.
+    #[must_use]
+    pub fn is_over(&self, now: Millis, confirmed: Millis) -> bool {
+        now >= self.ends || now >= self.begun.max(confirmed).saturating_add(self.unconfirmed)
+    }
+}
+
+/// What a stamp is compared with.
+#[derive(Debug, Clone, Copy)]
+pub struct Present {
+    /// The time.
+    pub now: Millis,
+    /// When the watermark was true; looked at before the generation and before any fence.
+    pub confirmed: Millis,
+    /// Of everything cached.
+    pub generation: u64,
 }
 
 /// Why an entry does not hold.
@@ -64,7 +94,7 @@ impl Stamp {
         tenant: &TenantId,
         visited: &[Key],
         revision: Revision,
-        life: Range<Millis>,
+        life: Life,
         generation: u64,
     ) -> Self {
         let mut places: Vec<_> = visited.iter().map(|key| fences.place(key)).collect();
@@ -80,11 +110,11 @@ impl Stamp {
     ///
     /// # Errors
     /// Why it does not.
-    pub fn check(&self, fences: &Fences, now: Millis, generation: u64) -> Result<(), Void> {
-        if self.generation != generation {
+    pub fn check(&self, fences: &Fences, present: Present) -> Result<(), Void> {
+        if self.generation != present.generation {
             return Err(Void::Cleared);
         }
-        if now >= self.life.end {
+        if self.life.is_over(present.now, present.confirmed) {
             return Err(Void::Life);
         }
         // Before the fences: what is raised after this look changes the count.
@@ -102,7 +132,7 @@ impl Stamp {
     /// Before the read was sent.
     #[must_use]
     pub fn begun(&self) -> Millis {
-        self.life.start
+        self.life.begun
     }
 
     /// Memory, in bytes.
@@ -116,21 +146,39 @@ impl Stamp {
 mod tests {
     use super::*;
 
+    const LIFE: Life = Life { begun: 0, unconfirmed: 100, ends: 1000 };
+
+    fn at(now: Millis, confirmed: Millis, generation: u64) -> Present {
+        Present { now, confirmed, generation }
+    }
+
+    fn stamp(fences: &Fences, tenant: &TenantId, key: &Key) -> Stamp {
+        Stamp::new(fences, tenant, std::slice::from_ref(key), Revision(5), LIFE, 1)
+    }
+
     #[test]
     fn life_fences_and_a_clear_void_an_entry_each_for_itself() {
         let tenant = TenantId::parse("acme").unwrap();
         let (mine, other) = (Key::role(&tenant, "mine"), Key::role(&tenant, "other"));
         let fences = Fences::default();
-        let stamp =
-            Stamp::new(&fences, &tenant, std::slice::from_ref(&mine), Revision(5), 0..100, 1);
-        assert_eq!(stamp.check(&fences, 99, 1), Ok(()));
-        assert_eq!(stamp.check(&fences, 100, 1), Err(Void::Life));
-        assert_eq!(stamp.check(&fences, 0, 2), Err(Void::Cleared));
+        let stamp = stamp(&fences, &tenant, &mine);
+        assert_eq!(stamp.check(&fences, at(99, 0, 1)), Ok(()));
+        assert_eq!(stamp.check(&fences, at(100, 0, 1)), Err(Void::Life));
+        assert_eq!(stamp.check(&fences, at(0, 0, 2)), Err(Void::Cleared));
         assert_ne!(fences.place(&mine), fences.place(&other), "by chance; run again");
         fences.raise(&tenant, [&other], Revision(9));
-        assert_eq!(stamp.check(&fences, 0, 1), Ok(()));
+        assert_eq!(stamp.check(&fences, at(0, 0, 1)), Ok(()));
         fences.raise(&tenant, [&mine], Revision(9));
-        assert_eq!(stamp.check(&fences, 0, 1), Err(Void::Fence));
+        assert_eq!(stamp.check(&fences, at(0, 0, 1)), Err(Void::Fence));
+    }
+
+    #[test]
+    fn a_watermark_lengthens_a_life_up_to_its_end() {
+        for (now, confirmed, is_over) in
+            [(149, 50, false), (150, 50, true), (999, 950, false), (1000, 1000, true)]
+        {
+            assert_eq!(LIFE.is_over(now, confirmed), is_over, "{now} {confirmed}");
+        }
     }
 
     #[test]
@@ -139,11 +187,10 @@ mod tests {
         let tenant = TenantId::parse("acme").unwrap();
         let (mine, other) = (Key::role(&tenant, "mine"), Key::role(&tenant, "other"));
         let fences = Fences::default();
-        let stamp =
-            Stamp::new(&fences, &tenant, std::slice::from_ref(&mine), Revision(5), 0..100, 1);
+        let stamp = stamp(&fences, &tenant, &mine);
         fences.raise(&tenant, [&other], Revision(9));
-        let _ = stamp.check(&fences, 0, 1);
+        let _ = stamp.check(&fences, at(0, 0, 1));
         fences.raise(&tenant, [&mine], Revision(9));
-        assert_eq!(stamp.check(&fences, 0, 1), Err(Void::Fence));
+        assert_eq!(stamp.check(&fences, at(0, 0, 1)), Err(Void::Fence));
     }
 }

@@ -15,7 +15,7 @@ use super::fences::Fences;
 use super::flights::Flights;
 use super::freshness::Freshness;
 use super::question::CheckError;
-use super::stamp::{Millis, Stamp, millis};
+use super::stamp::{Life, Millis, Present, Stamp, millis};
 use crate::clock::Clock;
 use crate::graph::store::SubjectReading;
 use crate::graph::{Graph, GraphError, Mode, Reading};
@@ -57,8 +57,11 @@ pub type Resource = Arc<Viewed<ResourceView>>;
 /// Bounds of the views.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// How long an entry counts, from the read that made it.
+    /// How long an entry counts after the read that made it, or after the last watermark at which its
+    /// fences held.
     pub life: Duration,
+    /// How long an entry counts at most, whatever watermarks come.
+    pub max_life: Duration,
     /// Weight of subjects' views, bytes.
     pub subject_bytes: u64,
     /// Weight of resources' views, bytes.
@@ -203,10 +206,24 @@ impl<G: Graph> Shared<G> {
             && (stamp.revision >= need.revision || self.freshness.watermark() >= need.revision)
     }
 
+    /// What stamps are compared with now.
+    #[must_use]
+    pub fn present(&self) -> Present {
+        // In this order: a watermark that came after a clear says nothing of what was read before it.
+        let confirmed = self.freshness.confirmed();
+        let generation = self.freshness.generation();
+        Present { now: self.clock.millis(), confirmed, generation }
+    }
+
     /// Whether an entry holds now; counts why not.
     #[must_use]
     pub fn holds(&self, stamp: &Stamp) -> bool {
-        let held = stamp.check(&self.fences, self.clock.millis(), self.freshness.generation());
+        self.held(stamp, self.present())
+    }
+
+    /// Whether an entry holds at a present that was looked at before.
+    pub(super) fn held(&self, stamp: &Stamp, present: Present) -> bool {
+        let held = stamp.check(&self.fences, present);
         if let Err(void) = held {
             counter!("triad_authz_invalidations_total", "reason" => void.as_str()).increment(1);
         }
@@ -318,10 +335,14 @@ impl<G: Graph> Shared<G> {
         begun: Millis,
         generation: u64,
     ) -> Arc<Viewed<T>> {
-        let life = millis(self.options.life);
-        let dies = begun + life - rand::rng().random_range(0..=life / 10);
+        let shortened = |life: Duration| {
+            let life = millis(life);
+            life - rand::rng().random_range(0..=life / 10)
+        };
+        let unconfirmed = shortened(self.options.life);
+        let life = Life { begun, unconfirmed, ends: begun + shortened(self.options.max_life) };
         let Reading { revision, visited, view } = reading;
-        let stamp = Stamp::new(&self.fences, tenant, &visited, revision, begun..dies, generation);
+        let stamp = Stamp::new(&self.fences, tenant, &visited, revision, life, generation);
         Arc::new(Viewed { view, stamp: Arc::new(stamp) })
     }
 }

@@ -16,6 +16,8 @@ use crate::model::{Key, ResourceRef, Scope, SubjectRef, SubjectType};
 
 /// Of views and allows, in milliseconds.
 pub(super) const LIFE: u64 = 30_000;
+/// Of both, however often it is renewed.
+pub(super) const MAX_LIFE: u64 = 3 * LIFE;
 /// Of denials.
 pub(super) const DENY_LIFE: u64 = 5_000;
 /// Beyond this age of the watermark, reads are strict.
@@ -24,6 +26,7 @@ pub(super) const STRICT_AFTER: u64 = 2_000;
 pub(super) fn options() -> Options {
     let views = views::Options {
         life: Duration::from_millis(LIFE),
+        max_life: Duration::from_millis(MAX_LIFE),
         subject_bytes: 1 << 20,
         resource_bytes: 1 << 20,
         fills: 64,

@@ -2,7 +2,9 @@
 
 use serde_json::json;
 
-use super::edge::{DENY_LIFE, Edge, LIFE, STRICT_AFTER, anna, bind, doc, options, reads, unbind};
+use super::edge::{
+    DENY_LIFE, Edge, LIFE, MAX_LIFE, STRICT_AFTER, anna, bind, doc, options, reads, unbind,
+};
 use super::world::{Change, Rule};
 use crate::check::{AtLeast, CheckError, Given, Source};
 use crate::model::{Properties, Scope};
@@ -30,6 +32,67 @@ async fn the_life_of_a_decision_begins_with_its_views() {
     edge.write(&unbind("a"));
     edge.clock.step(LIFE / 2, 0);
     assert!(!edge.ask(&other).await.unwrap().allowed);
+}
+
+#[tokio::test]
+async fn watermarks_renew_what_still_holds_and_the_bound_begins_with_the_last_one() {
+    let edge = Edge::seeded(options());
+    assert!(edge.may().await);
+    for _ in 0..4 {
+        edge.clock.step(LIFE / 2, 0);
+        edge.advance();
+        assert_eq!(edge.ask(&reads()).await.unwrap().source, Source::Decision);
+    }
+    // From views that are renewed alike.
+    let other = super::edge::question(anna(), doc("2"));
+    assert!(edge.ask(&other).await.unwrap().allowed);
+    edge.write(&unbind("a"));
+    edge.clock.step(LIFE, 0);
+    assert!(!edge.may().await);
+    assert!(!edge.ask(&other).await.unwrap().allowed);
+}
+
+#[tokio::test]
+async fn a_denial_is_renewed_by_watermarks_too() {
+    let edge = Edge::seeded(options());
+    edge.change(&unbind("a"));
+    edge.advance();
+    assert!(!edge.may().await);
+    for _ in 0..4 {
+        edge.clock.step(DENY_LIFE - 1, 0);
+        edge.advance();
+        assert_eq!(edge.ask(&reads()).await.unwrap().source, Source::Decision);
+    }
+    // A new decision, from views that are older than a denial may be without word.
+    let other = super::edge::question(anna(), doc("1"));
+    let reader = crate::check::Question { action: "write".to_owned(), ..other };
+    assert_eq!(edge.ask(&reader).await.unwrap().source, Source::Views);
+    edge.write(&bind("a"));
+    edge.clock.step(DENY_LIFE, 0);
+    assert!(edge.may().await);
+}
+
+#[tokio::test]
+async fn nothing_outlives_its_longest_life_whatever_watermarks_come() {
+    let edge = Edge::seeded(options());
+    assert!(edge.may().await);
+    // Changed without a fence: what no watermark can tell.
+    edge.write(&unbind("a"));
+    for _ in 0..2 * MAX_LIFE / LIFE {
+        edge.clock.step(LIFE / 2, 0);
+        edge.freshness.advance(contracts::Revision(1), edge.clock.millis());
+    }
+    assert!(!edge.may().await);
+}
+
+#[tokio::test]
+async fn a_watermark_renews_nothing_that_was_read_before_a_clear() {
+    let edge = Edge::seeded(options());
+    assert!(edge.may().await);
+    edge.write(&unbind("a"));
+    edge.freshness.clear("offset");
+    edge.advance();
+    assert!(!edge.may().await);
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestCaseError, TestRunner};
 use serde_json::json;
 
-use super::edge::{Edge, LIFE, STRICT_AFTER, options};
+use super::edge::{Edge, LIFE, MAX_LIFE, STRICT_AFTER, options};
 use super::memory::GIANT;
 use super::world::{Change, Rule, State, allows, team};
 use crate::check::{Answer, AtLeast, Given, Question, Source};
@@ -298,7 +298,7 @@ impl Run {
 
     /// Every time that the wall showed while what is cached may have been made, and now.
     fn walls(&self) -> BTreeSet<Micros> {
-        let since = self.edge.clock.millis().saturating_sub(LIFE);
+        let since = self.edge.clock.millis().saturating_sub(MAX_LIFE);
         // The last one before is still shown when that begins.
         let first = self.walls.partition_point(|(millis, _)| *millis < since).saturating_sub(1);
         self.walls[first..].iter().map(|(_, micros)| *micros).collect()

@@ -117,6 +117,7 @@ fn checker(graph: &Arc<Fake>) -> Checker<Arc<Fake>> {
     let seconds = Duration::from_secs;
     let views = views::Options {
         life: seconds(30),
+        max_life: seconds(30),
         subject_bytes: 1 << 20,
         resource_bytes: 1 << 20,
         fills: 8,

@@ -6,7 +6,6 @@ use contracts::TenantId;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-
 use crate::check::{Given, Words};
 use crate::model::SubjectType;
 use crate::model::{Invalid, Properties};

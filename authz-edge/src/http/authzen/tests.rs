@@ -59,6 +59,7 @@ pub(super) fn off(tenant: Option<&str>) -> AuthConfig {
 fn checking() -> Options {
     let views = views::Options {
         life: Duration::from_secs(30),
+        max_life: Duration::from_secs(30),
         subject_bytes: 1 << 20,
         resource_bytes: 1 << 20,
         fills: 64,
