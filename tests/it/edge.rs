@@ -213,6 +213,13 @@ impl Edge {
         Ok(text.lines().filter(of).filter_map(value).sum())
     }
 
+    /// kill -9, where it stands.
+    pub(crate) fn strike(&self) -> Result<()> {
+        let struck = Command::new("kill").args(["-9", &self.child.id().to_string()]).status()?;
+        ensure!(struck.success(), "kill: {struck}");
+        Ok(())
+    }
+
     /// kill -9.
     pub(crate) fn kill(mut self) -> Result<()> {
         self.child.kill()?;

@@ -13,5 +13,7 @@ mod faults;
 mod filters;
 mod layouts;
 mod outage;
+mod recorder;
+mod storms;
 mod walk;
 mod world;

@@ -283,7 +283,7 @@ impl<G: Graph> Checker<G> {
         let strict = shared.freshness.watermark() < need;
         let Question { tenant, subject, action, resource } = question;
         let read = |mode| shared.graph.narrowed(tenant, subject, action, resource, mode);
-        Ok(shared.fill(tenant, strict, "narrowed", read).await?.0)
+        shared.fill(tenant, strict, "narrowed", read).await
     }
 
     /// The views that a question is decided from, as they are cached or read: for searches, which ask

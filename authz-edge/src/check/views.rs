@@ -94,12 +94,9 @@ pub struct Views<G> {
     shared: Arc<Shared<G>>,
     subjects: Cache<Key, Subject, RandomState>,
     resources: Cache<Key, Resource, RandomState>,
-    subject_flights: Flights<(Key, bool), Filled<Option<SubjectView>>, CheckError>,
-    resource_flights: Flights<(Key, bool), Filled<ResourceView>, CheckError>,
+    subject_flights: Flights<(Key, bool), Subject, CheckError>,
+    resource_flights: Flights<(Key, bool), Resource, CheckError>,
 }
-
-/// A fill's result, and whether its read was strict.
-type Filled<T> = (Arc<Viewed<T>>, bool);
 
 fn weighed<T: Send + Sync + 'static>(
     bytes: u64,
@@ -235,12 +232,12 @@ impl<G: Graph> Shared<G> {
         key: &Key,
         need: Need,
         cache: &Cache<Key, Arc<Viewed<T>>, RandomState>,
-        flights: &Flights<(Key, bool), Filled<T>, CheckError>,
+        flights: &Flights<(Key, bool), Arc<Viewed<T>>, CheckError>,
         fill: impl Fn(bool) -> F,
     ) -> Result<(Arc<Viewed<T>>, bool), CheckError>
     where
         T: Send + Sync + 'static,
-        F: Future<Output = Result<Filled<T>, CheckError>> + Send + 'static,
+        F: Future<Output = Result<Arc<Viewed<T>>, CheckError>> + Send + 'static,
     {
         if let Some(found) = cache.get(key)
             && self.serves(&found.stamp, need)
@@ -257,20 +254,19 @@ impl<G: Graph> Shared<G> {
                 async move {
                     let filled = filling.await;
                     // By the fill itself: who asked first may have left.
-                    if let Ok((found, _)) = &filled {
+                    if let Ok(found) = &filled {
                         cache.insert(key, Arc::clone(found));
                     }
                     filled
                 }
             };
             let (filled, begun) = flights.join(&flight, filling, lost).await;
-            let (found, was_strict) = filled?;
+            let found = filled?;
             if !begun {
                 counter!("triad_authz_shared_fills_total").increment(1);
             }
-            // A strict read of our own began after the question did, whatever happened since.
-            let ours = begun && was_strict;
-            if self.serves(&found.stamp, need) && (ours || self.holds(&found.stamp)) {
+            // What was begun here began after the question did, whatever happened since.
+            if self.serves(&found.stamp, need) && (begun || self.holds(&found.stamp)) {
                 return Ok((found, false));
             }
             strict = true;
@@ -285,7 +281,7 @@ impl<G: Graph> Shared<G> {
         strict: bool,
         kind: &'static str,
         read: impl Fn(Mode) -> F,
-    ) -> Result<Filled<T>, CheckError>
+    ) -> Result<Arc<Viewed<T>>, CheckError>
     where
         F: Future<Output = Result<Reading<T>, GraphError>>,
     {
@@ -306,7 +302,7 @@ impl<G: Graph> Shared<G> {
         tenant: &TenantId,
         strict: bool,
         read: impl Fn(Mode) -> F,
-    ) -> Result<Filled<T>, CheckError>
+    ) -> Result<Arc<Viewed<T>>, CheckError>
     where
         F: Future<Output = Result<Reading<T>, GraphError>>,
     {
@@ -317,13 +313,13 @@ impl<G: Graph> Shared<G> {
             let viewed = self.stamped(tenant, reading, begun, generation);
             let behind = viewed.stamp.revision < self.freshness.watermark();
             if !behind && self.holds(&viewed.stamp) {
-                return Ok((viewed, false));
+                return Ok(viewed);
             }
             counter!("triad_authz_reread_total").increment(1);
         }
         let (begun, generation) = (self.clock.millis(), self.freshness.generation());
         let reading = read(Mode::Strict).await?;
-        Ok((self.stamped(tenant, reading, begun, generation), true))
+        Ok(self.stamped(tenant, reading, begun, generation))
     }
 
     /// What was read, with its life: from before the read was sent, shortened by chance so that entries

@@ -234,6 +234,24 @@ async fn a_waiter_does_not_get_what_was_read_before_its_own_write() {
 }
 
 #[tokio::test]
+async fn who_joins_a_read_gets_nothing_that_was_void_before_the_question() {
+    let edge = Edge::seeded(options());
+    let other = edge.write(&Change::Add(SubjectRef::new(SubjectType::User, "bob")));
+    let mut held = edge.memory.hold(What::Subject);
+    let (tenant, anna) = (acme(), anna());
+    let view = || Box::pin(edge.checker.subject(&tenant, &anna, other.revision));
+    let mut first = view();
+    assert!(poll!(&mut first).is_pending());
+    held.arrived().await;
+    edge.change(&unbind("a"));
+    let mut second = view();
+    assert!(poll!(&mut second).is_pending());
+    held.release();
+    let roles = |subject: super::super::views::Subject| subject.view.as_ref().unwrap().roles.len();
+    assert_eq!((roles(first.await.unwrap()), roles(second.await.unwrap())), (1, 0));
+}
+
+#[tokio::test]
 async fn a_token_above_the_watermark_is_not_answered_from_the_cache() {
     let edge = Edge::seeded(options());
     assert!(edge.may().await);
