@@ -4,6 +4,7 @@
 //! Each has topics, a group and a keyspace of its own.
 #![allow(clippy::expect_used, reason = "tests")]
 
+mod alphas;
 mod checks;
 mod drill;
 mod drills;
