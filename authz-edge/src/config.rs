@@ -4,9 +4,10 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use serde::Deserialize;
+use service_kit::admin::AdminConfig;
 use service_kit::auth::AuthConfig;
 use service_kit::bus::KafkaConfig;
-use service_kit::config::ConfigError;
+use service_kit::config::{ConfigError, check_ranges};
 use service_kit::telemetry::TelemetryConfig;
 
 use crate::check::{self, views};
@@ -53,14 +54,6 @@ pub struct HttpConfig {
     pub max_body_bytes: usize,
     pub header_read_timeout_ms: u64,
     pub public_url: Option<String>,
-}
-
-/// The admin listener.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-#[allow(missing_docs, reason = "config.example.yaml documents every key, with unit and range")]
-pub struct AdminConfig {
-    pub listen: SocketAddr,
 }
 
 /// The graph.
@@ -225,12 +218,7 @@ impl Config {
             ("relay.interval_ms", self.relay.interval_ms, 10, 200),
             ("relay.batch", self.relay.batch as u64, 1, 10_000),
         ];
-        for (key, value, low, high) in ranges {
-            if !(low..=high).contains(&value) {
-                let reason = format!("{value} is not within {low} to {high}");
-                return Err(ConfigError::new(key, reason));
-            }
-        }
+        check_ranges(ranges)?;
         if self.dgraph.alpha_addresses.is_empty() {
             return Err(ConfigError::new("dgraph.alpha_addresses", "must name an alpha"));
         }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use contracts::TenantId;
+use service_kit::admin;
 use service_kit::auth::Verifier;
 use service_kit::bus::{KafkaPublisher, PublisherOptions, died};
 use service_kit::health::Health;
@@ -64,26 +65,13 @@ pub async fn run(
 ) -> Result<(), Error> {
     config.validate()?;
     let health = Health::new();
-    let admin = service_kit::admin::router(health.clone(), render_metrics);
+    let routes = admin::router(health.clone(), render_metrics);
     // The admin listener outlives the drain, so that probes see it.
-    let admin = tokio::spawn(serve_admin(listeners.admin, admin));
+    let admin = tokio::spawn(admin::serve(listeners.admin, routes));
     let (http, grpc) = (listeners.http, listeners.ext_authz);
     let outcome = serve_until_drained(&config, http, grpc, &health, &shutdown).await;
     admin.abort();
     outcome
-}
-
-async fn serve_admin(listener: TcpListener, router: axum::Router) {
-    let (_never, forever) = Shutdown::new();
-    let seconds = Duration::from_secs;
-    let options = HttpOptions {
-        max_connections: 64,
-        header_read_timeout: seconds(5),
-        drain_deadline: seconds(1),
-    };
-    if let Err(error) = serve(listener, router, options, forever).await {
-        warn!(%error, "admin listener");
-    }
 }
 
 async fn serve_until_drained(

@@ -5,9 +5,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Deserialize;
+use service_kit::admin::AdminConfig;
 use service_kit::auth::AuthConfig;
 use service_kit::bus::KafkaConfig;
-use service_kit::config::{ConfigError, Secret};
+use service_kit::config::{ConfigError, Secret, check_ranges};
 use service_kit::telemetry::TelemetryConfig;
 
 use crate::event::Limits;
@@ -47,14 +48,6 @@ pub struct HttpConfig {
     pub max_events: usize,
     pub header_read_timeout_ms: u64,
     pub request_timeout_ms: u64,
-}
-
-/// The admin listener.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-#[allow(missing_docs, reason = "config.example.yaml documents every key, with unit and range")]
-pub struct AdminConfig {
-    pub listen: SocketAddr,
 }
 
 /// Kafka: source, dead letters and accepted events.
@@ -246,14 +239,7 @@ impl Config {
             ("query.page_partitions", self.query.page_partitions, 1, 10_000),
             ("query.page_rows", self.query.page_rows, self.query.max_limit, 1_000_000),
         ];
-        for (key, value, low, high) in ranges {
-            if !(low..=high).contains(&value) {
-                return Err(ConfigError::new(
-                    key,
-                    format!("{value} is not within {low} to {high}"),
-                ));
-            }
-        }
+        check_ranges(ranges)?;
         if self.pipeline.linger_min_ms > self.pipeline.linger_max_ms {
             return Err(ConfigError::new("pipeline.linger_min_ms", "above pipeline.linger_max_ms"));
         }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use service_kit::admin;
 use service_kit::auth::Verifier;
 use service_kit::bus::{
     KafkaConfig, KafkaPublisher, PublisherOptions, TopicSpec, check_topics, died,
@@ -56,24 +57,12 @@ pub async fn run(
 ) -> Result<(), Error> {
     config.validate()?;
     let health = Health::new();
-    let admin = service_kit::admin::router(health.clone(), render_metrics);
+    let routes = admin::router(health.clone(), render_metrics);
     // The admin listener outlives the drain, so that probes see it.
-    let admin = tokio::spawn(axum_forever(listeners.admin, admin));
+    let admin = tokio::spawn(admin::serve(listeners.admin, routes));
     let outcome = serve_until_drained(&config, listeners.http, &health, &shutdown).await;
     admin.abort();
     outcome
-}
-
-async fn axum_forever(listener: TcpListener, router: axum::Router) {
-    let (_never, forever) = Shutdown::new();
-    if let Err(error) = serve(listener, router, admin_options(), forever).await {
-        warn!(%error, "admin listener");
-    }
-}
-
-fn admin_options() -> HttpOptions {
-    let seconds = Duration::from_secs;
-    HttpOptions { max_connections: 64, header_read_timeout: seconds(5), drain_deadline: seconds(1) }
 }
 
 async fn serve_until_drained(

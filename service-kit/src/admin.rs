@@ -1,8 +1,38 @@
-//! The admin listener's routes. They belong on their own port, never on the public one.
+//! The admin listener and its routes. They belong on their own port, never on the public one.
 
-use crate::{health::Health, problem};
+use crate::{
+    health::Health,
+    http::{self, HttpOptions},
+    problem,
+    shutdown::Shutdown,
+};
 use axum::{Router, http::StatusCode, http::header::CONTENT_TYPE, routing::get};
-use std::{fmt::Write as _, sync::Arc};
+use serde::Deserialize;
+use std::{fmt::Write as _, net::SocketAddr, sync::Arc, time::Duration};
+use tokio::net::TcpListener;
+
+/// Probes and scrapers are few, and quick.
+const OPTIONS: HttpOptions = HttpOptions {
+    max_connections: 64,
+    header_read_timeout: Duration::from_secs(5),
+    drain_deadline: Duration::from_secs(1),
+};
+
+/// The admin listener.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AdminConfig {
+    /// Address and port.
+    pub listen: SocketAddr,
+}
+
+/// Serves until the future is dropped: probes are to see the drain, so it has to outlive it.
+pub async fn serve(listener: TcpListener, router: Router) {
+    let (_never, forever) = Shutdown::new();
+    if let Err(error) = http::serve(listener, router, OPTIONS, forever).await {
+        tracing::warn!(%error, "admin listener");
+    }
+}
 
 /// `/livez` (200 while the process answers), `/readyz` (200, or 503 with one `name: reason` line
 /// for each reason) and `/metrics` (what `render_metrics` returns, as Prometheus text 0.0.4).

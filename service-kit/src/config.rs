@@ -59,6 +59,24 @@ impl fmt::Display for ConfigError {
 
 impl std::error::Error for ConfigError {}
 
+/// Refuses the first `(key, value, low, high)` whose value is not within `low` to `high`, both
+/// included.
+///
+/// # Errors
+/// That key.
+pub fn check_ranges<'a, T: PartialOrd + fmt::Display>(
+    ranges: impl IntoIterator<Item = (&'a str, T, T, T)>,
+) -> Result<(), ConfigError> {
+    for (key, value, low, high) in ranges {
+        let range = low..=high;
+        if !range.contains(&value) {
+            let reason = format!("{value} is not within {} to {}", range.start(), range.end());
+            return Err(ConfigError::new(key, reason));
+        }
+    }
+    Ok(())
+}
+
 /// Reads and merges the layers into `T`, which should carry `deny_unknown_fields` at every level.
 ///
 /// Maps merge key by key; lists and scalars replace. In the environment `__` separates levels

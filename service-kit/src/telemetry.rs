@@ -60,7 +60,7 @@ pub fn install_tracing(config: &TelemetryConfig) -> Result<(), ConfigError> {
 /// # Panics
 /// Outside a tokio runtime.
 pub fn install_metrics(
-    buckets: &[(&str, &[f64])],
+    buckets: &[(&str, Vec<f64>)],
 ) -> anyhow::Result<impl Fn() -> String + Send + Sync + Clone + 'static + use<>> {
     let mut builder = PrometheusBuilder::new().set_buckets(LATENCY_BUCKETS)?;
     for (suffix, bounds) in buckets {
@@ -84,7 +84,7 @@ mod tests {
 
     #[tokio::test]
     async fn durations_get_buckets_and_the_callers_metrics_theirs() {
-        let render = install_metrics(&[("_bytes", &[10.0, 20.0])]).unwrap();
+        let render = install_metrics(&[("_bytes", vec![10.0, 20.0])]).unwrap();
         metrics::histogram!("kit_test_duration_seconds").record(0.002);
         metrics::histogram!("kit_test_bytes").record(15.0);
         let shown = render();

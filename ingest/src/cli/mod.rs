@@ -111,10 +111,7 @@ fn load(file: Option<&std::path::Path>) -> Result<Config, Error> {
 
 async fn serve(config: Config) -> Result<(), Error> {
     service_kit::telemetry::install_tracing(&config.telemetry)?;
-    let buckets = metrics::buckets();
-    let buckets: Vec<(&str, &[f64])> =
-        buckets.iter().map(|(name, b)| (*name, b.as_slice())).collect();
-    let render = service_kit::telemetry::install_metrics(&buckets)
+    let render = service_kit::telemetry::install_metrics(&metrics::buckets())
         .map_err(|error| Error::Command(error.to_string()))?;
     metrics::describe();
     let listeners = Listeners {

@@ -139,3 +139,12 @@ fn a_secret_comes_inline_or_from_a_file_but_not_from_both() {
     assert_eq!(missing.key(), "password_file");
     assert!(secret_or_file("password", &None, &None).unwrap().is_none());
 }
+
+#[test]
+fn a_value_may_be_at_the_ends_of_its_range_and_no_further() {
+    assert_eq!(check_ranges([("a", 1, 1, 3), ("b", 3, 1, 3)]), Ok(()));
+    for value in [0, 4] {
+        let refused = check_ranges([("a", 2, 1, 3), ("b.c", value, 1, 3)]).unwrap_err();
+        assert_eq!(refused.to_string(), format!("b.c: {value} is not within 1 to 3"));
+    }
+}
