@@ -54,9 +54,14 @@ impl Edges {
             topics.push(service_kit::bus::TopicSpec { name: others.clone(), ..topics[0].clone() });
         }
         apply_topics(&config.kafka.cluster(), &topics).await?;
-        let graph = authz_edge::graph::Dgraph::new(&config.dgraph.options())?;
-        authz_edge::graph::schema::apply(&graph).await?;
-        Ok(Self { env, own, config })
+        let edges = Self { env, own, config };
+        authz_edge::graph::schema::apply(&edges.graph()?).await?;
+        Ok(edges)
+    }
+
+    /// The graph that all edges share.
+    pub(crate) fn graph(&self) -> Result<authz_edge::graph::Dgraph> {
+        Ok(authz_edge::graph::Dgraph::new(&self.config.dgraph.options())?)
     }
 
     /// A tenant of this test.

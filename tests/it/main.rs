@@ -16,5 +16,6 @@ mod layouts;
 mod outage;
 mod recorder;
 mod storms;
+mod sweep;
 mod walk;
 mod world;

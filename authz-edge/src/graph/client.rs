@@ -175,18 +175,6 @@ impl Dgraph {
     /// As [`Dgraph::query`].
     pub async fn alter(&self, schema: &str) -> Result<(), GraphError> {
         let operation = Operation { schema: schema.to_owned(), ..Default::default() };
-        self.alter_with(operation).await
-    }
-
-    /// Deletes everything, schema included. For tests and loads.
-    ///
-    /// # Errors
-    /// As [`Dgraph::query`].
-    pub async fn drop_all(&self) -> Result<(), GraphError> {
-        self.alter_with(Operation { drop_all: true, ..Default::default() }).await
-    }
-
-    async fn alter_with(&self, operation: Operation) -> Result<(), GraphError> {
         let alpha = &self.alphas[self.preferred.load(Ordering::Relaxed) % self.alphas.len()];
         let altered = alpha.client.alter(operation);
         let patience = self.timeout.max(Duration::from_secs(60));

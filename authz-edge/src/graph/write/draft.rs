@@ -72,6 +72,11 @@ impl Draft {
         }
     }
 
+    /// [`Self::remove_all`] of each predicate.
+    pub(super) fn remove_every(&mut self, of: Id, predicates: &[&str]) {
+        predicates.iter().for_each(|predicate| self.remove_all(of, predicate));
+    }
+
     /// A node without key.
     pub(super) fn node(&mut self) -> Id {
         self.new += 1;
@@ -94,9 +99,7 @@ impl Draft {
 
     /// Takes the key off a node, so that nothing finds it, and marks it to be swept.
     pub(super) fn bury(&mut self, id: Id, key: &Key, now_micros: i64) {
-        for predicate in ["xid", "listed", "attributes"] {
-            self.remove_all(id, predicate);
-        }
+        self.remove_every(id, &["xid", "listed", "attributes"]);
         self.int(id, "deleted", now_micros);
         self.change(key.clone());
     }
@@ -137,6 +140,11 @@ impl Draft {
 
     pub(super) fn changes_nothing(&self) -> bool {
         self.changed.is_empty() && !self.kept
+    }
+
+    /// The N-Quads to delete, of a draft that sets nothing and has nothing to tell.
+    pub(super) fn deletions(self) -> String {
+        self.delete
     }
 
     /// The N-Quads to set and to delete, with the outbox node if there is something to tell, and what they

@@ -11,6 +11,16 @@ use crate::model::relationship::Must;
 use crate::model::view::{Micros, NEVER};
 use crate::model::{Key, Op, Relationship, ResourceRef, Scope, SubjectRef, SubjectType, WriteList};
 
+/// All that a binding's node holds.
+pub(super) const BINDING: [&str; 6] = [
+    "xid",
+    "Binding.holder",
+    "Binding.role",
+    "Binding.onResource",
+    "Binding.onType",
+    "Binding.expiresAt",
+];
+
 /// The relationship without its expiry: what two writes about the same one share.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Identity {
@@ -283,14 +293,7 @@ impl<'a> Plan<'a> {
         if let Some(old) = old.filter(|_| !(is_node(before) && is_node(after))) {
             // Gone, or of a former role, subject or resource of that name.
             self.draft.remove_edge(holder, list, old);
-            for predicate in
-                ["xid", "listed", "Binding.role", "Binding.holder", "Binding.onResource"]
-            {
-                self.draft.remove_all(old, predicate);
-            }
-            for predicate in ["Binding.onType", "Binding.expiresAt"] {
-                self.draft.remove_all(old, predicate);
-            }
+            self.draft.remove_every(old, &BINDING);
         }
         let Some(until) = after.filter(|_| is_node(after)) else { return Ok(()) };
         let binding = match old.filter(|_| is_node(before)) {

@@ -13,6 +13,16 @@ use super::draft::{Draft, Id};
 use super::{Author, WriteError, Writer, Written};
 use crate::model::{Key, Permission, ResourceRef, Role, Scope};
 
+/// All that a permission's node holds.
+const PERMISSION: [&str; 6] = [
+    "Permission.role",
+    "Permission.action",
+    "Permission.scope",
+    "Permission.onType",
+    "Permission.onResource",
+    "Permission.condition",
+];
+
 /// A role and whether it was there before.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredRole {
@@ -225,11 +235,10 @@ fn replace(
     Ok(())
 }
 
-fn drop_permission(draft: &mut Draft, role: Id, permission: Id) {
+/// Removes a permission from its role, with all that its node holds.
+pub(super) fn drop_permission(draft: &mut Draft, role: Id, permission: Id) {
     draft.remove_edge(role, "Role.hasPermission", permission);
-    for predicate in ["role", "action", "scope", "onType", "onResource", "condition"] {
-        draft.remove_all(permission, &format!("Permission.{predicate}"));
-    }
+    draft.remove_every(permission, &PERMISSION);
 }
 
 fn add_permission(

@@ -7,11 +7,28 @@ use super::super::client::CommitError;
 use super::super::dql::HasUid;
 use super::super::store::GraphError;
 use super::Writer;
+use super::draft::{Draft, Id};
+use super::relationships::BINDING;
+use super::role::drop_permission;
 
 /// Edges of one transaction, of each kind.
 const BATCH: usize = 500;
 /// Nodes of one round.
 const NODES: usize = 20;
+
+/// What a node still holds when nothing leads to it any more; its mark goes with it.
+const LAST: [&str; 10] = [
+    "User.memberOf",
+    "Team.hasRole",
+    "Team.hasBinding",
+    "Team.hasWideBinding",
+    "Role.name",
+    "Resource.parent",
+    "Subject.inactive",
+    "guard",
+    "version",
+    "deleted",
+];
 
 /// What one round did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,7 +70,8 @@ struct Dead {
 
 #[derive(Deserialize)]
 struct Bound {
-    uid: super::super::dql::Uid,
+    #[serde(flatten)]
+    node: HasUid,
     #[serde(rename = "Binding.holder")]
     holder: Option<HasUid>,
 }
@@ -82,21 +100,21 @@ impl Writer<'_> {
     pub async fn sweep(&self, settled: i64) -> Result<Swept, GraphError> {
         let (transaction, answer) = self.graph.begin(&query()).await?;
         let rows: Rows = answer.read()?;
-        let (mut quads, mut swept) = (String::new(), Swept { nodes: 0, edges: 0 });
+        let (mut draft, mut swept) = (Draft::default(), Swept { nodes: 0, edges: 0 });
         for dead in &rows.dead {
-            let edges = edges_of(dead);
-            if edges.is_empty() && dead.deleted < settled {
-                quads.push_str(&remove_last(dead.node.uid.0));
-            } else if !edges.is_empty() {
+            let edges = remove_edges(dead, &mut draft);
+            if edges > 0 {
                 swept.nodes += 1;
+            } else if dead.deleted < settled {
+                draft.remove_every(stored(&dead.node), &LAST);
             }
-            swept.edges += edges.len();
-            quads.extend(edges);
+            swept.edges += edges;
         }
-        if quads.is_empty() {
+        let deletions = draft.deletions();
+        if deletions.is_empty() {
             return Ok(swept);
         }
-        match transaction.commit(String::new(), quads).await {
+        match transaction.commit(String::new(), deletions).await {
             // Another replica sweeps, or somebody writes: there is a next time.
             Ok(_) | Err(CommitError::Aborted) => Ok(swept),
             Err(CommitError::Graph(error)) => Err(error),
@@ -104,61 +122,39 @@ impl Writer<'_> {
     }
 }
 
-fn edges_of(dead: &Dead) -> Vec<String> {
-    let node = dead.node.uid.0;
+/// Drafts what is left of its edges, and counts them.
+fn remove_edges(dead: &Dead, draft: &mut Draft) -> usize {
+    let node = stored(&dead.node);
     let incoming = [
         (&dead.members, "User.memberOf"),
         (&dead.holders, "Team.hasRole"),
         (&dead.children, "Resource.parent"),
     ];
-    let mut edges: Vec<_> = incoming
-        .into_iter()
-        .flat_map(|(from, predicate)| {
-            from.iter().map(move |f| format!("<{:#x}> <{predicate}> <{node:#x}> .\n", f.uid.0))
-        })
-        .collect();
-    let bound = [&dead.by_role, &dead.by_resource, &dead.bindings, &dead.wide];
-    edges.extend(bound.into_iter().flatten().map(remove_binding));
-    edges.extend(dead.permissions.iter().map(|permission| {
-        let predicates = ["role", "action", "scope", "onType", "onResource", "condition"];
-        let of = |p| format!("<{:#x}> <Permission.{p}> * .\n", permission.uid.0);
-        let edge = format!("<{node:#x}> <Role.hasPermission> <{:#x}> .\n", permission.uid.0);
-        predicates.map(of).concat() + &edge
-    }));
+    let mut edges = dead.permissions.len();
+    for (from, predicate) in incoming {
+        from.iter().for_each(|from| draft.remove_edge(stored(from), predicate, node));
+        edges += from.len();
+    }
+    for bound in [&dead.by_role, &dead.by_resource, &dead.bindings, &dead.wide] {
+        bound.iter().for_each(|bound| remove_binding(bound, draft));
+        edges += bound.len();
+    }
+    for permission in &dead.permissions {
+        drop_permission(draft, node, stored(permission));
+    }
     edges
 }
 
-fn remove_binding(bound: &Bound) -> String {
-    let uid = bound.uid.0;
-    let own = [
-        "xid",
-        "Binding.holder",
-        "Binding.role",
-        "Binding.onResource",
-        "Binding.onType",
-        "Binding.expiresAt",
-    ];
-    let mut quads: String = own.map(|p| format!("<{uid:#x}> <{p}> * .\n")).concat();
-    if let Some(holder) = bound.holder {
+fn remove_binding(bound: &Bound, draft: &mut Draft) {
+    let binding = stored(&bound.node);
+    draft.remove_every(binding, &BINDING);
+    if let Some(holder) = &bound.holder {
         for predicate in ["Team.hasBinding", "Team.hasWideBinding"] {
-            quads += &format!("<{:#x}> <{predicate}> <{uid:#x}> .\n", holder.uid.0);
+            draft.remove_edge(stored(holder), predicate, binding);
         }
     }
-    quads
 }
 
-fn remove_last(node: u64) -> String {
-    let own = [
-        "User.memberOf",
-        "Team.hasRole",
-        "Team.hasBinding",
-        "Team.hasWideBinding",
-        "Role.name",
-        "Resource.parent",
-        "Subject.inactive",
-        "guard",
-        "version",
-        "deleted",
-    ];
-    own.map(|predicate| format!("<{node:#x}> <{predicate}> * .\n")).concat()
+fn stored(node: &HasUid) -> Id {
+    Id::Stored(node.uid.0)
 }

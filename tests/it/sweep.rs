@@ -1,0 +1,106 @@
+//! What was deleted leaves nothing behind in the graph.
+
+use std::collections::BTreeSet;
+
+use anyhow::{Result, ensure};
+use authz_edge::graph::write::{Ownership, Writer};
+use authz_edge::graph::{Dgraph, Mode, schema};
+use authz_edge::model::{Key, SubjectType};
+use contracts::TenantId;
+use serde_json::{Value, json};
+
+use crate::edge::{Edges, below, member, role};
+use crate::world::until;
+
+/// Nodes with these keys, and those of their bindings and permissions.
+async fn nodes(graph: &Dgraph, keys: &[Key]) -> Result<BTreeSet<String>> {
+    let keys: Vec<_> = keys.iter().map(Key::as_str).collect();
+    let dql = format!(
+        "{{ keyed(func: eq(xid, {})) {{ uid Team.hasBinding {{ uid }}
+             Team.hasWideBinding {{ uid }} Role.hasPermission {{ uid }} }} }}",
+        json!(keys)
+    );
+    let found: Value = graph.query(Mode::Strict, &dql, &[]).await?.read()?;
+    let mut uids = BTreeSet::new();
+    collect(&found, &mut uids);
+    Ok(uids)
+}
+
+fn collect(value: &Value, uids: &mut BTreeSet<String>) {
+    match value {
+        Value::Array(values) => values.iter().for_each(|value| collect(value, uids)),
+        Value::Object(fields) => {
+            uids.extend(fields.get("uid").and_then(Value::as_str).map(str::to_owned));
+            fields.values().for_each(|value| collect(value, uids));
+        }
+        _ => {}
+    }
+}
+
+/// Those that still hold something.
+async fn left(graph: &Dgraph, uids: &BTreeSet<String>) -> Result<BTreeSet<String>> {
+    let predicates = schema::SCHEMA.lines().filter_map(|line| Some(line.split_once(':')?.0));
+    let any: Vec<_> = predicates.map(|predicate| format!("has({predicate})")).collect();
+    let uids: Vec<_> = uids.iter().map(String::as_str).collect();
+    let dql = format!(
+        "{{ left(func: uid({})) @filter({}) {{ uid }} }}",
+        uids.join(", "),
+        any.join(" or ")
+    );
+    let found: Value = graph.query(Mode::Strict, &dql, &[]).await?.read()?;
+    let mut left = BTreeSet::new();
+    collect(&found, &mut left);
+    Ok(left)
+}
+
+#[tokio::test]
+async fn of_what_was_deleted_nothing_is_left_once_it_is_swept() -> Result<()> {
+    let edges = Edges::new(&[]).await?;
+    let (edge, t) = (edges.start().await?, edges.tenant("swept"));
+    let (graph, tenant) = (edges.graph()?, TenantId::parse(&t)?);
+    let path = |kind: &str| format!("/v1/tenants/{t}/{kind}");
+    let on = |id: &str| json!({"type": "document", "id": id});
+    edge.put(&path("resources/document/d-1"), &json!({})).await?;
+    let permissions = json!({"name": "Reader", "permissions": [
+        {"action": "read"}, {"action": "list", "on": {"type": "document"}},
+        {"action": "edit", "on": on("d-1"), "condition": "subject.properties.level > 1"},
+    ]});
+    edge.put(&path("roles/reader"), &permissions).await?;
+    let mut until_2100 = role("team", "t", "reader", &Value::Null);
+    until_2100["expires_at"] = json!("2100-01-01T00:00:00Z");
+    let all = [
+        member("user", "u", "t"),
+        role("user", "u", "reader", &Value::Null),
+        role("user", "u", "reader", &on("d-1")),
+        role("team", "t", "reader", &json!({"type": "document"})),
+        until_2100,
+        below(("document", "d-1"), ("document", "d-2")),
+    ];
+    edge.write(&t, "touch", &all).await?;
+    let resource = |id| Key::resource(&tenant, "document", id);
+    let keys = [
+        Key::role(&tenant, "reader"),
+        Key::subject(&tenant, SubjectType::User, "u"),
+        Key::subject(&tenant, SubjectType::Team, "t"),
+        resource("d-1"),
+        resource("d-2"),
+    ];
+    let made = nodes(&graph, &keys).await?;
+    ensure!(made.len() == 5 + 3 + 3, "nodes, bindings, permissions: {made:?}");
+    // The parent first: its edge is found from the other end.
+    for deleted in ["resources/document/d-2", "roles/reader", "subjects/team/t"] {
+        edge.delete(&path(deleted)).await?;
+    }
+    for deleted in ["resources/document/d-1", "subjects/user/u"] {
+        edge.delete(&path(deleted)).await?;
+    }
+    ensure!(!left(&graph, &made).await?.is_empty());
+    let writer = Writer { graph: &graph, ownership: Ownership::Anyone };
+    // A round takes some nodes of all tenants.
+    until("everything is swept", async || {
+        writer.sweep(i64::MAX).await?;
+        let left = left(&graph, &made).await?;
+        Ok(if left.is_empty() { Ok(()) } else { Err(format!("{left:?}")) })
+    })
+    .await
+}
