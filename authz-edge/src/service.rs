@@ -108,14 +108,14 @@ async fn serve_until_drained(
         health: health.component("authz_changes"),
     };
     let changes = tokio::spawn(changes.run(draining.clone()));
-    let relay = Relay::new(
-        Arc::clone(&graph),
-        Arc::clone(&publisher),
-        meta.epoch,
-        relay_options(config),
-        Arc::clone(&wake),
-        health.component("relay"),
-    );
+    let relay = Relay {
+        graph: Arc::clone(&graph),
+        publisher: Arc::clone(&publisher),
+        epoch: meta.epoch,
+        options: relay_options(config),
+        wake: Arc::clone(&wake),
+        health: health.component("relay"),
+    };
     let relay = tokio::spawn(relay.run(draining.clone()));
     let sync = start_sync(config, &graph, &publisher, health, &draining, {
         let (checker, wake) = (Arc::clone(&checker), Arc::clone(&wake));

@@ -100,6 +100,17 @@ pub enum WriteError {
     Graph(#[from] GraphError),
 }
 
+impl WriteError {
+    /// Of a write that nobody asked for in a request: only the graph can fail it, or a fault of this
+    /// program.
+    fn of_graph(self) -> GraphError {
+        match self {
+            Self::Graph(error) => error,
+            other => GraphError::Refused(other.to_string()),
+        }
+    }
+}
+
 /// Who writes to a graph.
 pub struct Writer<'a> {
     /// The cluster.

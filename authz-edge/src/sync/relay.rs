@@ -56,28 +56,21 @@ enum RoundError {
 
 /// One relay.
 pub struct Relay<P> {
-    graph: Arc<Dgraph>,
-    publisher: Arc<P>,
-    epoch: GraphEpoch,
-    options: Options,
-    wake: Arc<Notify>,
-    health: Component,
+    /// Whose outbox it is.
+    pub graph: Arc<Dgraph>,
+    /// Publishes fences, watermarks and audit events.
+    pub publisher: Arc<P>,
+    /// Of the graph, as it was at the start.
+    pub epoch: GraphEpoch,
+    /// Where and how often.
+    pub options: Options,
+    /// Begins a round at once.
+    pub wake: Arc<Notify>,
+    /// Not ready until a round was done.
+    pub health: Component,
 }
 
 impl<P: Publisher> Relay<P> {
-    /// A relay for the graph of that epoch; `wake` begins a round at once.
-    #[must_use]
-    pub fn new(
-        graph: Arc<Dgraph>,
-        publisher: Arc<P>,
-        epoch: GraphEpoch,
-        options: Options,
-        wake: Arc<Notify>,
-        health: Component,
-    ) -> Self {
-        Self { graph, publisher, epoch, options, wake, health }
-    }
-
     /// Relays until the drain, and once more then.
     pub async fn run(self, shutdown: Shutdown) {
         let mut caught_up = Instant::now();

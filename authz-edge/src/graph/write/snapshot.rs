@@ -92,11 +92,7 @@ pub enum StepError {
 
 impl From<WriteError> for StepError {
     fn from(error: WriteError) -> Self {
-        match error {
-            WriteError::Graph(error) => Self::Graph(error),
-            // Nothing of the kind is drafted here.
-            other => Self::Graph(GraphError::Refused(other.to_string())),
-        }
+        Self::Graph(error.of_graph())
     }
 }
 
