@@ -144,6 +144,13 @@ pub enum BusError {
     Kafka(String),
 }
 
+#[cfg(feature = "engines")]
+impl BusError {
+    fn kafka(error: impl std::fmt::Display) -> Self {
+        Self::Kafka(error.to_string())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::Mutex;

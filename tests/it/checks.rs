@@ -190,7 +190,7 @@ async fn preconditions_hold_against_write_skew() -> Result<()> {
 #[tokio::test]
 async fn a_revocation_reaches_every_edge_and_a_token_waits_for_nothing_older() -> Result<()> {
     // Entries live far longer than the test: what reaches the other edge came by Kafka.
-    let edges = Edges::new(&[("CACHE__LIFE_MS", "3600000")]).await?;
+    let edges = Edges::new(&[("CACHE__LIFE_MS", "600000")]).await?;
     let (here, there) = (edges.start().await?, edges.start().await?);
     let t = edges.tenant("bound");
     put_role(&here, &t, "reader", &reader()).await?;

@@ -14,7 +14,8 @@ use loadtest::scrape::{self, Reading};
 use loadtest::stop::Stop;
 use loadtest::verify::{self, Verdict};
 
-use crate::world::{PATIENCE, binary, engine, until};
+use crate::process::binary;
+use crate::world::{PATIENCE, engine, until};
 
 /// A drill gives up after this.
 const LIMIT: Duration = Duration::from_secs(600);
@@ -66,7 +67,7 @@ impl Drill {
             names: Names::of(&id),
             id,
         };
-        let launch = Launch { binary: binary()?, cpus: None };
+        let launch = Launch { binary: binary("ingest")?, cpus: None };
         let stage = Stage { engines, launch, state: None, stop: Stop::after(LIMIT) };
         stage.engines.apply_topics(&run.names).await?;
         stage.engines.apply_schema(&run.names).await?;

@@ -1,6 +1,5 @@
 //! The harness of `authz-edge`: tenants of its own on the shared graph, topics of its own.
 
-use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -9,7 +8,8 @@ use serde_json::{Value, json};
 use service_kit::bus::{KafkaPublisher, Publisher, PublisherOptions, Record, apply_topics};
 use service_kit::config::Source;
 
-use crate::world::{engine, free_port, until};
+use crate::process::Process;
+use crate::world::engine;
 
 const PREFIX: &str = authz_edge::config::ENV_PREFIX;
 
@@ -48,6 +48,7 @@ impl Edges {
             env_prefix: PREFIX,
             env: env.clone(),
         })?;
+        config.validate()?;
         let mut topics = authz_edge::topics::specs(&config);
         // In production they are ingest's and identity-admin's.
         for others in [&config.kafka.audit_topic, &config.sync.topic] {
@@ -94,33 +95,12 @@ impl Edges {
 
     /// Starts an edge and waits until it is ready.
     pub(crate) async fn start(&self) -> Result<Edge> {
-        let (http, admin) = (free_port()?, free_port()?);
-        // Another test of this binary may have installed it.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let client = reqwest::Client::builder().timeout(Duration::from_secs(30)).build()?;
-        let own = std::env::current_exe()?;
-        let folder = own.parent().and_then(|deps| deps.parent()).context("no target folder")?;
-        let binary = folder.join("authz-edge");
-        ensure!(binary.exists(), "{} is not built: run `make test`", binary.display());
-        let child = Command::new(binary)
-            .envs(self.env.iter().cloned())
-            .env(format!("{PREFIX}HTTP__LISTEN"), format!("127.0.0.1:{http}"))
-            .env(format!("{PREFIX}ADMIN__LISTEN"), format!("127.0.0.1:{admin}"))
-            .stdin(Stdio::null())
-            .spawn()?;
-        let edge = Edge { child, http, admin, client };
-        edge.until_ready().await?;
-        Ok(edge)
+        Ok(Edge(Process::start("authz-edge", PREFIX, &self.env).await?))
     }
 }
 
-/// One process of authz-edge; killed when dropped.
-pub(crate) struct Edge {
-    child: Child,
-    http: u16,
-    admin: u16,
-    client: reqwest::Client,
-}
+/// One process of authz-edge, and what is asked of it.
+pub(crate) struct Edge(Process);
 
 /// An answer: its status, body and consistency token.
 pub(crate) struct Answer {
@@ -130,16 +110,6 @@ pub(crate) struct Answer {
 }
 
 impl Edge {
-    async fn until_ready(&self) -> Result<()> {
-        until("authz-edge is ready", async || {
-            let url = format!("http://127.0.0.1:{}/readyz", self.admin);
-            let answer = self.client.get(url).send().await?;
-            let ready = answer.status() == StatusCode::OK;
-            Ok(if ready { Ok(()) } else { Err(answer.text().await?) })
-        })
-        .await
-    }
-
     /// One request.
     pub(crate) async fn ask(
         &self,
@@ -148,8 +118,7 @@ impl Edge {
         headers: &[(&str, &str)],
         body: Option<&Value>,
     ) -> Result<Answer> {
-        let mut request =
-            self.client.request(method, format!("http://127.0.0.1:{}{path}", self.http));
+        let mut request = self.0.client.request(method, self.0.url(path));
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
@@ -208,36 +177,17 @@ impl Edge {
 
     /// The sum of a metric over its labels that contain `label`.
     pub(crate) async fn metric(&self, name: &str, label: &str) -> Result<f64> {
-        let url = format!("http://127.0.0.1:{}/metrics", self.admin);
-        let text = self.client.get(url).send().await?.text().await?;
-        let of = |line: &&str| {
-            let rest = line.strip_prefix(name);
-            rest.is_some_and(|rest| rest.starts_with([' ', '{'])) && line.contains(label)
-        };
-        let value = |line: &str| line.rsplit(' ').next().and_then(|v| v.parse::<f64>().ok());
-        Ok(text.lines().filter(of).filter_map(value).sum())
+        self.0.metric(name, label).await
     }
 
     /// kill -9, where it stands.
     pub(crate) fn strike(&self) -> Result<()> {
-        let struck = Command::new("kill").args(["-9", &self.child.id().to_string()]).status()?;
-        ensure!(struck.success(), "kill: {struck}");
-        Ok(())
+        self.0.signal("KILL")
     }
 
     /// kill -9.
-    pub(crate) fn kill(mut self) -> Result<()> {
-        self.child.kill()?;
-        self.child.wait()?;
-        Ok(())
-    }
-}
-
-impl Drop for Edge {
-    fn drop(&mut self) {
-        // It may have ended already.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+    pub(crate) fn kill(self) -> Result<()> {
+        self.0.kill()
     }
 }
 

@@ -29,7 +29,7 @@ async fn until_decided(edge: &Edge, tenant: &str, read: &Value, wanted: bool) ->
 #[tokio::test]
 async fn a_revocation_whose_edge_dies_before_it_is_published_is_published_by_another() -> Result<()>
 {
-    let edges = Edges::new(&[("CACHE__LIFE_MS", "3600000")]).await?;
+    let edges = Edges::new(&[("CACHE__LIFE_MS", "600000")]).await?;
     let (writer, other) = (edges.start().await?, edges.start().await?);
     let t = edges.tenant("killed");
     let read = granted(&writer, &t).await?;

@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use anyhow::Result;
 use serde_json::json;
 
-use crate::world::{Ingest, World, until};
+use crate::process::Process;
+use crate::world::{World, until};
 
 const EVENTS: usize = 20_000;
 /// Every so many events one is by somebody rare, on something rare.
@@ -34,7 +35,7 @@ async fn produce(world: &World) -> Result<()> {
 }
 
 /// The producer's ids of all pages of a query, in order.
-async fn ids(ingest: &Ingest, query: &str) -> Result<Vec<usize>> {
+async fn ids(ingest: &Process, query: &str) -> Result<Vec<usize>> {
     let (mut ids, mut cursor) = (Vec::new(), String::new());
     loop {
         let page = ingest.get(&format!("/v1/tenants/a/audit?{query}{cursor}")).await?;
@@ -50,7 +51,7 @@ async fn ids(ingest: &Ingest, query: &str) -> Result<Vec<usize>> {
 }
 
 /// Asks everything there is to ask; returns how many rows were read for it.
-async fn ask(ingest: &Ingest) -> Result<f64> {
+async fn ask(ingest: &Process) -> Result<f64> {
     let rare: Vec<usize> = (0..EVENTS).filter(|n| n % RARE == 7).collect();
     let newest: Vec<usize> = rare.iter().rev().copied().collect();
     assert_eq!(ids(ingest, "limit=3&actor_id=rare-actor").await?, newest);

@@ -14,6 +14,7 @@ mod faults;
 mod filters;
 mod layouts;
 mod outage;
+mod process;
 mod recorder;
 mod storms;
 mod sweep;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -20,6 +20,8 @@ use service_kit::bus::{
 };
 use service_kit::config::Source;
 
+use crate::process::{Process, binary};
+
 /// How long a test waits for what must happen. It bounds a failing run; a passing one never waits it out.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
 
@@ -33,11 +35,6 @@ pub(crate) struct World {
 
 pub(crate) fn engine(name: &str) -> Result<String> {
     std::env::var(name).with_context(|| format!("{name} is not set: run `make test`"))
-}
-
-/// A port that nobody listens on now.
-pub(crate) fn free_port() -> Result<u16> {
-    Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }
 
 fn load(env: &[(String, String)]) -> Result<Config> {
@@ -266,7 +263,7 @@ impl World {
         extra: &[(&str, &str)],
     ) -> Result<(Option<i32>, String)> {
         let extra = extra.iter().map(|(k, v)| (format!("{}{k}", ingest::config::ENV_PREFIX), *v));
-        let output = Command::new(binary()?)
+        let output = Command::new(binary("ingest")?)
             .args(arguments)
             .envs(self.env.iter().cloned())
             .envs(extra)
@@ -276,21 +273,8 @@ impl World {
     }
 
     /// Starts a process of ingest and waits until it is ready.
-    pub(crate) async fn ingest(&self) -> Result<Ingest> {
-        let (http, admin) = (free_port()?, free_port()?);
-        // Another test of this binary may have installed it.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let client = reqwest::Client::builder().timeout(Duration::from_secs(30)).build()?;
-        let prefix = ingest::config::ENV_PREFIX;
-        let child = Command::new(binary()?)
-            .envs(self.env.iter().cloned())
-            .env(format!("{prefix}HTTP__LISTEN"), format!("127.0.0.1:{http}"))
-            .env(format!("{prefix}ADMIN__LISTEN"), format!("127.0.0.1:{admin}"))
-            .stdin(Stdio::null())
-            .spawn()?;
-        let ingest = Ingest { child, http, admin, client };
-        ingest.until_ready().await?;
-        Ok(ingest)
+    pub(crate) async fn ingest(&self) -> Result<Process> {
+        Process::start("ingest", ingest::config::ENV_PREFIX, &self.env).await
     }
 }
 
@@ -298,104 +282,6 @@ impl World {
 pub(crate) fn header_of(letter: &Message, name: &str) -> String {
     let found = letter.headers.iter().find(|(header, _)| header == name);
     found.map(|(_, value)| String::from_utf8_lossy(value).into_owned()).unwrap_or_default()
-}
-
-/// The binary under test stands two folders above the test's own.
-pub(crate) fn binary() -> Result<PathBuf> {
-    let own = std::env::current_exe()?;
-    let folder = own.parent().and_then(|deps| deps.parent()).context("no target folder")?;
-    let binary = folder.join("ingest");
-    ensure!(binary.exists(), "{} is not built: run `make test`", binary.display());
-    Ok(binary)
-}
-
-/// One process of ingest; killed when dropped.
-pub(crate) struct Ingest {
-    child: Child,
-    http: u16,
-    admin: u16,
-    pub(crate) client: reqwest::Client,
-}
-
-impl Ingest {
-    pub(crate) fn url(&self, path: &str) -> String {
-        format!("http://127.0.0.1:{}{path}", self.http)
-    }
-
-    pub(crate) async fn until_ready(&self) -> Result<()> {
-        until("ingest is ready", async || {
-            let answer =
-                self.client.get(format!("http://127.0.0.1:{}/readyz", self.admin)).send().await;
-            Ok(match answer {
-                Ok(answer) if answer.status() == 200 => Ok(()),
-                Ok(answer) => Err(answer.text().await.unwrap_or_default()),
-                Err(error) => Err(error.to_string()),
-            })
-        })
-        .await
-    }
-
-    pub(crate) async fn is_ready(&self) -> Result<bool> {
-        let answer =
-            self.client.get(format!("http://127.0.0.1:{}/readyz", self.admin)).send().await?;
-        Ok(answer.status() == 200)
-    }
-
-    /// The sum of a metric over its labels that contain `label`.
-    pub(crate) async fn metric(&self, name: &str, label: &str) -> Result<f64> {
-        let answer =
-            self.client.get(format!("http://127.0.0.1:{}/metrics", self.admin)).send().await?;
-        let text = answer.text().await?;
-        let line = |line: &&str| {
-            let rest = line.strip_prefix(name);
-            rest.is_some_and(|rest| rest.starts_with([' ', '{'])) && line.contains(label)
-        };
-        let value =
-            |line: &str| line.rsplit(' ').next().and_then(|value| value.parse::<f64>().ok());
-        Ok(text.lines().filter(line).filter_map(value).sum())
-    }
-
-    /// A GET that must answer 200 with JSON.
-    pub(crate) async fn get(&self, path: &str) -> Result<Value> {
-        let answer = self.client.get(self.url(path)).send().await?;
-        let (status, text) = (answer.status(), answer.text().await?);
-        ensure!(status == 200, "{path}: {status} {text}");
-        Ok(serde_json::from_str(&text)?)
-    }
-
-    pub(crate) fn kill(mut self) -> Result<()> {
-        self.child.kill()?;
-        self.child.wait()?;
-        Ok(())
-    }
-
-    /// Sends a signal, by name.
-    pub(crate) fn signal(&self, name: &str) -> Result<()> {
-        let pid = self.child.id().to_string();
-        ensure!(Command::new("kill").args([&format!("-{name}"), &pid]).status()?.success());
-        Ok(())
-    }
-
-    /// SIGTERM; the process must end in order.
-    pub(crate) async fn stop(mut self) -> Result<()> {
-        self.signal("TERM")?;
-        let mut code = None;
-        until("ingest ends", async || {
-            code = self.child.try_wait()?;
-            Ok(if code.is_some() { Ok(()) } else { Err("still running".to_owned()) })
-        })
-        .await?;
-        ensure!(code.is_some_and(|code| code.success()), "ended with {code:?}");
-        Ok(())
-    }
-}
-
-impl Drop for Ingest {
-    fn drop(&mut self) {
-        // It may have ended already.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
 }
 
 /// Runs `deploy/local/engines` on the run's engines.

@@ -3,6 +3,9 @@
 //! dgraph-tonic connects each transaction anew unless it is cloned from one that has connected, hence
 //! the prototype that is kept for each alpha.
 
+#[cfg(test)]
+mod testing;
+
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -299,7 +302,7 @@ pub enum CommitError {
 enum Outcome {
     /// Nobody answered, or the connection broke.
     Lost(String),
-    /// A conflict with another transaction.
+    /// A conflict with other transactions.
     Aborted,
     /// An answer of no.
     Refused(String),
@@ -361,6 +364,8 @@ fn judge(code: i32, message: &str) -> Outcome {
         ABORTED => Outcome::Aborted,
         CANCELLED | DEADLINE | EXHAUSTED | UNAVAILABLE => Outcome::Lost(message.to_owned()),
         _ if message.contains("Transaction has been aborted") => Outcome::Aborted,
+        // A change of the schema.
+        _ if message.contains("Pending transactions found") => Outcome::Aborted,
         _ if passing.iter().any(|text| message.contains(text)) => Outcome::Lost(message.to_owned()),
         _ => Outcome::Refused(message.to_owned()),
     }
@@ -375,6 +380,8 @@ mod tests {
         let aborted = "Transaction has been aborted. Please retry";
         assert!(matches!(judge(10, aborted), Outcome::Aborted));
         assert!(matches!(judge(2, aborted), Outcome::Aborted));
+        let pending = "Pending transactions found. Please retry operation";
+        assert!(matches!(judge(2, pending), Outcome::Aborted));
         assert!(matches!(judge(14, "error trying to connect"), Outcome::Lost(_)));
         assert!(matches!(judge(2, "Please retry again, server is not ready"), Outcome::Lost(_)));
         assert!(matches!(judge(2, "line 1 column 7: Unrecognized character"), Outcome::Refused(_)));

@@ -1,6 +1,9 @@
 //! Following a topic from now on, all of it, without a group: what every replica must hear.
 
-use super::{BusError, KafkaConfig, Message, subscriber::owned};
+use super::{
+    BusError, KafkaConfig, Message,
+    subscriber::{owned, waiting_helps},
+};
 use rdkafka::{
     Offset, TopicPartitionList,
     consumer::{Consumer as _, StreamConsumer},
@@ -48,14 +51,14 @@ impl KafkaFollower {
             .set("auto.offset.reset", "error")
             .set("fetch.wait.max.ms", "50")
             .create()
-            .map_err(failed)?;
+            .map_err(BusError::kafka)?;
         let consumer = Arc::new(consumer);
         let name = topic.to_owned();
         let assigned = tokio::task::spawn_blocking({
             let consumer = Arc::clone(&consumer);
             move || assign(&consumer, &name)
         });
-        let partitions = assigned.await.map_err(failed)??;
+        let partitions = assigned.await.map_err(BusError::kafka)??;
         Ok(Self { consumer, topic: topic.to_owned(), partitions })
     }
 
@@ -87,12 +90,12 @@ impl KafkaFollower {
     pub async fn has_other_partitions(&self) -> Result<bool, BusError> {
         let (consumer, topic) = (Arc::clone(&self.consumer), self.topic.clone());
         let found = tokio::task::spawn_blocking(move || count(&consumer, &topic));
-        Ok(found.await.map_err(failed)?? != self.partitions)
+        Ok(found.await.map_err(BusError::kafka)?? != self.partitions)
     }
 }
 
 fn count(consumer: &StreamConsumer, topic: &str) -> Result<i32, BusError> {
-    let metadata = consumer.fetch_metadata(Some(topic), PATIENCE).map_err(failed)?;
+    let metadata = consumer.fetch_metadata(Some(topic), PATIENCE).map_err(BusError::kafka)?;
     let found = metadata.topics().iter().find(|found| found.name() == topic);
     let partitions =
         found.filter(|found| found.error().is_none()).map_or(0, |f| f.partitions().len());
@@ -106,15 +109,14 @@ fn assign(consumer: &StreamConsumer, topic: &str) -> Result<i32, BusError> {
     let partitions = count(consumer, topic)?;
     let mut offsets = TopicPartitionList::new();
     for partition in 0..partitions {
-        let (_, end) = consumer.fetch_watermarks(topic, partition, PATIENCE).map_err(failed)?;
-        offsets.add_partition_offset(topic, partition, Offset::Offset(end)).map_err(failed)?;
+        let (_, end) =
+            consumer.fetch_watermarks(topic, partition, PATIENCE).map_err(BusError::kafka)?;
+        offsets
+            .add_partition_offset(topic, partition, Offset::Offset(end))
+            .map_err(BusError::kafka)?;
     }
-    consumer.assign(&offsets).map_err(failed)?;
+    consumer.assign(&offsets).map_err(BusError::kafka)?;
     Ok(partitions)
-}
-
-fn failed(error: impl std::fmt::Display) -> BusError {
-    BusError::Kafka(error.to_string())
 }
 
 fn judge(error: &KafkaError) -> Result<(), FollowError> {
@@ -123,17 +125,10 @@ fn judge(error: &KafkaError) -> Result<(), FollowError> {
         Some(Code::OffsetOutOfRange | Code::AutoOffsetReset) => {
             Err(FollowError::Lost(error.to_string()))
         }
-        Some(
-            Code::UnknownTopicOrPartition
-            | Code::UnknownTopic
-            | Code::UnknownPartition
-            | Code::TopicAuthorizationFailed
-            | Code::SaslAuthenticationFailed
-            | Code::Fatal,
-        ) => Err(FollowError::Failed(error.to_string())),
-        _ => {
+        _ if waiting_helps(error) => {
             tracing::debug!(%error, "waiting");
             Ok(())
         }
+        _ => Err(FollowError::Failed(error.to_string())),
     }
 }

@@ -58,7 +58,7 @@ impl KafkaPublisher {
             .set("message.timeout.ms", options.timeout.as_millis().to_string())
             .set("message.max.bytes", options.max_message_bytes.to_string())
             .create()
-            .map_err(|error| BusError::Kafka(error.to_string()))?;
+            .map_err(BusError::kafka)?;
         Ok(Self { producer, max_message_bytes: options.max_message_bytes })
     }
 

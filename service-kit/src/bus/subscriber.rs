@@ -55,8 +55,8 @@ impl KafkaSubscriber {
             .set("partition.assignment.strategy", "cooperative-sticky")
             .set("queued.max.messages.kbytes", FETCH_AHEAD_KIB)
             .create()
-            .map_err(failed)?;
-        consumer.subscribe(topics).map_err(failed)?;
+            .map_err(BusError::kafka)?;
+        consumer.subscribe(topics).map_err(BusError::kafka)?;
         Ok(Self { consumer: Arc::new(consumer) })
     }
 
@@ -72,7 +72,7 @@ impl KafkaSubscriber {
                 Err(_) => return Ok(None),
                 Ok(Ok(message)) => return Ok(Some(owned(&message))),
                 Ok(Err(error)) if waiting_helps(&error) => tracing::debug!(%error, "waiting"),
-                Ok(Err(error)) => return Err(failed(error)),
+                Ok(Err(error)) => return Err(BusError::kafka(error)),
             }
         }
     }
@@ -85,19 +85,18 @@ impl KafkaSubscriber {
     pub async fn commit(&self, message: &Message) -> Result<(), BusError> {
         let mut offsets = TopicPartitionList::with_capacity(1);
         let next = Offset::Offset(message.offset + 1);
-        offsets.add_partition_offset(&message.topic, message.partition, next).map_err(failed)?;
+        offsets
+            .add_partition_offset(&message.topic, message.partition, next)
+            .map_err(BusError::kafka)?;
         let consumer = Arc::clone(&self.consumer);
         let commit = move || consumer.commit(&offsets, CommitMode::Sync);
         let committed = tokio::task::spawn_blocking(commit).await;
-        committed.map_err(|error| BusError::Kafka(error.to_string()))?.map_err(failed)
+        committed.map_err(BusError::kafka)?.map_err(BusError::kafka)
     }
 }
 
-fn failed(error: impl std::fmt::Display) -> BusError {
-    BusError::Kafka(error.to_string())
-}
-
-fn waiting_helps(error: &KafkaError) -> bool {
+/// Whether a consumer that goes on gets over it by itself.
+pub(super) fn waiting_helps(error: &KafkaError) -> bool {
     use RDKafkaErrorCode as Code;
     let permanent = [
         Code::UnknownTopicOrPartition,

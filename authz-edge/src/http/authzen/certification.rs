@@ -54,7 +54,7 @@ fn ask(subject: impl Into<Value>, action: impl Into<Value>, resource: impl Into<
 }
 
 #[tokio::test]
-#[ignore = "wants TRIAD_DGRAPH"]
+#[ignore = "needs TRIAD_DGRAPH"]
 async fn basic() {
     let (pdp, _) = prepared().await;
     let (archived, active) = (with_status(2, "archived"), with_status(1, "active"));
@@ -92,7 +92,7 @@ async fn basic() {
 }
 
 #[tokio::test]
-#[ignore = "wants TRIAD_DGRAPH"]
+#[ignore = "needs TRIAD_DGRAPH"]
 async fn batch() {
     let (pdp, tenant) = prepared().await;
     let decisions = async |body: Value| {
@@ -162,7 +162,7 @@ fn ids(answer: &Answer) -> Vec<String> {
 }
 
 #[tokio::test]
-#[ignore = "wants TRIAD_DGRAPH"]
+#[ignore = "needs TRIAD_DGRAPH"]
 async fn search() {
     let (pdp, _) = prepared().await;
     let find = async |kind: &str, body: &Value| {
@@ -196,7 +196,7 @@ async fn search() {
 }
 
 #[tokio::test]
-#[ignore = "wants TRIAD_DGRAPH"]
+#[ignore = "needs TRIAD_DGRAPH"]
 async fn pages_go_on_where_they_ended() {
     let (pdp, _) = prepared().await;
     for (kind, mut body, expected) in [
@@ -232,7 +232,7 @@ async fn pages_go_on_where_they_ended() {
 
 /// Bindings on resources: what is below a folder, for roles with and without the action, through a team.
 #[tokio::test]
-#[ignore = "wants TRIAD_DGRAPH"]
+#[ignore = "needs TRIAD_DGRAPH"]
 async fn resources_are_found_from_what_bindings_name_without_the_list() {
     let (pdp, tenant) = prepared().await;
     let doc = |id: &str| json!({ "type": "doc", "id": id });
@@ -299,7 +299,7 @@ async fn resources_are_found_from_what_bindings_name_without_the_list() {
 
 /// More resources than one page may examine: below a folder, and in the list of their type.
 #[tokio::test]
-#[ignore = "wants TRIAD_DGRAPH"]
+#[ignore = "needs TRIAD_DGRAPH"]
 async fn a_page_examines_so_many_and_may_be_empty_before_the_end() {
     const DOCS: usize = crate::check::search::MAX_EXAMINED + 5;
     let (pdp, tenant) = prepared().await;

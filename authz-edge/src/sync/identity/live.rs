@@ -13,8 +13,8 @@ use service_kit::health::Health;
 use service_kit::shutdown::Shutdown;
 
 use super::{Consumer, Options, retry};
+use crate::graph::Dgraph;
 use crate::graph::write::{Ownership, Writer, Written};
-use crate::graph::{Dgraph, client};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -43,9 +43,7 @@ async fn a_poisoned_tenant_stands_still_and_goes_on_after_a_retry_while_others_n
     let address = |name| std::env::var(name).expect("the engines are named");
     let cluster =
         KafkaConfig { brokers: vec![address("TRIAD_KAFKA")], properties: BTreeMap::new() };
-    let (alphas, timeout) = (vec![address("TRIAD_DGRAPH")], Duration::from_secs(10));
-    let options = client::Options { alphas, timeout, connect_timeout: timeout };
-    let graph = Arc::new(Dgraph::new(&options).unwrap());
+    let graph = Arc::new(Dgraph::from_test_env());
     let run = uuid::Uuid::new_v4().simple().to_string()[..12].to_owned();
     let topic = |name: &str| TopicSpec {
         name: format!("{name}-{run}"),

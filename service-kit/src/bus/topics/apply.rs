@@ -13,7 +13,6 @@ use rdkafka::{
 };
 use std::{
     collections::{BTreeMap, HashMap},
-    fmt::Display,
     sync::Arc,
     time::Duration,
 };
@@ -182,7 +181,7 @@ struct Cluster(Arc<AdminClient<DefaultClientContext>>);
 impl Cluster {
     fn connect(config: &KafkaConfig) -> Result<Self, BusError> {
         config.validate()?;
-        Ok(Self(Arc::new(config.client().create().map_err(failed)?)))
+        Ok(Self(Arc::new(config.client().create().map_err(BusError::kafka)?)))
     }
 
     /// The topics of `specs` that exist.
@@ -190,16 +189,20 @@ impl Cluster {
         let admin = Arc::clone(&self.0);
         // All topics, because asking for one by name may create it.
         let fetch = move || admin.inner().fetch_metadata(None, TIMEOUT);
-        let metadata = tokio::task::spawn_blocking(fetch).await.map_err(failed)?.map_err(failed)?;
+        let metadata = tokio::task::spawn_blocking(fetch)
+            .await
+            .map_err(BusError::kafka)?
+            .map_err(BusError::kafka)?;
         let mut found = existing(&metadata, specs);
         let names: Vec<_> = found.keys().cloned().collect();
         if names.is_empty() {
             return Ok(found);
         }
         let resources: Vec<_> = names.iter().map(|name| ResourceSpecifier::Topic(name)).collect();
-        let described = self.0.describe_configs(&resources, &options()).await.map_err(failed)?;
+        let described =
+            self.0.describe_configs(&resources, &options()).await.map_err(BusError::kafka)?;
         for resource in described {
-            let resource = resource.map_err(failed)?;
+            let resource = resource.map_err(BusError::kafka)?;
             let rdkafka::admin::OwnedResourceSpecifier::Topic(name) = resource.specifier else {
                 continue;
             };
@@ -214,7 +217,7 @@ impl Cluster {
         let replication = TopicReplication::Fixed(spec.replication);
         let topic = NewTopic::new(&spec.name, spec.partitions, replication);
         let topic = spec.config.iter().fold(topic, |topic, (name, value)| topic.set(name, value));
-        let results = self.0.create_topics([&topic], &options()).await.map_err(failed)?;
+        let results = self.0.create_topics([&topic], &options()).await.map_err(BusError::kafka)?;
         results.into_iter().try_for_each(|result| match result {
             // Another replica's `topics apply` was quicker, with the same specification.
             Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => Ok(()),
@@ -229,7 +232,7 @@ impl Cluster {
     ) -> Result<(), BusError> {
         let alter = AlterConfig::new(ResourceSpecifier::Topic(topic));
         let alter = entries.iter().fold(alter, |alter, (name, value)| alter.set(name, value));
-        let results = self.0.alter_configs([&alter], &options()).await.map_err(failed)?;
+        let results = self.0.alter_configs([&alter], &options()).await.map_err(BusError::kafka)?;
         results.into_iter().try_for_each(|result| match result {
             Ok(_) => Ok(()),
             Err((_, code)) => Err(BusError::Kafka(format!("configuring topic {topic}: {code}"))),
@@ -256,10 +259,6 @@ fn property(entry: ConfigEntry) -> (String, Property) {
 
 fn options() -> AdminOptions {
     AdminOptions::new().request_timeout(Some(TIMEOUT)).operation_timeout(Some(TIMEOUT))
-}
-
-fn failed(error: impl Display) -> BusError {
-    BusError::Kafka(error.to_string())
 }
 
 #[cfg(test)]

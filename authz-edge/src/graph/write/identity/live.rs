@@ -1,7 +1,6 @@
 //! On a real Dgraph: `TRIAD_DGRAPH=host:port cargo test -- --ignored`. Tenants are new each time.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use chrono::Utc;
 use contracts::TenantId;
@@ -11,21 +10,15 @@ use serde_json::{Value, json};
 
 use super::super::{Author, Ownership, Writer};
 use super::{Applied, ApplyError};
-use crate::graph::client::{Dgraph, Mode, Options};
+use crate::graph::client::{Dgraph, Mode};
 use crate::graph::dql::literals;
 use crate::graph::schema;
 use crate::model::{Key, Op, Relationship, Role, Scope, SubjectRef, SubjectType, Write, WriteList};
 use crate::sync::rebuild::{RebuildError, rebuild};
 
 async fn graph() -> Dgraph {
-    let alphas = vec![std::env::var("TRIAD_DGRAPH").expect("TRIAD_DGRAPH names an alpha")];
-    let timeout = Duration::from_secs(10);
-    let graph = Dgraph::new(&Options { alphas, timeout, connect_timeout: timeout }).unwrap();
-    // Dgraph refuses to apply it while another test's transaction is open.
-    while schema::meta(&graph).await.unwrap().is_none() {
-        let _ = schema::apply(&graph).await;
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    let graph = Dgraph::from_test_env();
+    schema::apply(&graph).await.unwrap();
     graph
 }
 
