@@ -1,4 +1,4 @@
-//! One `ingest` process as it runs in production: the real binary, from its environment.
+//! One process of a service as it runs in production: the real binary, from its environment.
 
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use crate::run::Names;
 
 /// From the start of the process to its readiness: schema and topics are there, engines answer.
 const READY_WITHIN: Duration = Duration::from_secs(60);
-/// From SIGTERM to exit; above ingest's own drain deadline of 20 s.
+/// From SIGTERM to exit; above the services' own drain deadlines of 15 and 20 s.
 const EXIT_WITHIN: Duration = Duration::from_secs(40);
 
 /// How the process is started.
@@ -26,16 +26,17 @@ pub struct Launch {
 }
 
 impl Launch {
-    /// The `ingest` beside this program.
+    /// The binary of that name beside this program.
     #[must_use]
-    pub fn sibling() -> PathBuf {
+    pub fn sibling(name: &str) -> PathBuf {
         let own = std::env::current_exe().unwrap_or_default();
-        own.with_file_name("ingest")
+        own.with_file_name(name)
     }
 }
 
-/// A running `ingest`; killed when dropped.
-pub struct Ingest {
+/// A running service; killed when dropped.
+pub struct Service {
+    name: &'static str,
     child: Child,
     pid: u32,
     /// Its public listener.
@@ -45,20 +46,36 @@ pub struct Ingest {
     log: PathBuf,
 }
 
-impl Ingest {
-    /// Starts the binary on free ports for the run of those names. Its log goes to a file that is
-    /// shown when it fails.
+impl Service {
+    /// Starts `ingest` for the run of those names.
     ///
     /// # Errors
     /// When it cannot be started.
-    pub fn start(launch: &Launch, engines: &Engines, names: &Names) -> anyhow::Result<Self> {
-        ensure!(
-            launch.binary.is_file(),
-            "{} is no file: build ingest or give --ingest",
-            launch.binary.display()
-        );
+    pub fn ingest(launch: &Launch, engines: &Engines, names: &Names) -> anyhow::Result<Self> {
+        let prefix = ingest::config::ENV_PREFIX;
+        Self::start("ingest", launch, prefix, engines.environment(names))
+    }
+
+    /// Starts `authz-edge` with those variables.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn edge(launch: &Launch, environment: Vec<(String, String)>) -> anyhow::Result<Self> {
+        Self::start("authz-edge", launch, authz_edge::config::ENV_PREFIX, environment)
+    }
+
+    /// Starts the binary on free ports. Its log goes to a file that is shown when it fails.
+    fn start(
+        name: &'static str,
+        launch: &Launch,
+        prefix: &str,
+        environment: Vec<(String, String)>,
+    ) -> anyhow::Result<Self> {
+        let binary = launch.binary.display();
+        ensure!(launch.binary.is_file(), "{binary} is no file: build {name} or give --{name}");
         let (http, admin) = (free_port()?, free_port()?);
-        let log = std::env::temp_dir().join(format!("{}-{}.log", names.group, admin.port()));
+        let own = std::process::id();
+        let log = std::env::temp_dir().join(format!("lt-{name}-{own}-{}.log", admin.port()));
         let file = std::fs::File::create(&log).with_context(|| log.display().to_string())?;
         let mut command = match &launch.cpus {
             Some(cpus) => {
@@ -69,18 +86,18 @@ impl Ingest {
             None => Command::new(&launch.binary),
         };
         let child = command
-            .envs(engines.environment(names))
-            .env("TRIAD_INGEST__HTTP__LISTEN", http.to_string())
-            .env("TRIAD_INGEST__ADMIN__LISTEN", admin.to_string())
+            .envs(environment)
+            .env(format!("{prefix}HTTP__LISTEN"), http.to_string())
+            .env(format!("{prefix}ADMIN__LISTEN"), admin.to_string())
             .stdin(Stdio::null())
             .stdout(file.try_clone()?)
             .stderr(file)
             .kill_on_drop(true)
             .spawn()
-            .with_context(|| format!("starting {}", launch.binary.display()))?;
-        // taskset becomes the program that it starts, so this is ingest's own id.
+            .with_context(|| format!("starting {binary}"))?;
+        // taskset becomes the program that it starts, so this is the service's own id.
         let pid = child.id().context("the child ended at once")?;
-        Ok(Self { child, pid, http, admin, log })
+        Ok(Self { name, child, pid, http, admin, log })
     }
 
     /// Its process id.
@@ -108,7 +125,7 @@ impl Ingest {
                 return Ok(());
             }
             if Instant::now() > deadline {
-                bail!("ingest is not ready within {READY_WITHIN:?}{}", self.last_words());
+                bail!("{} is not ready within {READY_WITHIN:?}{}", self.name, self.last_words());
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
@@ -120,7 +137,7 @@ impl Ingest {
     /// When it has ended, with the end of its log.
     pub fn alive(&mut self) -> anyhow::Result<()> {
         match self.child.try_wait()? {
-            Some(status) => bail!("ingest ended by itself: {status}{}", self.last_words()),
+            Some(status) => bail!("{} ended by itself: {status}{}", self.name, self.last_words()),
             None => Ok(()),
         }
     }
@@ -130,15 +147,15 @@ impl Ingest {
     /// # Errors
     /// When it does not end in time, or not with exit code 0.
     pub async fn stop(mut self) -> anyhow::Result<()> {
-        let pid = self.pid.to_string();
+        let (name, pid) = (self.name, self.pid.to_string());
         let sent = Command::new("kill").args(["-s", "TERM", &pid]).status().await?;
-        ensure!(sent.success(), "SIGTERM to ingest ({pid}): {sent}{}", self.last_words());
+        ensure!(sent.success(), "SIGTERM to {name} ({pid}): {sent}{}", self.last_words());
         let Ok(ended) = tokio::time::timeout(EXIT_WITHIN, self.child.wait()).await else {
             self.child.kill().await?;
-            bail!("ingest did not end within {EXIT_WITHIN:?} of SIGTERM{}", self.last_words());
+            bail!("{name} did not end within {EXIT_WITHIN:?} of SIGTERM{}", self.last_words());
         };
         let status = ended?;
-        ensure!(status.success(), "ingest ended with {status} after SIGTERM{}", self.last_words());
+        ensure!(status.success(), "{name} ended with {status} after SIGTERM{}", self.last_words());
         // A log of a good end is of no use.
         let _ = std::fs::remove_file(&self.log);
         Ok(())

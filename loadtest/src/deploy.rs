@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, ensure};
 use tokio::process::Command;
 
 use crate::engines::Engines;
@@ -114,17 +114,17 @@ impl Local {
         &self.state
     }
 
-    /// Starts Kafka and one Cassandra node, pinned as `pins` says (`cassandra=1`, `kafka=all`); what
-    /// runs already is restarted, with its data.
+    /// Starts one process each of the engines in `only` (`kafka,cassandra`), pinned as `pins` says
+    /// (`cassandra=1`, `kafka=all`); what runs already is restarted, with its data.
     ///
     /// # Errors
     /// When an engine does not start.
-    pub async fn start(&mut self, pins: &[&str]) -> anyhow::Result<()> {
+    pub async fn start(&mut self, only: &str, pins: &[&str]) -> anyhow::Result<()> {
         if self.up {
             run(&self.state, &["down"]).await?;
         }
         self.up = true;
-        let mut arguments = vec!["up", "--only", "kafka,cassandra", "--port-base", "auto"];
+        let mut arguments = vec!["up", "--only", only, "--port-base", "auto"];
         // As Cassandra comes: otherwise the disk's fsync is measured.
         arguments.extend(["--commitlog-sync", "periodic"]);
         for pin in pins {
@@ -133,18 +133,30 @@ impl Local {
         run(&self.state, &arguments).await.map(drop)
     }
 
-    /// Where they answer.
+    /// Where Kafka and Cassandra answer.
     ///
     /// # Errors
     /// When they are not up.
     pub async fn engines(&self) -> anyhow::Result<Engines> {
-        let exports = run(&self.state, &["env"]).await?;
-        let (kafka, cassandra) =
-            (export(&exports, "TRIAD_KAFKA"), export(&exports, "TRIAD_CASSANDRA"));
-        let (Some(kafka), Some(cassandra)) = (kafka, cassandra) else {
-            bail!("engines env names no Kafka or no Cassandra:\n{exports}");
-        };
+        let [kafka, cassandra] = self.addresses(["TRIAD_KAFKA", "TRIAD_CASSANDRA"]).await?;
         Ok(Engines { kafka, cassandra, replication: 1, partitions: 12, ..Engines::default() })
+    }
+
+    /// The lists that `engines env` exports under `names`.
+    ///
+    /// # Errors
+    /// When one of them is missing.
+    pub async fn addresses<const N: usize>(
+        &self,
+        names: [&str; N],
+    ) -> anyhow::Result<[Vec<String>; N]> {
+        let exports = run(&self.state, &["env"]).await?;
+        let mut found = [const { Vec::new() }; N];
+        for (list, name) in found.iter_mut().zip(names) {
+            *list = export(&exports, name)
+                .with_context(|| format!("engines env names no {name}:\n{exports}"))?;
+        }
+        Ok(found)
     }
 
     /// Stops them and deletes their data.

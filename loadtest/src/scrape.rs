@@ -1,4 +1,4 @@
-//! What a running `ingest` tells of itself at `/metrics`.
+//! What a running service tells of itself at `/metrics`.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -95,13 +95,34 @@ fn label<'a>(labels: &'a str, name: &str) -> Option<&'a str> {
     from.split('"').next()
 }
 
-/// Reads the metrics of the admin listener.
+/// Reads the metrics of ingest's admin listener.
 ///
 /// # Errors
 /// When it does not answer.
 pub async fn read(client: &reqwest::Client, admin: SocketAddr) -> anyhow::Result<Reading> {
+    Ok(Reading::parse(&text(client, admin).await?))
+}
+
+/// The text of an admin listener's metrics.
+///
+/// # Errors
+/// When it does not answer.
+pub async fn text(client: &reqwest::Client, admin: SocketAddr) -> anyhow::Result<String> {
     let answer = client.get(format!("http://{admin}/metrics")).send().await.context("/metrics")?;
-    Ok(Reading::parse(&answer.error_for_status()?.text().await?))
+    Ok(answer.error_for_status()?.text().await?)
+}
+
+/// The sum of all series of `name` whose label is that value; 0 without any.
+#[must_use]
+pub fn sum(text: &str, name: &str, (key, value): (&str, &str)) -> f64 {
+    let series = text.lines().filter_map(|line| line.rsplit_once(' '));
+    let ours = series.filter(|(series, _)| {
+        series
+            .strip_prefix(name)
+            .and_then(|rest| rest.strip_prefix('{'))
+            .is_some_and(|labels| label(labels, key) == Some(value))
+    });
+    ours.filter_map(|(_, value)| value.parse::<f64>().ok()).sum()
 }
 
 #[cfg(test)]
@@ -128,5 +149,15 @@ mod tests {
         assert_eq!((reading.retries, reading.in_flight_bytes), (7, 4_500_000));
         assert_eq!(reading.lag, Buckets { bounds: vec![0.001, f64::INFINITY], counts: vec![1, 4] });
         assert_eq!(reading.write, Buckets::default());
+    }
+
+    #[test]
+    fn series_are_summed_by_a_label() {
+        let text = "triad_authz_checks_total{result=\"allow\",source=\"decision\"} 5\n\
+            triad_authz_checks_total{result=\"deny\",source=\"decision\"} 7\n\
+            triad_authz_checks_total{result=\"deny\",source=\"graph\"} 1\n\
+            triad_authz_checks_total_other{source=\"decision\"} 9\n";
+        let sum = |source| sum(text, "triad_authz_checks_total", ("source", source));
+        assert_eq!([sum("decision"), sum("graph"), sum("views")], [12.0, 1.0, 0.0]);
     }
 }

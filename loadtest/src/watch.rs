@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-use crate::child::Ingest;
+use crate::child::Service;
 use crate::latency::Buckets;
 use crate::scrape::{self, Reading};
 use crate::stop::Stop;
@@ -48,7 +48,7 @@ pub struct Stretch {
 
 /// Takes samples of a process.
 pub struct Watch<'a> {
-    ingest: &'a mut Ingest,
+    ingest: &'a mut Service,
     client: reqwest::Client,
     begun: Instant,
     /// What was seen so far.
@@ -60,7 +60,7 @@ impl<'a> Watch<'a> {
     ///
     /// # Errors
     /// When no client can be made.
-    pub fn new(ingest: &'a mut Ingest) -> anyhow::Result<Self> {
+    pub fn new(ingest: &'a mut Service) -> anyhow::Result<Self> {
         let client = scrape::client(Duration::from_secs(5))?;
         Ok(Self { ingest, client, begun: Instant::now(), timeline: Timeline::default() })
     }

@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use loadtest::child::{Ingest, Launch};
+use loadtest::child::{Launch, Service};
 use loadtest::engines::Engines;
 use loadtest::produce::produce;
 use loadtest::run::{Names, Run, TICKS_PER_SECOND};
@@ -84,12 +84,12 @@ impl Drill {
     }
 
     /// Starts an `ingest`.
-    pub(crate) async fn ingest(&self) -> Result<Ingest> {
+    pub(crate) async fn ingest(&self) -> Result<Service> {
         self.stage.ingest(&self.run.names).await
     }
 
     /// Waits until this process has settled so many records since it began.
-    pub(crate) async fn settled(&self, ingest: &Ingest, records: u64) -> Result<()> {
+    pub(crate) async fn settled(&self, ingest: &Service, records: u64) -> Result<()> {
         until(&format!("{records} records are settled"), async || {
             let settled = reading(ingest).await?.settled();
             Ok(if settled >= records { Ok(()) } else { Err(format!("{settled}")) })
@@ -112,13 +112,13 @@ impl Drill {
 }
 
 /// What a process tells of itself.
-pub(crate) async fn reading(ingest: &Ingest) -> Result<Reading> {
+pub(crate) async fn reading(ingest: &Service) -> Result<Reading> {
     let client = scrape::client(Duration::from_secs(10))?;
     scrape::read(&client, ingest.admin).await
 }
 
 /// Waits until a process is not ready any more.
-pub(crate) async fn unready(ingest: &Ingest) -> Result<()> {
+pub(crate) async fn unready(ingest: &Service) -> Result<()> {
     let client = scrape::client(Duration::from_secs(10))?;
     let url = format!("http://{}/readyz", ingest.admin);
     until("readiness goes", async || {

@@ -1,8 +1,9 @@
-//! The figures of audit events, and what each is to reach.
+//! What a figure is to reach, and how one is written down and printed.
 
 use serde::Serialize;
 use serde_json::Value;
 
+use super::{audit, authz};
 use crate::latency::median;
 
 /// A figure's goal.
@@ -15,7 +16,7 @@ pub(super) struct Goal {
     pub(super) unit: &'static str,
 }
 
-const fn goal(
+pub(super) const fn goal(
     id: &'static str,
     goal: f64,
     at_least: bool,
@@ -24,74 +25,6 @@ const fn goal(
 ) -> Goal {
     Goal { id, what, goal, at_least, unit }
 }
-
-pub(super) const GOALS: [Goal; 11] = [
-    goal(
-        "audit.pipeline_ratio_pinned",
-        0.95,
-        true,
-        "ratio",
-        "pipeline rows/s ÷ ceiling rows/s, full backlog, 200 tenants; Cassandra on CPU 1, Kafka and ingest or the driver on CPU 0",
-    ),
-    goal("audit.pipeline_ratio_unpinned", 0.80, true, "ratio", "the same, nothing pinned"),
-    goal(
-        "audit.pipeline_ratio_pinned_random_keys",
-        0.85,
-        true,
-        "ratio",
-        "pinned, random Kafka keys",
-    ),
-    goal(
-        "audit.hot_tenant_ratio",
-        0.85,
-        true,
-        "ratio",
-        "pipeline rows/s with one tenant of 90 % of the traffic ÷ even traffic, nothing pinned",
-    ),
-    goal(
-        "audit.cpu_per_row_us",
-        4.0,
-        false,
-        "µs",
-        "CPU of the ingest process a row, from its first stored row to its last, nothing pinned",
-    ),
-    goal(
-        "audit.rss_mib",
-        256.0,
-        false,
-        "MiB",
-        "largest resident memory of ingest, backlog of 5 M, Cassandra stopped for 30 s in its middle",
-    ),
-    goal(
-        "audit.stored_20m_ratio",
-        0.90,
-        true,
-        "ratio",
-        "pipeline rows/s with 20 M rows stored ÷ with an empty table, medians of seven windows each",
-    ),
-    goal(
-        "audit.lag_p99_ms",
-        250.0,
-        false,
-        "ms",
-        "p99 end-to-end lag at half the ceiling, pinned; the producer on CPU 0 too",
-    ),
-    goal("audit.lag_p99_unpinned_ms", 250.0, false, "ms", "the same, nothing pinned"),
-    goal(
-        "audit.first_page_p99_ms",
-        50.0,
-        false,
-        "ms",
-        "first page (100 events) of a tenant's day, 20 M rows stored, p99; runs show it by rows stored",
-    ),
-    goal(
-        "audit.read_slowdown",
-        0.05,
-        false,
-        "share",
-        "by how much 20 first pages a second slow the pipeline's writes, neighbouring windows of one backlog",
-    ),
-];
 
 /// A measured figure, as `target/bench.json` has it.
 #[derive(Debug, Clone, Serialize)]
@@ -121,7 +54,7 @@ impl Figure {
 
     /// The figure `id`; `None` for an unknown one or without runs.
     pub(super) fn of(id: &str, measured: f64, runs: Vec<Value>) -> Option<Self> {
-        let Goal { id, what, goal, at_least, unit } = *GOALS.iter().find(|goal| goal.id == id)?;
+        let Goal { id, what, goal, at_least, unit } = *find(id)?;
         (!runs.is_empty()).then_some(Self { id, what, goal, at_least, measured, unit, runs })
     }
 
@@ -130,18 +63,26 @@ impl Figure {
     }
 }
 
+fn find(id: &str) -> Option<&'static Goal> {
+    audit::GOALS.iter().chain(&authz::GOALS).find(|goal| goal.id == id)
+}
+
 fn values(runs: &[Value]) -> Vec<f64> {
     runs.iter().filter_map(|run| run["value"].as_f64()).collect()
 }
 
-/// Prints goal beside measured, with the spread of the runs.
+/// Prints goal beside measured, with the spread of the runs, for each of the ids.
 #[allow(clippy::print_stdout, reason = "the table is the command's result")]
-pub(super) fn print(figures: &[Figure]) {
+pub(super) fn print(wanted: &[&str], figures: &[Figure]) {
     println!(
         "{:<42} {:>10} {:>10}  {:<6} {:>19}",
         "figure", "goal", "measured", "unit", "lowest to highest"
     );
-    for figure in figures {
+    for id in wanted {
+        let Some(figure) = figures.iter().find(|figure| figure.id == *id) else {
+            println!("{id:<42} not measured");
+            continue;
+        };
         let values = values(&figure.runs);
         let low = values.iter().copied().fold(f64::INFINITY, f64::min);
         let high = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);

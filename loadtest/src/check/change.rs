@@ -63,6 +63,12 @@ impl Changes {
         Self { shape: shape.clone(), users, tenants }
     }
 
+    /// The numbers of the tenants that are written to.
+    #[must_use]
+    pub fn tenants(&self) -> std::ops::Range<u32> {
+        self.tenants.clone()
+    }
+
     /// Change number `index`, and the tenant's number.
     #[must_use]
     pub fn change(&self, index: u64) -> (u32, Change) {

@@ -19,8 +19,8 @@ use crate::report::{Chart, Points};
 use crate::stop::Stop;
 use crate::system::{self, Memory};
 
-/// Connections that write.
-const WRITERS: usize = 8;
+/// Connections that write: enough for hundreds of writes a second beside checks that fill all CPUs.
+const WRITERS: usize = 32;
 
 /// How a measurement is made.
 #[derive(Debug, Clone)]

@@ -135,8 +135,16 @@ impl Space {
         u64::from(pairs) * u64::from(self.draw.tenants)
     }
 
-    fn shape(&self) -> &Shape {
+    /// The shape of its graphs.
+    #[must_use]
+    pub fn shape(&self) -> &Shape {
         self.graphs[0].shape()
+    }
+
+    /// Tenants that are asked about.
+    #[must_use]
+    pub fn tenants(&self) -> u32 {
+        self.draw.tenants
     }
 
     fn hot(&self, index: u64) -> Question {

@@ -69,7 +69,7 @@ pub struct EngineArgs {
     pub settings: Vec<(String, String)>,
 }
 
-fn setting(text: &str) -> Result<(String, String), String> {
+pub(super) fn setting(text: &str) -> Result<(String, String), String> {
     let (key, value) = text.split_once('=').ok_or("wants KEY=VALUE")?;
     Ok((key.to_owned(), value.to_owned()))
 }
@@ -228,7 +228,7 @@ impl IngestArgs {
     #[must_use]
     pub fn launch(&self) -> Launch {
         Launch {
-            binary: self.binary.clone().unwrap_or_else(Launch::sibling),
+            binary: self.binary.clone().unwrap_or_else(|| Launch::sibling("ingest")),
             cpus: self.cpus.clone(),
         }
     }
@@ -278,35 +278,6 @@ impl Common {
             stop: stop.clone(),
         })
     }
-}
-
-/// `bench audit`.
-#[derive(Debug, Clone, Args)]
-#[allow(missing_docs, reason = "the help texts document them")]
-pub struct BenchArgs {
-    /// Only these figures, comma-separated, with or without `audit.`.
-    #[arg(long, value_delimiter = ',')]
-    pub only: Vec<String>,
-    /// Alternating pairs.
-    #[arg(long, default_value_t = 7)]
-    pub pairs: usize,
-    /// Events of each run of a pair.
-    #[arg(long, default_value_t = 1_500_000)]
-    pub events: u64,
-    /// Rows stored for the figures about stored rows.
-    #[arg(long, default_value_t = 20_000_000)]
-    pub rows: u64,
-    /// All of it ends within so many minutes; later runs are shortened to fit.
-    #[arg(long, default_value_t = 43)]
-    pub minutes: u64,
-    /// The file of figures; target/bench.json of the workspace without.
-    #[arg(long)]
-    pub out: Option<PathBuf>,
-    #[command(flatten)]
-    pub ingest: IngestArgs,
-    /// A setting of ingest, as in `pipeline.batch_rows=64`; may repeat.
-    #[arg(long = "set", value_name = "KEY=VALUE", value_parser = setting)]
-    pub settings: Vec<(String, String)>,
 }
 
 #[cfg(test)]

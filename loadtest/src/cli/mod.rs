@@ -1,6 +1,7 @@
 //! The command line: which scenario, on which engines, and what becomes of the result.
 
 mod args;
+mod bench;
 mod check;
 mod output;
 mod scenarios;
@@ -10,12 +11,12 @@ use std::time::Duration;
 use clap::{Parser, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
 
-pub use args::{BenchArgs, Common, EngineArgs, IngestArgs, RunArgs};
+pub use args::{Common, EngineArgs, IngestArgs, RunArgs};
+pub use bench::{AuditBenchArgs, AuthzBenchArgs};
 use check::CheckCommand;
 use output::Outcome;
 use scenarios::Scenario;
 
-use crate::bench;
 use crate::stop::Stop;
 
 /// Loads, ceilings and proofs for Triad: produce, measure, verify. Loopback only.
@@ -42,7 +43,9 @@ enum Command {
 #[derive(Debug, Subcommand)]
 enum BenchCommand {
     /// Audit events.
-    Audit(BenchArgs),
+    Audit(AuditBenchArgs),
+    /// Permission checks.
+    Authz(AuthzBenchArgs),
 }
 
 impl Cli {
@@ -58,7 +61,12 @@ impl Cli {
             Command::Bench(BenchCommand::Audit(args)) => {
                 let stop = Stop::after(Duration::from_secs(args.minutes * 60));
                 let _guard = stop.guard();
-                bounded(&stop, bench::audit(&args, &stop)).await
+                bounded(&stop, Box::pin(crate::bench::audit(&args, &stop))).await
+            }
+            Command::Bench(BenchCommand::Authz(args)) => {
+                let stop = Stop::after(Duration::from_secs(args.minutes * 60));
+                let _guard = stop.guard();
+                bounded(&stop, Box::pin(crate::bench::authz(&args, &stop))).await
             }
         }
     }

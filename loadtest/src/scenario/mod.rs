@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 
-use crate::child::{Ingest, Launch};
+use crate::child::{Launch, Service};
 use crate::engines::Engines;
 use crate::produce::{Produced, produce};
 use crate::progress;
@@ -64,8 +64,8 @@ impl Stage {
     ///
     /// # Errors
     /// When it does not become ready.
-    pub async fn ingest(&self, names: &Names) -> anyhow::Result<Ingest> {
-        let mut ingest = Ingest::start(&self.launch, &self.engines, names)?;
+    pub async fn ingest(&self, names: &Names) -> anyhow::Result<Service> {
+        let mut ingest = Service::ingest(&self.launch, &self.engines, names)?;
         let client = scrape::client(Duration::from_secs(5))?;
         ingest.ready(&client).await?;
         Ok(ingest)

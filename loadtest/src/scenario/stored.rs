@@ -10,7 +10,7 @@ use super::Stage;
 use super::ceiling::{Shape, drive, prepare};
 use super::readers::{ReadLoad, probe};
 use crate::ceiling::{Drive, write};
-use crate::child::Ingest;
+use crate::child::Service;
 use crate::deploy;
 use crate::latency::median;
 use crate::progress::{bar, say};
@@ -114,7 +114,7 @@ fn spread(run: &Run, step: u64, events: u64) -> Run {
 
 /// Publishes the run, lets a new `ingest` store it, and cuts that into windows. Nothing else runs
 /// meanwhile; `ingest` goes on.
-async fn windows(stage: &Stage, run: &Run, plan: Plan) -> anyhow::Result<(Ingest, Vec<Stretch>)> {
+async fn windows(stage: &Stage, run: &Run, plan: Plan) -> anyhow::Result<(Service, Vec<Stretch>)> {
     stage.publish(run, None).await?;
     let mut ingest = stage.ingest(&run.names).await?;
     let bar = bar("settled", run.events);
@@ -155,7 +155,7 @@ async fn load(stage: &Stage, driver: &Drive, run: &Run) -> anyhow::Result<f64> {
 
 async fn level(
     stage: &Stage,
-    ingest: &Ingest,
+    ingest: &Service,
     run: &Run,
     rows: u64,
     plan: Plan,

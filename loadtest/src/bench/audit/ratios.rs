@@ -6,7 +6,7 @@ use std::time::Instant;
 use serde_json::{Value, json};
 
 use super::bed::{Bed, Pinning, Traffic};
-use super::goals::Figure;
+use crate::bench::goals::Figure;
 use crate::progress::say;
 use crate::scenario::Stage;
 

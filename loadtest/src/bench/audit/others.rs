@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::bed::{Bed, Pinning};
-use super::goals::Figure;
+use crate::bench::goals::Figure;
 use crate::latency::median;
 use crate::progress::say;
 use crate::run::TICKS_PER_SECOND;

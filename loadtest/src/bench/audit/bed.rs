@@ -11,7 +11,7 @@ use serde_json::Value;
 use tokio::process::Command;
 
 use crate::child::Launch;
-use crate::cli::BenchArgs;
+use crate::cli::AuditBenchArgs;
 use crate::deploy::{self, Local};
 use crate::latency::median;
 use crate::progress::say;
@@ -47,7 +47,7 @@ pub(super) enum Traffic {
 
 /// See the module.
 pub(super) struct Bed {
-    pub(super) args: BenchArgs,
+    pub(super) args: AuditBenchArgs,
     pub(super) stop: Stop,
     local: Option<Local>,
     pinning: Option<Pinning>,
@@ -61,7 +61,7 @@ pub(super) struct Bed {
 }
 
 impl Bed {
-    pub(super) fn new(args: &BenchArgs, stop: &Stop) -> anyhow::Result<Self> {
+    pub(super) fn new(args: &AuditBenchArgs, stop: &Stop) -> anyhow::Result<Self> {
         let binary = args.ingest.launch().binary;
         ensure!(binary.is_file(), "{} is no file: build ingest or give --ingest", binary.display());
         let state = std::env::temp_dir().join(format!("triad-bench-{}", std::process::id()));
@@ -92,7 +92,7 @@ impl Bed {
         };
         self.pinning = None;
         system::pin(&self.cpus).await?;
-        local.start(&pins).await?;
+        local.start("kafka,cassandra", &pins).await?;
         let mut engines = local.engines().await?;
         engines.settings = self.args.settings.clone();
         let state: PathBuf = local.state().to_owned();

@@ -1,0 +1,144 @@
+//! One edge under measurement, or the bare server in its place.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::check::bare::Bare;
+use crate::check::link::Endpoint;
+use crate::check::target::Kind;
+use crate::child::{Launch, Service};
+use crate::scrape;
+
+/// For what is asked beside the checks.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The environment variable of a dotted key.
+pub(super) fn variable(key: &str) -> String {
+    format!("{}{}", authz_edge::config::ENV_PREFIX, key.to_uppercase().replace('.', "__"))
+}
+
+/// Who is asked.
+pub(super) struct Side {
+    pub(super) kind: Kind,
+    pub(super) endpoint: Endpoint,
+    pub(super) pid: Option<u32>,
+}
+
+impl Side {
+    /// The bare server; `bearer` is what it is sent, and does not read.
+    pub(super) fn bare(bare: &Bare, bearer: Option<&str>) -> anyhow::Result<Self> {
+        let endpoint = Endpoint::new(&format!("http://{}", bare.address), bearer, false)?;
+        Ok(Self { kind: Kind::Bare, endpoint, pid: bare.pid() })
+    }
+}
+
+/// A running edge; killed when dropped.
+pub(super) struct Edge {
+    service: Service,
+    pub(super) client: reqwest::Client,
+}
+
+/// Checks by what answered them.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub(super) struct Sources {
+    /// A cached decision.
+    pub(super) decision: f64,
+    /// Cached views.
+    pub(super) views: f64,
+    /// A read.
+    pub(super) graph: f64,
+}
+
+impl Sources {
+    fn parse(text: &str) -> Self {
+        let of = |source| scrape::sum(text, "triad_authz_checks_total", ("source", source));
+        Self { decision: of("decision"), views: of("views"), graph: of("graph") }
+    }
+
+    /// Those after `before`.
+    pub(super) fn since(self, before: Self) -> Self {
+        Self {
+            decision: self.decision - before.decision,
+            views: self.views - before.views,
+            graph: self.graph - before.graph,
+        }
+    }
+
+    /// The share that a cached decision answered; 0 without any checks.
+    pub(super) fn hit_ratio(self) -> f64 {
+        let all = self.decision + self.views + self.graph;
+        if all > 0.0 { self.decision / all } else { 0.0 }
+    }
+}
+
+impl Edge {
+    /// Starts it, and waits until it is ready.
+    pub(super) async fn start(
+        launch: &Launch,
+        environment: Vec<(String, String)>,
+    ) -> anyhow::Result<Self> {
+        let client = scrape::client(TIMEOUT)?;
+        let mut service = Service::edge(launch, environment)?;
+        service.ready(&client).await?;
+        Ok(Self { service, client })
+    }
+
+    /// Where its public routes begin.
+    pub(super) fn url(&self) -> String {
+        format!("http://{}", self.service.http)
+    }
+
+    pub(super) fn endpoint(&self, bearer: Option<&str>) -> anyhow::Result<Endpoint> {
+        Endpoint::new(&self.url(), bearer, false)
+    }
+
+    pub(super) fn side(&self, bearer: Option<&str>) -> anyhow::Result<Side> {
+        let endpoint = self.endpoint(bearer)?;
+        Ok(Side { kind: Kind::Triad, endpoint, pid: Some(self.service.pid()) })
+    }
+
+    /// Checks so far.
+    pub(super) async fn sources(&self) -> anyhow::Result<Sources> {
+        Ok(Sources::parse(&scrape::text(&self.client, self.service.admin).await?))
+    }
+
+    /// A metric of a kind of cache.
+    pub(super) async fn cache(&self, metric: &str, kind: &str) -> anyhow::Result<f64> {
+        let text = scrape::text(&self.client, self.service.admin).await?;
+        Ok(scrape::sum(&text, metric, ("kind", kind)))
+    }
+
+    pub(super) fn pid(&self) -> u32 {
+        self.service.pid()
+    }
+
+    /// Asks it to drain, and waits for its end.
+    pub(super) async fn stop(self) -> anyhow::Result<()> {
+        self.service.stop().await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hits_are_what_a_decision_answered() {
+        let text = |decision: u32, graph: u32| {
+            format!(
+                "triad_authz_checks_total{{result=\"deny\",source=\"decision\"}} {decision}\n\
+                 triad_authz_checks_total{{result=\"allow\",source=\"graph\"}} {graph}\n"
+            )
+        };
+        let (before, after) = (Sources::parse(&text(10, 10)), Sources::parse(&text(100, 20)));
+        assert_eq!(after.since(before), Sources { decision: 90.0, views: 0.0, graph: 10.0 });
+        assert_eq!(after.since(before).hit_ratio(), 0.9);
+        assert_eq!(before.since(before).hit_ratio(), 0.0);
+    }
+
+    #[test]
+    fn keys_become_variables() {
+        assert_eq!(variable("cache.life_ms"), "TRIAD_AUTHZ__CACHE__LIFE_MS");
+    }
+}
