@@ -1,7 +1,7 @@
 //! The long drills: `make drills`, on three Cassandra nodes at QUORUM.
 
 use anyhow::Result;
-use loadtest::child::Ingest;
+use loadtest::child::Service;
 use loadtest::system;
 
 use crate::drill::{Drill, reading, unready};
@@ -12,7 +12,7 @@ const NODES: [&str; 3] = ["cassandra-1", "cassandra-2", "cassandra-3"];
 /// What the process may use at most, in KiB (ADR 0003).
 const MEMORY_KIB: u64 = 256 * 1024;
 
-fn within_memory(ingest: &Ingest) -> Result<()> {
+fn within_memory(ingest: &Service) -> Result<()> {
     let peak = system::memory(ingest.pid())?.peak_kib;
     anyhow::ensure!(peak <= MEMORY_KIB, "{} MiB resident", peak / 1024);
     Ok(())

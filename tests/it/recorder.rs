@@ -7,11 +7,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
+use contracts::{ConsistencyToken, GraphEpoch, TenantId};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::edge::{Edge, Edges, below, member, question, role};
+use crate::edge::{Answer, Edge, Edges, below, member, question, role};
 
 const WRITERS: usize = 4;
 const READERS: usize = 12;
@@ -61,6 +62,7 @@ pub(crate) struct Outcome {
 pub(crate) struct Storm {
     rights: Vec<Right>,
     edges: Vec<RwLock<Arc<Edge>>>,
+    epoch: GraphEpoch,
     stop: AtomicBool,
     seen: Mutex<Vec<Seen>>,
 }
@@ -143,8 +145,10 @@ impl Storm {
                 writes: Mutex::default(),
             })
             .collect();
-        let storm =
-            Self { rights, edges: started, stop: AtomicBool::new(false), seen: Mutex::default() };
+        let meta = authz_edge::graph::schema::meta(&edges.graph()?).await?;
+        let epoch = meta.context("the graph has a schema")?.epoch;
+        let (stop, seen) = (AtomicBool::new(false), Mutex::default());
+        let storm = Self { rights, edges: started, epoch, stop, seen };
         let edge = storm.edge(0);
         for right in &storm.rights {
             let began = Instant::now();
@@ -188,6 +192,18 @@ impl Storm {
         self.verify(bound)
     }
 
+    /// Whether an edge of this graph gave it: the port of one that was killed may be anybody's by now.
+    fn is_ours(&self, right: &Right, answer: &Answer) -> bool {
+        let tenant = TenantId::parse(&right.tenant).ok();
+        let token = tenant.and_then(|tenant| ConsistencyToken::decode(&answer.token, &tenant).ok());
+        matches!(token, Some(ConsistencyToken::Graph { epoch, .. }) if epoch == self.epoch)
+    }
+
+    async fn knows(&self, edge: &Edge, right: &Right) -> bool {
+        let answer = edge.try_check(&right.tenant, &right.question()).await;
+        answer.is_ok_and(|answer| self.is_ours(right, &answer))
+    }
+
     fn is_over(&self) -> bool {
         self.stop.load(Ordering::Relaxed)
     }
@@ -202,7 +218,7 @@ impl Storm {
             let began = Instant::now();
             let mut token = String::new();
             for (method, path, body) in right.requests(give) {
-                token = self.insist(&mut random, &method, &path, body.as_ref()).await;
+                token = self.insist(right, &mut random, &method, &path, body.as_ref()).await;
             }
             lock(&right.writes).push((give, began, Instant::now()));
             self.with_token(right, give, &token, next(&mut random)).await?;
@@ -213,6 +229,7 @@ impl Storm {
     /// Repeats a request until it is acknowledged, on whichever edge; its token.
     async fn insist(
         &self,
+        right: &Right,
         random: &mut u64,
         method: &Method,
         path: &str,
@@ -221,9 +238,12 @@ impl Storm {
         loop {
             let edge = self.edge(next(random) % self.edges.len());
             match edge.ask(method.clone(), path, &[], body).await {
+                Ok(answer) if answer.status.is_success() && self.is_ours(right, &answer) => {
+                    return answer.token;
+                }
                 // What is gone already is gone.
                 Ok(answer)
-                    if answer.status.is_success() || answer.status == StatusCode::NOT_FOUND =>
+                    if answer.status == StatusCode::NOT_FOUND && self.knows(&edge, right).await =>
                 {
                     return answer.token;
                 }
@@ -263,7 +283,7 @@ impl Storm {
             let began = Instant::now();
             let answer = edge.try_check(&right.tenant, &right.question()).await;
             match answer {
-                Ok(answer) if answer.status == StatusCode::OK => {
+                Ok(answer) if answer.status == StatusCode::OK && self.is_ours(right, &answer) => {
                     let allowed = answer.body["decision"] == json!(true);
                     let seen = Seen { right: at, allowed, began, ended: Instant::now() };
                     lock(&self.seen).push(seen);
@@ -284,15 +304,28 @@ impl Storm {
             let right = &self.rights[answer.right];
             ensure!(
                 stale.is_some_and(|stale| stale <= bound),
-                "{:?} of {}: allowed is {} {stale:?} after that was over",
+                "{:?} of {}: allowed is {} {stale:?} after that was over; {}",
                 right.part,
                 right.n,
-                answer.allowed
+                answer.allowed,
+                told(&histories[&answer.right], answer)
             );
             outcome.stalest = outcome.stalest.max(stale.unwrap_or_default());
         }
         Ok(outcome)
     }
+}
+
+/// The answer and the writes of its right, in milliseconds since the first.
+fn told(writes: &[(bool, Instant, Instant)], answer: &Seen) -> String {
+    let first = writes[0].1;
+    let at = |instant: Instant| instant.saturating_duration_since(first).as_millis();
+    let span = |began, ended| format!("{} to {}", at(began), at(ended));
+    let writes: Vec<_> = writes
+        .iter()
+        .map(|(given, began, ended)| format!("{given} in {}", span(*began, *ended)))
+        .collect();
+    format!("asked in {}, written: {}", span(answer.began, answer.ended), writes.join(", "))
 }
 
 /// For how long the answer had not been true any more when it was asked for, at least; `None` if it never
