@@ -155,7 +155,8 @@ impl Storm {
             let path = format!("/v1/tenants/{}/roles/{}", right.tenant, right.id("r"));
             edge.put(&path, &json!({"permissions": [{"action": "read"}]})).await?;
             edge.write(&right.tenant, "touch", &right.relationships()).await?;
-            lock(&right.writes).push((true, began, Instant::now()));
+            // Another edge may not have heard of it when the storm begins.
+            lock(&right.writes).extend([(false, began, began), (true, began, Instant::now())]);
         }
         Ok(storm)
     }

@@ -8,6 +8,7 @@
 //! | [`target`], [`link`] | in which words, over which connection |
 //! | [`pace`], `drive` | when, from how many connections, and what is counted |
 //! | [`load`], [`measure`] | telling a target the graph; one measurement |
+//! | [`queries`] | ways to ask Dgraph, side by side |
 //! | [`bare`] | a server that answers without a thought |
 
 pub mod bare;
@@ -18,6 +19,7 @@ pub mod link;
 pub mod load;
 pub mod measure;
 pub mod pace;
+pub mod queries;
 pub mod space;
 pub mod target;
 pub mod words;

@@ -8,6 +8,7 @@ use serde_json::{Value, json, to_value};
 
 use super::args::ResultArgs;
 use super::output::{self, Outcome};
+use super::queries::QueriesArgs;
 use crate::check::bare::{self, Bare};
 use crate::check::change::Changes;
 use crate::check::graph::Shape;
@@ -28,6 +29,8 @@ pub(super) enum CheckCommand {
     Run(RunArgs),
     /// Write the graph through the target's own API.
     Load(LoadArgs),
+    /// Ask Dgraph one question in three ways, over depths of teams and numbers of bindings (ADR 0009).
+    Queries(QueriesArgs),
     /// Answer like Triad without a thought, until told to end.
     Bare(BareArgs),
 }
@@ -171,6 +174,7 @@ impl CheckCommand {
         match self {
             Self::Run(args) => Some(&args.result),
             Self::Load(args) => Some(&args.result),
+            Self::Queries(args) => Some(&args.result),
             Self::Bare(_) => None,
         }
     }
@@ -178,9 +182,9 @@ impl CheckCommand {
     pub(super) fn limit(&self) -> Duration {
         let seconds = match self {
             Self::Bare(args) => args.timeout_seconds,
-            Self::Run(RunArgs { result, .. }) | Self::Load(LoadArgs { result, .. }) => {
-                result.timeout_seconds
-            }
+            Self::Run(RunArgs { result, .. })
+            | Self::Load(LoadArgs { result, .. })
+            | Self::Queries(QueriesArgs { result, .. }) => result.timeout_seconds,
         };
         Duration::from_secs(seconds)
     }
@@ -189,6 +193,7 @@ impl CheckCommand {
         match self {
             Self::Run(_) => "check run",
             Self::Load(_) => "check load",
+            Self::Queries(_) => "check queries",
             Self::Bare(_) => "check bare",
         }
     }
@@ -198,6 +203,7 @@ impl CheckCommand {
         match self {
             Self::Run(args) => args.run(stop).await.map(Some),
             Self::Load(args) => args.run(stop).await.map(Some),
+            Self::Queries(args) => args.run(stop).await.map(Some),
             Self::Bare(args) => {
                 let listener = bare::bind(&args.listen).await?;
                 output::say(&bare::greeting(&listener)?);

@@ -4,6 +4,7 @@ mod args;
 mod bench;
 mod check;
 mod output;
+mod queries;
 mod scenarios;
 
 use std::time::Duration;
