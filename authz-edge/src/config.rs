@@ -10,6 +10,7 @@ use service_kit::bus::KafkaConfig;
 use service_kit::config::{ConfigError, check_ranges};
 use service_kit::telemetry::TelemetryConfig;
 
+use crate::audit::DecisionAuditConfig;
 use crate::check::{self, views};
 use crate::ext_authz::config::ExtAuthzConfig;
 use crate::graph::client;
@@ -42,6 +43,7 @@ pub struct Config {
     pub sync: SyncConfig,
     pub properties: PropertiesConfig,
     pub ext_authz: ExtAuthzConfig,
+    pub decision_audit: DecisionAuditConfig,
 }
 
 /// The public listener.
@@ -225,6 +227,7 @@ impl Config {
         self.kafka.cluster().validate()?;
         self.auth.validate()?;
         self.ext_authz.validate()?;
+        self.decision_audit.validate()?;
         let listeners = [Some(self.http.listen), self.ext_authz.listen];
         let mut listeners = listeners.iter().flatten();
         listeners.try_for_each(|at| service_kit::http::require_loopback(at, self.auth.is_off()))

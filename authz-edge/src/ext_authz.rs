@@ -30,6 +30,7 @@ use service_kit::config::ConfigError;
 
 use self::config::ExtAuthzConfig;
 use self::table::{Mapped, Route, Table};
+use crate::audit::{self, Asker, DecisionAudit};
 use crate::check::{AtLeast, CheckError, Checker, Given, Question};
 use crate::graph::Graph;
 use crate::http::{RETRY_SECONDS, TOKEN};
@@ -111,6 +112,7 @@ pub struct ExtAuthz<G> {
     table: Table,
     checker: Arc<Checker<G>>,
     verifier: Verifier,
+    audit: DecisionAudit,
     deadline: Duration,
 }
 
@@ -123,9 +125,11 @@ impl<G: Graph> ExtAuthz<G> {
         config: &ExtAuthzConfig,
         checker: Arc<Checker<G>>,
         verifier: Verifier,
+        audit: DecisionAudit,
     ) -> Result<Self, ConfigError> {
         config.validate()?;
-        Ok(Self { table: Table::new(config)?, checker, verifier, deadline: config.deadline() })
+        let (table, deadline) = (Table::new(config)?, config.deadline());
+        Ok(Self { table, checker, verifier, audit, deadline })
     }
 
     /// Decides one request within the deadline.
@@ -144,14 +148,21 @@ impl<G: Graph> ExtAuthz<G> {
             tracing::debug!(method, host, path, "no route of ext_authz");
             return Ok(Verdict::unmapped());
         };
-        let question = self.question(&mapped, headers).await?;
+        let (question, principal) = self.question(&mapped, headers).await?;
         let tenant = &question.tenant;
+        let caller = principal.as_ref().map(|principal| &*principal.subject);
+        let asker = Asker { caller, headers, route: audit::Route::ExtAuthz };
         // Ids that are no ids have no permissions: a denial, and no load on the graph.
-        question.check().map_err(|_| denied())?;
+        if question.check().is_err() {
+            let watermark = self.checker.shared().freshness.watermark();
+            self.audit.answered(&question.words(), (false, watermark), &asker);
+            return Err(denied());
+        }
         let at_least = self.at_least(headers, tenant)?;
         let given = given(mapped.route, headers)?;
         let answer = self.checker.check(&question, &given, at_least).await;
         let answer = answer.map_err(|error| failed(&error))?;
+        self.audit.answered(&question.words(), (answer.allowed, answer.revision), &asker);
         let text = self.checker.token(answer.revision).text(tenant);
         let token = HeaderValue::from_str(&text).map_err(|_| Problem::internal())?;
         if answer.allowed {
@@ -160,23 +171,24 @@ impl<G: Graph> ExtAuthz<G> {
         Ok(Verdict::Deny { problem: denied(), token: Some(token) })
     }
 
+    /// The question, and the verified caller if the route wants one.
     async fn question(
         &self,
         mapped: &Mapped<'_>,
         headers: &HeaderMap,
-    ) -> Result<Question, Problem> {
+    ) -> Result<(Question, Option<Principal>), Problem> {
         let route = mapped.route;
         let principal = match route.needs_token() {
             true => Some(self.principal(headers).await?),
             false => None,
         };
-        let principal = principal.as_ref();
-        Ok(Question {
-            tenant: tenant(route, principal).ok_or_else(denied)?,
-            subject: subject(route, principal).ok_or_else(denied)?,
+        let question = Question {
+            tenant: tenant(route, principal.as_ref()).ok_or_else(denied)?,
+            subject: subject(route, principal.as_ref()).ok_or_else(denied)?,
             action: mapped.action.to_owned(),
             resource: mapped.resource.clone(),
-        })
+        };
+        Ok((question, principal))
     }
 
     async fn principal(&self, headers: &HeaderMap) -> Result<Principal, Problem> {

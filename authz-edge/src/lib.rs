@@ -8,7 +8,9 @@
 //! | [`sync`] | the relay, what edges hear of changes, identities |
 //! | [`http`] | the routes |
 //! | [`ext_authz`], [`grpc`] | Envoy's external authorization |
+//! | [`audit`] | answered checks as audit events |
 
+pub mod audit;
 pub mod check;
 pub mod cli;
 pub mod clock;

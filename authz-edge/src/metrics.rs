@@ -83,9 +83,10 @@ pub fn describe() {
     );
     count!("triad_authz_writes_total", Unit::Count, "Writes by kind and outcome");
     count!(
-        "triad_authz_audit_dropped_total",
+        "triad_authz_decision_audit_total",
         Unit::Count,
-        "Decision audit events dropped because the queue was full"
+        "Audit events of checks by outcome: queued, dropped (the queue was full), published, failed (too \
+         large, or left at the end), and attempts that are repeated (retried)"
     );
     level!(
         "triad_authz_sync_lag_seconds",

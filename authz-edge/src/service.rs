@@ -9,12 +9,13 @@ use service_kit::auth::Verifier;
 use service_kit::bus::{KafkaPublisher, PublisherOptions, died};
 use service_kit::health::Health;
 use service_kit::http::{HttpOptions, serve};
-use service_kit::shutdown::Shutdown;
+use service_kit::shutdown::{Shutdown, ShutdownTrigger};
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tracing::{error, info, warn};
 
+use crate::audit::DecisionAudit;
 use crate::check::Checker;
 use crate::check::fences::Fences;
 use crate::check::freshness::Freshness;
@@ -125,14 +126,21 @@ async fn serve_until_drained(
         }
     });
     let housekeeping = tokio::spawn(keep_house(Arc::clone(&checker), Arc::clone(&graph)));
-    let ext_authz = ExtAuthz::new(&config.ext_authz, Arc::clone(&checker), verifier.clone())?;
-    let ext_authz = Arc::new(ext_authz);
+    let (audit, publishing) = DecisionAudit::new(
+        &config.decision_audit,
+        Arc::clone(&publisher),
+        &config.kafka.audit_topic,
+    );
+    let (last_answered, all_answered) = Shutdown::new();
+    let publishing = publishing.map(|publishing| tokio::spawn(publishing.run(all_answered)));
+    let (checks, callers) = (Arc::clone(&checker), verifier.clone());
+    let ext_authz = Arc::new(ExtAuthz::new(&config.ext_authz, checks, callers, audit.clone())?);
     let options = http::Options {
         max_body_bytes: config.http.max_body_bytes,
         ownership: config.sync.mode.ownership(),
         public_url: config.http.public_url.clone(),
     };
-    let api = Arc::new(Api { checker, graph, verifier, options, wake });
+    let api = Arc::new(Api { checker, graph, verifier, options, audit, wake });
     info!(http = %listener.local_addr()?, epoch = %meta.epoch, "serving");
     let routes = http::router(api).merge(http::ext_authz::router(Arc::clone(&ext_authz)));
     let grpc = grpc.map(|listener| {
@@ -150,7 +158,8 @@ async fn serve_until_drained(
     health.drain();
     drain_trigger.trigger();
     info!("draining");
-    drain(config, served, grpc, relay, &publisher).await;
+    let audited = Audited { last_answered, publishing };
+    drain(config, served, grpc, relay, audited, &publisher).await;
     changes.abort();
     housekeeping.abort();
     if let Some(sync) = sync {
@@ -164,6 +173,7 @@ async fn drain(
     served: JoinHandle<std::io::Result<()>>,
     grpc: Option<JoinHandle<Result<(), tonic::transport::Error>>>,
     relay: JoinHandle<()>,
+    mut audited: Audited,
     publisher: &KafkaPublisher,
 ) {
     let all = async {
@@ -175,6 +185,7 @@ async fn drain(
         {
             warn!(%error, "ext_authz listener");
         }
+        audited.publish().await;
         // What it has not published another replica, or the next start, does.
         if relay.await.is_err() {
             warn!("the relay ended early");
@@ -185,6 +196,35 @@ async fn drain(
     };
     if tokio::time::timeout(config.drain_deadline(), all).await.is_err() {
         warn!("the drain deadline passed");
+    }
+    audited.give_up().await;
+}
+
+/// Decisions that are still to be published.
+struct Audited {
+    /// Triggered when no listener answers any more.
+    last_answered: ShutdownTrigger,
+    publishing: Option<JoinHandle<()>>,
+}
+
+impl Audited {
+    async fn publish(&mut self) {
+        self.last_answered.trigger();
+        if let Some(publishing) = &mut self.publishing
+            && publishing.await.is_err()
+        {
+            warn!("the decision audit ended early");
+        }
+        self.publishing = None;
+    }
+
+    /// What is left is counted as failed.
+    async fn give_up(self) {
+        if let Some(publishing) = self.publishing {
+            publishing.abort();
+            // An aborted task is an error; it is gone then, which is what is waited for.
+            let _ = publishing.await;
+        }
     }
 }
 

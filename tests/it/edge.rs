@@ -5,7 +5,9 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
-use service_kit::bus::{KafkaPublisher, Publisher, PublisherOptions, Record, apply_topics};
+use service_kit::bus::{
+    KafkaFollower, KafkaPublisher, Publisher, PublisherOptions, Record, apply_topics,
+};
 use service_kit::config::Source;
 
 use crate::process::Process;
@@ -91,6 +93,12 @@ impl Edges {
             publisher.publish(&self.config.sync.topic, record).await?;
         }
         Ok(())
+    }
+
+    /// Follows the audit events from now on.
+    pub(crate) async fn follow_audit(&self) -> Result<KafkaFollower> {
+        Ok(KafkaFollower::begin(&self.config.kafka.cluster(), &self.config.kafka.audit_topic)
+            .await?)
     }
 
     /// Starts an edge and waits until it is ready.
@@ -183,6 +191,20 @@ impl Edge {
     /// kill -9, where it stands.
     pub(crate) fn strike(&self) -> Result<()> {
         self.0.signal("KILL")
+    }
+
+    /// SIGTERM; the process must end in order.
+    pub(crate) async fn stop(mut self) -> Result<()> {
+        let pid = self.child.id().to_string();
+        ensure!(Command::new("kill").args(["-s", "TERM", &pid]).status()?.success());
+        let mut code = None;
+        until("authz-edge ends", async || {
+            code = self.child.try_wait()?;
+            Ok(if code.is_some() { Ok(()) } else { Err("still running".to_owned()) })
+        })
+        .await?;
+        ensure!(code.is_some_and(|code| code.success()), "ended with {code:?}");
+        Ok(())
     }
 
     /// kill -9.

@@ -6,6 +6,7 @@
 
 mod alphas;
 mod checks;
+mod decision_audit;
 mod drill;
 mod drills;
 mod edge;

@@ -22,7 +22,7 @@ mod search;
 #[cfg(test)]
 mod certification;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 use std::sync::Arc;
 
@@ -37,10 +37,12 @@ use axum::{RequestExt as _, RequestPartsExt as _};
 use contracts::{Revision, Scope, TenantId};
 use serde::Serialize;
 use service_kit::Problem;
+use service_kit::auth::Principal;
 use service_kit::problem::no_method;
 use service_kit::track::{REQUEST_ID, track};
 
 use super::{Api, TOKEN, problem};
+use crate::audit::{Asker, Route};
 use crate::check::{AtLeast, CheckError};
 use crate::model::Invalid;
 
@@ -126,7 +128,9 @@ impl IntoResponse for Refusal {
 /// A request by somebody who may ask.
 struct Call {
     api: Arc<Api>,
+    principal: Principal,
     tenant: TenantId,
+    headers: HeaderMap,
     at_least: AtLeast,
     body: Bytes,
 }
@@ -137,29 +141,36 @@ impl FromRequest<Arc<Api>> for Call {
     async fn from_request(request: Request, api: &Arc<Api>) -> Result<Self, Refusal> {
         let (mut parts, body) = request.into_parts();
         let path = parts.extract::<Option<Path<String>>>().await.map_err(Problem::from)?;
-        let tenant = tenant(api, path.map(|Path(tenant)| tenant), &parts.headers).await?;
+        let path = path.map(|Path(tenant)| tenant);
+        let (principal, tenant) = authorize(api, path, &parts.headers).await?;
         let at_least = api.at_least(&parts.headers, None, &tenant)?;
         check_content_type(&parts.headers)?;
+        // The body is read without them.
+        let headers = std::mem::take(&mut parts.headers);
         let body = Request::from_parts(parts, body).extract::<Bytes, _>().await;
         let body = body.map_err(|rejection| match rejection.status() {
             StatusCode::PAYLOAD_TOO_LARGE => Problem::payload_too_large(rejection.body_text()),
             _ => Problem::bad_request(rejection.body_text()),
         })?;
-        Ok(Self { api: Arc::clone(api), tenant, at_least, body })
+        Ok(Self { api: Arc::clone(api), principal, tenant, headers, at_least, body })
     }
 }
 
-/// The tenant of the path, else of the caller.
-async fn tenant(api: &Api, path: Option<String>, headers: &HeaderMap) -> Result<TenantId, Refusal> {
+/// The caller, and the tenant of the path, else of the caller.
+async fn authorize(
+    api: &Api,
+    path: Option<String>,
+    headers: &HeaderMap,
+) -> Result<(Principal, TenantId), Refusal> {
     if let Some(path) = path {
-        return Ok(api.authorize(headers, &path, Scope::AuthzCheck).await?.1);
+        return Ok(api.authorize(headers, &path, Scope::AuthzCheck).await?);
     }
     let principal = api.verifier.verify(headers.get(header::AUTHORIZATION)).await?;
     let Some(tenant) = principal.tenant.clone() else {
         return Err(Refusal::bad("the caller has no tenant; ask at /tenants/{tenant}/access/v1"));
     };
     principal.authorize(&tenant, Scope::AuthzCheck)?;
-    Ok(tenant)
+    Ok((principal, tenant))
 }
 
 fn check_content_type(headers: &HeaderMap) -> Result<(), Refusal> {
@@ -175,6 +186,13 @@ impl Call {
     /// The body as a form, naming the member that is wrong.
     fn read<'a, T: serde::Deserialize<'a>>(&'a self) -> Result<T, Refusal> {
         serde_json::from_slice(&self.body).map_err(|error| Refusal::bad(error.to_string()))
+    }
+
+    /// An evaluation was answered.
+    fn audit(&self, asked: &form::Asked<'_>, decided: (bool, Revision)) {
+        let (caller, headers) = (Some(&*self.principal.subject), &self.headers);
+        let asker = Asker { caller, headers, route: Route::AuthZen };
+        self.api.audit.answered(asked.attempt(&self.tenant), decided, &asker);
     }
 
     /// What is answered without the graph holds as of now.

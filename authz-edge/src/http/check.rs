@@ -12,8 +12,10 @@ use contracts::{Scope, TenantId};
 use futures::StreamExt as _;
 use serde::{Deserialize, Serialize};
 use service_kit::Problem;
+use service_kit::auth::Principal;
 
 use super::{Api, TOKEN, problem};
+use crate::audit::{Asker, Route};
 use crate::check::{CheckError, Given, Words};
 use crate::model::Properties;
 use crate::model::SubjectType;
@@ -112,13 +114,14 @@ async fn check(
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, Problem> {
-    let (_, tenant) = api.authorize(&headers, &tenant, Scope::AuthzCheck).await?;
-    answer(&api, &tenant, &headers, &body).await
+    let (principal, tenant) = api.authorize(&headers, &tenant, Scope::AuthzCheck).await?;
+    answer(&api, &principal, &tenant, &headers, &body).await
 }
 
 /// The body and headers of an answer.
 pub(super) async fn answer(
     api: &Api,
+    principal: &Principal,
     tenant: &TenantId,
     headers: &HeaderMap,
     body: &[u8],
@@ -126,8 +129,11 @@ pub(super) async fn answer(
     let mut form = CheckForm::read(body)?;
     let given = form.take_given();
     let at_least = api.at_least(headers, form.at_least.as_deref(), tenant)?;
-    let answer = api.checker.ask(&form.words(tenant), &given, at_least).await;
+    let words = form.words(tenant);
+    let answer = api.checker.ask(&words, &given, at_least).await;
     let answer = answer.map_err(|error| problem(&error))?;
+    let asker = Asker { caller: Some(&principal.subject), headers, route: Route::Check };
+    api.audit.answered(&words, (answer.allowed, answer.revision), &asker);
     let body: &'static [u8] =
         if answer.allowed { br#"{"decision":true}"# } else { br#"{"decision":false}"# };
     let headers = [(header::CONTENT_TYPE, JSON), (TOKEN, api.token(answer.revision, tenant))];
@@ -157,20 +163,25 @@ async fn batch(
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, Problem> {
-    let (_, tenant) = api.authorize(&headers, &tenant, Scope::AuthzCheck).await?;
+    let (principal, tenant) = api.authorize(&headers, &tenant, Scope::AuthzCheck).await?;
     let form: BatchForm<'_> =
         serde_json::from_slice(&body).map_err(|error| Problem::bad_request(error.to_string()))?;
     if form.checks.is_empty() || form.checks.len() > MAX_BATCH {
         return Err(Problem::bad_request(format!("checks: a batch has 1 to {MAX_BATCH}")));
     }
     let all = api.at_least(&headers, form.at_least.as_deref(), &tenant)?;
+    let caller = Some(&*principal.subject);
+    let asker = Asker { caller, headers: &headers, route: Route::Batch };
     let ask = async |mut form: CheckForm<'_>| {
         let at_least = match form.at_least.as_deref() {
             Some(token) => api.checker.at_least(token, &tenant)?,
             None => all,
         };
         let given = form.take_given();
-        api.checker.ask(&form.words(&tenant), &given, at_least).await
+        let words = form.words(&tenant);
+        let answer = api.checker.ask(&words, &given, at_least).await?;
+        api.audit.answered(&words, (answer.allowed, answer.revision), &asker);
+        Ok(answer)
     };
     let answers: Vec<Result<crate::check::Answer, CheckError>> =
         futures::stream::iter(form.checks).map(ask).buffered(AT_ONCE).collect().await;

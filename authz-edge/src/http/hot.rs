@@ -84,7 +84,7 @@ async fn check(api: Arc<Api>, mut record: Record, request: Request) -> Response 
 async fn answer(api: &Api, request: Request) -> Result<Response, Problem> {
     let (head, body) = request.into_parts();
     let tenant = tenant(head.uri.path()).unwrap_or_default();
-    let (_, tenant) = api.authorize(&head.headers, tenant, Scope::AuthzCheck).await?;
+    let (principal, tenant) = api.authorize(&head.headers, tenant, Scope::AuthzCheck).await?;
     let body = axum::body::to_bytes(body, api.options.max_body_bytes).await.map_err(|error| {
         let cause = std::error::Error::source(&error);
         if cause.is_some_and(<dyn std::error::Error>::is::<LengthLimitError>) {
@@ -93,7 +93,7 @@ async fn answer(api: &Api, request: Request) -> Result<Response, Problem> {
             Problem::bad_request(format!("the body: {error}"))
         }
     })?;
-    check::answer(api, &tenant, &head.headers, &body).await
+    check::answer(api, &principal, &tenant, &head.headers, &body).await
 }
 
 /// The tenant of the hot route's path.

@@ -26,6 +26,7 @@ use service_kit::auth::{Principal, Verifier};
 use service_kit::track::REQUEST_ID;
 use tokio::sync::Notify;
 
+use crate::audit::DecisionAudit;
 use crate::check::{AtLeast, CheckError, Checker};
 use crate::graph::read::Reader;
 use crate::graph::write::{Author, Ownership, WriteError, Writer, Written};
@@ -58,6 +59,8 @@ pub struct Api {
     pub verifier: Verifier,
     /// The bounds.
     pub options: Options,
+    /// Takes the answers that are audited.
+    pub audit: DecisionAudit,
     /// Begins a round of the relay.
     pub wake: Arc<Notify>,
 }
@@ -183,8 +186,12 @@ pub fn write_problem(error: &WriteError) -> Problem {
 
 /// The routes, with request metrics; 404 and 405 are problems too.
 pub fn router(api: Arc<Api>) -> Router {
+    let rest = routes(Arc::clone(&api));
+    Router::new().fallback_service(hot::Hot::new(api, rest))
+}
+
+fn routes(api: Arc<Api>) -> Router {
     let max_body = api.options.max_body_bytes;
-    let shared = Arc::clone(&api);
     let router = Router::new()
         .merge(check::routes())
         .merge(relationships::routes())
@@ -192,8 +199,7 @@ pub fn router(api: Arc<Api>) -> Router {
         .merge(entities::routes())
         .layer(DefaultBodyLimit::max(max_body))
         .with_state(Arc::clone(&api));
-    let router = service_kit::problem::with_fallbacks(router)
+    service_kit::problem::with_fallbacks(router)
         .layer(service_kit::track::track("triad_authz"))
-        .merge(authzen::router(api));
-    Router::new().fallback_service(hot::Hot::new(shared, router))
+        .merge(authzen::router(api))
 }

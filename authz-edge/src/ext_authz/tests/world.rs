@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use service_kit::auth::{AuthConfig, AuthMode, Verifier};
 use service_kit::shutdown::Shutdown;
 
+use crate::audit::DecisionAudit;
 use crate::check::fences::Fences;
 use crate::check::freshness::Freshness;
 use crate::check::{Checker, Options, views};
@@ -211,9 +212,17 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) async fn new(mode: AuthMode, config: &ExtAuthzConfig) -> Self {
+        Self::audited(mode, config, DecisionAudit::off()).await
+    }
+
+    pub(crate) async fn audited(
+        mode: AuthMode,
+        config: &ExtAuthzConfig,
+        audit: DecisionAudit,
+    ) -> Self {
         let graph = Arc::new(Fake::default());
         let checker = Arc::new(checker(&graph));
-        let ext_authz = ExtAuthz::new(config, checker, verifier(mode).await).unwrap();
+        let ext_authz = ExtAuthz::new(config, checker, verifier(mode).await, audit).unwrap();
         Self { graph, ext_authz: Arc::new(ext_authz) }
     }
 

@@ -3,12 +3,13 @@
 use axum::response::Response;
 use contracts::Revision;
 use futures::StreamExt as _;
+use futures::stream::FuturesOrdered;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::form::{Asked, Batch, Semantic, Tuple};
 use super::{Call, Refusal, message};
-use crate::check::{AtLeast, CheckError};
+use crate::check::{AtLeast, CheckError, Given};
 use crate::http::problem;
 use crate::model::Invalid;
 use crate::model::key::check_id;
@@ -84,31 +85,36 @@ pub(super) async fn evaluations(call: Call) -> Result<Response, Refusal> {
 async fn single(call: &Call, tuple: Tuple<'_>) -> Result<Response, Refusal> {
     let asked = tuple.complete()?;
     let (decision, revision) = decide(call, call.at_least, &asked).await?;
+    call.audit(&asked, (decision, revision));
     Ok(call.answer(&Decision::of(decision), revision))
 }
 
 /// The decisions in order, up to where the semantic ends them, and their oldest revision.
 ///
-/// Later ones may be worked on before an earlier one ends the batch: they leave nothing but cached views.
-async fn several(
+/// Later ones may be worked on before an earlier one ends the batch: they leave nothing but cached views,
+/// and only what is answered is audited.
+async fn several<'a>(
     call: &Call,
-    defaults: &Tuple<'_>,
-    items: Vec<&RawValue>,
+    defaults: &Tuple<'a>,
+    items: Vec<&'a RawValue>,
     semantic: Semantic,
 ) -> Result<(Vec<Decision>, Revision), Refusal> {
     // An identity token is waited for once.
     let need = AtLeast::Revision(call.api.checker.need(&call.tenant, call.at_least).await?);
-    let ask = async |item: &RawValue| {
-        let own: Tuple<'_> = serde_json::from_str(item.get())
-            .map_err(|error| CheckError::Invalid(Invalid::new("evaluations", error)))?;
-        decide(call, need, &own.or(defaults).complete()?).await
-    };
-    let mut answers = futures::stream::iter(items).map(ask).buffered(AT_ONCE);
-    let (mut decisions, mut oldest) = (Vec::new(), None::<Revision>);
+    let mut items = items.into_iter();
+    let mut answers = FuturesOrdered::new();
+    for item in items.by_ref().take(AT_ONCE) {
+        answers.push_back(ask(call, need, defaults, item));
+    }
+    let (mut decisions, mut answered, mut oldest) = (Vec::new(), Vec::new(), None::<Revision>);
     while let Some(answer) = answers.next().await {
+        if let Some(item) = items.next() {
+            answers.push_back(ask(call, need, defaults, item));
+        }
         let decision = match answer {
-            Ok((decision, revision)) => {
+            Ok((asked, (decision, revision))) => {
                 oldest = Some(oldest.map_or(revision, |oldest| oldest.min(revision)));
+                answered.push((asked, (decision, revision)));
                 Decision::of(decision)
             }
             // Whatever is wrong with one evaluation is said in its place; that the graph is away is no
@@ -122,7 +128,24 @@ async fn several(
             break;
         }
     }
+    answered.iter().for_each(|(asked, decided)| call.audit(asked, *decided));
     Ok((decisions, oldest.unwrap_or_else(|| call.watermark())))
+}
+
+/// One evaluation, with what it lacks from `defaults`.
+async fn ask<'a>(
+    call: &Call,
+    need: AtLeast,
+    defaults: &Tuple<'a>,
+    item: &'a RawValue,
+) -> Result<(Asked<'a>, (bool, Revision)), CheckError> {
+    let own: Tuple<'_> = serde_json::from_str(item.get())
+        .map_err(|error| CheckError::Invalid(Invalid::new("evaluations", error)))?;
+    let mut asked = own.or(defaults).complete()?;
+    let decided = decide(call, need, &asked).await?;
+    // The copies of what is given do not wait for the rest of the batch.
+    asked.given = Given::default();
+    Ok((asked, decided))
 }
 
 /// One decision, and what is in it at least.

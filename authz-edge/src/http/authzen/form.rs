@@ -6,6 +6,7 @@ use contracts::TenantId;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use crate::audit::Attempt;
 use crate::check::{Given, Words};
 use crate::model::SubjectType;
 use crate::model::{Invalid, Properties};
@@ -195,6 +196,18 @@ impl Asked<'_> {
             resource_type: &self.resource_type,
             resource: &self.resource,
         })
+    }
+
+    /// What is attempted, whatever the subject is.
+    pub(super) fn attempt<'w>(&'w self, tenant: &'w TenantId) -> Attempt<'w> {
+        Attempt {
+            tenant,
+            subject_type: &self.subject_type,
+            subject: &self.subject,
+            action: &self.action,
+            resource_type: &self.resource_type,
+            resource: &self.resource,
+        }
     }
 }
 

@@ -9,12 +9,15 @@ use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Request, StatusCode, header};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use contracts::audit::Status;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde_json::{Value, json};
 use service_kit::auth::{AuthConfig, AuthMode, Verifier};
 use service_kit::shutdown::Shutdown;
 use tower::ServiceExt as _;
 
+use crate::audit::tests::recorded;
+use crate::audit::{DecisionAudit, Mode};
 use crate::check::{Checker, Options, views};
 use crate::clock::Clock;
 use crate::graph::read::{Reader, Strangers};
@@ -24,7 +27,7 @@ use crate::http::{self, Api, TOKEN};
 use crate::model::condition::Precedence;
 
 /// Nobody listens there.
-const NOWHERE: &str = "127.0.0.1:1";
+pub(in crate::http) const NOWHERE: &str = "127.0.0.1:1";
 
 /// A decision point.
 pub(super) struct Pdp(pub(super) Router);
@@ -43,7 +46,7 @@ impl Answer {
     }
 }
 
-pub(super) fn off(tenant: Option<&str>) -> AuthConfig {
+pub(in crate::http) fn off(tenant: Option<&str>) -> AuthConfig {
     AuthConfig {
         mode: AuthMode::Off,
         jwks_url: None,
@@ -76,35 +79,55 @@ fn checking() -> Options {
     }
 }
 
+/// What the routes work with, on the graph of that alpha.
+pub(in crate::http) async fn api(
+    alpha: &str,
+    auth: &AuthConfig,
+    public_url: Option<&str>,
+    audit: DecisionAudit,
+) -> Arc<Api> {
+    let graph = Arc::new(
+        Dgraph::new(&client::Options {
+            alphas: vec![alpha.to_owned()],
+            timeout: Duration::from_secs(5),
+            connect_timeout: Duration::from_secs(1),
+        })
+        .unwrap(),
+    );
+    let freshness = Arc::<crate::check::freshness::Freshness>::default();
+    if alpha != NOWHERE {
+        freshness.set_epoch(schema::apply(&graph).await.unwrap().epoch);
+    }
+    let reader = Reader::new(Arc::clone(&graph), Strangers::Everyone);
+    let checker = Checker::new(reader, Arc::default(), freshness, Clock::system(), checking());
+    let (_trigger, shutdown) = Shutdown::new();
+    let options = http::Options {
+        max_body_bytes: 1 << 20,
+        ownership: Ownership::Anyone,
+        public_url: public_url.map(str::to_owned),
+    };
+    Arc::new(Api {
+        checker: Arc::new(checker),
+        graph,
+        verifier: Verifier::start(auth, shutdown).await.unwrap(),
+        options,
+        audit,
+        wake: Arc::default(),
+    })
+}
+
 impl Pdp {
     pub(super) async fn new(alpha: &str, auth: &AuthConfig, public_url: Option<&str>) -> Self {
-        let graph = Arc::new(
-            Dgraph::new(&client::Options {
-                alphas: vec![alpha.to_owned()],
-                timeout: Duration::from_secs(5),
-                connect_timeout: Duration::from_secs(1),
-            })
-            .unwrap(),
-        );
-        let freshness = Arc::<crate::check::freshness::Freshness>::default();
-        if alpha != NOWHERE {
-            freshness.set_epoch(schema::apply(&graph).await.unwrap().epoch);
-        }
-        let reader = Reader::new(Arc::clone(&graph), Strangers::Everyone);
-        let checker = Checker::new(reader, Arc::default(), freshness, Clock::system(), checking());
-        let (_trigger, shutdown) = Shutdown::new();
-        let options = http::Options {
-            max_body_bytes: 1 << 20,
-            ownership: Ownership::Anyone,
-            public_url: public_url.map(str::to_owned),
-        };
-        Self(http::router(Arc::new(Api {
-            checker: Arc::new(checker),
-            graph,
-            verifier: Verifier::start(auth, shutdown).await.unwrap(),
-            options,
-            wake: Arc::default(),
-        })))
+        Self::audited(alpha, auth, public_url, DecisionAudit::off()).await
+    }
+
+    async fn audited(
+        alpha: &str,
+        auth: &AuthConfig,
+        public_url: Option<&str>,
+        audit: DecisionAudit,
+    ) -> Self {
+        Self(http::router(api(alpha, auth, public_url, audit).await))
     }
 
     pub(super) async fn send(&self, request: Request<Body>) -> Answer {
@@ -261,6 +284,43 @@ async fn a_broken_evaluation_is_answered_in_its_place() {
     body["evaluations"] = json!([{}]);
     body["context"] = json!({ "x": "y".repeat(20_000) });
     is_refused(&pdp.post("/access/v1/evaluations", &body).await, 400);
+}
+
+#[tokio::test]
+async fn only_what_is_answered_is_audited() {
+    let (audit, kafka) = recorded(Mode::All, 10);
+    let pdp = Pdp::audited(NOWHERE, &off(Some("acme")), None, audit).await;
+    let mut body = asked();
+    body["subject"]["type"] = "robot".into();
+    let resource = |id: &str| json!({ "resource": { "type": "t", "id": id } });
+    let items = [json!({ "resource": 7 }), resource("1"), resource("2"), resource("3")];
+    body["evaluations"] = items.to_vec().into();
+    pdp.post("/access/v1/evaluations", &body).await;
+    // The first denial ends it, though others are worked on by then.
+    body["evaluations"] = items[1..].to_vec().into();
+    body["options"] = json!({ "evaluations_semantic": "deny_on_first_deny" });
+    pdp.post("/access/v1/evaluations", &body).await;
+    // With the graph away the whole request has no answer, this one's included.
+    body["evaluations"][1]["subject"] = json!({ "type": "user", "id": "alice" });
+    body["options"] = json!({});
+    is_refused(&pdp.post("/access/v1/evaluations", &body).await, 503);
+    for search in ["subject", "resource", "action"] {
+        pdp.post(&format!("/access/v1/search/{search}"), &asked()).await;
+    }
+    let single = Request::post("/access/v1/evaluation")
+        .header(header::CONTENT_TYPE, "application/json")
+        .header("x-request-id", "r-1");
+    body.as_object_mut().unwrap().remove("evaluations");
+    pdp.send(single.body(Body::from(body.to_string())).unwrap()).await;
+    drop(pdp);
+    let events = kafka.events().await;
+    let of: Vec<_> = events.iter().map(|event| event.resource_id.as_deref().unwrap()).collect();
+    assert_eq!(of, ["1", "2", "3", "1", "record-1"]);
+    let last = &events[4];
+    assert_eq!((last.actor_type, last.status), (None, Some(Status::Denied)));
+    let expected = json!({ "action": "read", "subject_type": "robot", "caller": "anonymous",
+        "request_id": "r-1", "revision": "0", "route": "authzen" });
+    assert_eq!(json!(last.details), expected);
 }
 
 #[tokio::test]
