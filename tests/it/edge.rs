@@ -118,6 +118,11 @@ pub(crate) struct Answer {
 }
 
 impl Edge {
+    /// A request to be completed.
+    pub(crate) fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
+        self.0.client.request(method, self.0.url(path))
+    }
+
     /// One request.
     pub(crate) async fn ask(
         &self,
@@ -126,7 +131,7 @@ impl Edge {
         headers: &[(&str, &str)],
         body: Option<&Value>,
     ) -> Result<Answer> {
-        let mut request = self.0.client.request(method, self.0.url(path));
+        let mut request = self.request(method, path);
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
@@ -194,17 +199,8 @@ impl Edge {
     }
 
     /// SIGTERM; the process must end in order.
-    pub(crate) async fn stop(mut self) -> Result<()> {
-        let pid = self.child.id().to_string();
-        ensure!(Command::new("kill").args(["-s", "TERM", &pid]).status()?.success());
-        let mut code = None;
-        until("authz-edge ends", async || {
-            code = self.child.try_wait()?;
-            Ok(if code.is_some() { Ok(()) } else { Err("still running".to_owned()) })
-        })
-        .await?;
-        ensure!(code.is_some_and(|code| code.success()), "ended with {code:?}");
-        Ok(())
+    pub(crate) async fn stop(self) -> Result<()> {
+        self.0.stop().await
     }
 
     /// kill -9.

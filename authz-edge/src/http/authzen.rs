@@ -26,14 +26,14 @@ pub(super) mod tests;
 
 use std::sync::Arc;
 
+use axum::RequestPartsExt as _;
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::{DefaultBodyLimit, FromRequest, Path, Request};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use axum::{RequestExt as _, RequestPartsExt as _};
 use contracts::{Revision, Scope, TenantId};
 use serde::Serialize;
 use service_kit::Problem;
@@ -41,7 +41,7 @@ use service_kit::auth::Principal;
 use service_kit::problem::no_method;
 use service_kit::track::{REQUEST_ID, track};
 
-use super::{Api, TOKEN, problem};
+use super::{Api, TOKEN, extract, problem};
 use crate::audit::{Asker, Route};
 use crate::check::{AtLeast, CheckError};
 use crate::model::Invalid;
@@ -147,11 +147,8 @@ impl FromRequest<Arc<Api>> for Call {
         check_content_type(&parts.headers)?;
         // The body is read without them.
         let headers = std::mem::take(&mut parts.headers);
-        let body = Request::from_parts(parts, body).extract::<Bytes, _>().await;
-        let body = body.map_err(|rejection| match rejection.status() {
-            StatusCode::PAYLOAD_TOO_LARGE => Problem::payload_too_large(rejection.body_text()),
-            _ => Problem::bad_request(rejection.body_text()),
-        })?;
+        let extract::Body(body) =
+            extract::Body::from_request(Request::from_parts(parts, body), api).await?;
         Ok(Self { api: Arc::clone(api), principal, tenant, headers, at_least, body })
     }
 }

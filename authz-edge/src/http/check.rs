@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use service_kit::Problem;
 use service_kit::auth::Principal;
 
+use super::extract::{Body, Path};
 use super::{Api, TOKEN, problem};
 use crate::audit::{Asker, Route};
 use crate::check::{CheckError, Given, Words};
@@ -112,7 +113,7 @@ async fn check(
     State(api): State<Arc<Api>>,
     Path(tenant): Path<String>,
     headers: HeaderMap,
-    body: Bytes,
+    Body(body): Body,
 ) -> Result<Response, Problem> {
     let (principal, tenant) = api.authorize(&headers, &tenant, Scope::AuthzCheck).await?;
     answer(&api, &principal, &tenant, &headers, &body).await
@@ -161,7 +162,7 @@ async fn batch(
     State(api): State<Arc<Api>>,
     Path(tenant): Path<String>,
     headers: HeaderMap,
-    body: Bytes,
+    Body(body): Body,
 ) -> Result<Response, Problem> {
     let (principal, tenant) = api.authorize(&headers, &tenant, Scope::AuthzCheck).await?;
     let form: BatchForm<'_> =

@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::body::Bytes;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -11,6 +10,7 @@ use axum::{Json, Router};
 use contracts::Scope;
 use service_kit::Problem;
 
+use super::extract::{Body, Path};
 use super::relationships::{read, revision};
 use super::{Api, author, write_problem};
 use crate::graph::write::{Entity, EntityForm, WriteError};
@@ -37,7 +37,7 @@ async fn put(
     State(api): State<Arc<Api>>,
     Path((tenant, kind, type_, id)): Named,
     headers: HeaderMap,
-    body: Bytes,
+    Body(body): Body,
 ) -> Result<Response, Problem> {
     let entity = entity(&kind, &type_, &id)?;
     let (principal, tenant) = api.authorize(&headers, &tenant, Scope::AuthzWrite).await?;

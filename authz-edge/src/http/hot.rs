@@ -21,6 +21,7 @@ use service_kit::Problem;
 use service_kit::track::REQUEST_ID;
 use tower::Service;
 
+use super::extract::too_large;
 use super::{Api, check};
 
 const ROUTE: &str = "/v1/tenants/{tenant}/check";
@@ -88,7 +89,7 @@ async fn answer(api: &Api, request: Request) -> Result<Response, Problem> {
     let body = axum::body::to_bytes(body, api.options.max_body_bytes).await.map_err(|error| {
         let cause = std::error::Error::source(&error);
         if cause.is_some_and(<dyn std::error::Error>::is::<LengthLimitError>) {
-            Problem::payload_too_large(format!("at most {} bytes", api.options.max_body_bytes))
+            too_large(api)
         } else {
             Problem::bad_request(format!("the body: {error}"))
         }

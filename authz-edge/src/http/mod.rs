@@ -5,12 +5,15 @@
 //! | [`check`] | `…/check`, `…/check/batch` |
 //! | [`authzen`] | AuthZEN 1.0 |
 //! | [`relationships`], [`roles`], [`entities`] | writes, and what was written |
+//! | [`openapi`] | the document of all of them |
 
 pub mod authzen;
 pub mod check;
 pub mod entities;
 pub mod ext_authz;
+mod extract;
 mod hot;
+pub mod openapi;
 pub mod relationships;
 pub mod roles;
 
@@ -197,6 +200,7 @@ fn routes(api: Arc<Api>) -> Router {
         .merge(relationships::routes())
         .merge(roles::routes())
         .merge(entities::routes())
+        .merge(openapi::routes())
         .layer(DefaultBodyLimit::max(max_body))
         .with_state(Arc::clone(&api));
     service_kit::problem::with_fallbacks(router)

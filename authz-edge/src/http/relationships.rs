@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::body::Bytes;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
@@ -12,6 +11,7 @@ use contracts::Scope;
 use serde::de::DeserializeOwned;
 use service_kit::Problem;
 
+use super::extract::{Body, Path};
 use super::{Api, TOKEN, author, write_problem};
 use crate::model::WriteList;
 
@@ -23,7 +23,7 @@ async fn write(
     State(api): State<Arc<Api>>,
     Path(tenant): Path<String>,
     headers: HeaderMap,
-    body: Bytes,
+    Body(body): Body,
 ) -> Result<Response, Problem> {
     let (principal, tenant) = api.authorize(&headers, &tenant, Scope::AuthzWrite).await?;
     let list: WriteList = read(&body)?;

@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::body::Bytes;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -11,6 +10,7 @@ use axum::{Json, Router};
 use contracts::Scope;
 use service_kit::Problem;
 
+use super::extract::{Body, Path};
 use super::relationships::{read, revision};
 use super::{Api, author, write_problem};
 use crate::graph::write::WriteError;
@@ -24,7 +24,7 @@ async fn put(
     State(api): State<Arc<Api>>,
     Path((tenant, id)): Path<(String, String)>,
     headers: HeaderMap,
-    body: Bytes,
+    Body(body): Body,
 ) -> Result<Response, Problem> {
     let (principal, tenant) = api.authorize(&headers, &tenant, Scope::AuthzWrite).await?;
     let role: Role = read(&body)?;
