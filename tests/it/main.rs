@@ -11,6 +11,7 @@ mod drill;
 mod drills;
 mod edge;
 mod edge_faults;
+mod explain;
 mod faults;
 mod filters;
 mod issuer;

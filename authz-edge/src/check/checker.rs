@@ -324,6 +324,11 @@ impl<G: Graph> Checker<G> {
         }
     }
 
+    /// Whether the request's properties or the stored ones win.
+    pub(super) fn precedence(&self) -> Precedence {
+        self.options.precedence
+    }
+
     fn lags(&self) -> bool {
         let shared = self.shared();
         let age = || shared.freshness.age(shared.clock.millis());

@@ -93,15 +93,7 @@ impl Decision {
         stored: Stored,
         (subject, resource): (Arc<Stamp>, Arc<Stamp>),
     ) -> Self {
-        let kind = match verdict {
-            Verdict::Allow(until) => Kind::Allow(until),
-            Verdict::Deny => Kind::Deny,
-            Verdict::When(conditions) => {
-                let Stored { subject, resource } = stored;
-                Kind::When(Box::new(Conditional { conditions, subject, resource }))
-            }
-        };
-        Self { kind, subject, resource }
+        Self { kind: Kind::of(verdict, stored), subject, resource }
     }
 
     /// Whether it denies whatever the request says.
@@ -132,11 +124,7 @@ impl Decision {
         precedence: Precedence,
         now: Micros,
     ) -> Option<bool> {
-        match &self.kind {
-            Kind::Allow(until) => (now < *until).then_some(true),
-            Kind::Deny => Some(false),
-            Kind::When(conditional) => Some(conditional.answer(words, given, precedence, now)),
-        }
+        self.kind.answer(words, given, precedence, now)
     }
 
     fn bytes(&self) -> usize {
@@ -146,6 +134,45 @@ impl Decision {
         };
         size_of::<Self>() + 16 + kind
     }
+}
+
+impl Kind {
+    fn of(verdict: Verdict, stored: Stored) -> Self {
+        match verdict {
+            Verdict::Allow(until) => Self::Allow(until),
+            Verdict::Deny => Self::Deny,
+            Verdict::When(conditions) => {
+                let Stored { subject, resource } = stored;
+                Self::When(Box::new(Conditional { conditions, subject, resource }))
+            }
+        }
+    }
+
+    fn answer(
+        &self,
+        words: &Words<'_>,
+        given: &Given,
+        precedence: Precedence,
+        now: Micros,
+    ) -> Option<bool> {
+        match self {
+            Self::Allow(until) => (now < *until).then_some(true),
+            Self::Deny => Some(false),
+            Self::When(conditional) => Some(conditional.answer(words, given, precedence, now)),
+        }
+    }
+}
+
+/// Whether a verdict of `now` allows, as a decision that is made of it says.
+pub(super) fn settle(
+    verdict: Verdict,
+    stored: Stored,
+    words: &Words<'_>,
+    given: &Given,
+    precedence: Precedence,
+    now: Micros,
+) -> bool {
+    Kind::of(verdict, stored).answer(words, given, precedence, now).unwrap_or(false)
 }
 
 impl Conditional {

@@ -10,10 +10,12 @@
 //! | [`views`] | the cached views |
 //! | [`decisions`] | the cached decisions |
 //! | [`checker`] | how they make an answer |
+//! | [`explain`] | why: the same verdict with the paths that lead to it, or fail to |
 //! | [`search`] | who, what and on what: candidates, each answered as a check |
 
 pub mod checker;
 pub mod decisions;
+pub mod explain;
 pub mod fences;
 pub mod flights;
 pub mod freshness;

@@ -5,6 +5,7 @@
 //! `docs/adr/0009-graph-queries.md` for what this costs beside the seed's `@cascade`.
 
 mod roles;
+mod trace;
 
 pub(super) use roles::scope;
 
@@ -164,6 +165,18 @@ struct Binding {
     expires_at: Option<Micros>,
 }
 
+impl Binding {
+    /// What one on a resource covers.
+    fn scoped(&self) -> Covers {
+        self.on_resource.map_or(Covers::Nothing, |to| Covers::Node(Node(to.uid.0)))
+    }
+
+    /// What any other covers.
+    fn wide(&self) -> Covers {
+        self.on_type.clone().map_or(Covers::All, Covers::Type)
+    }
+}
+
 #[derive(Deserialize)]
 struct LineageAnswer<'a> {
     #[serde(default, borrow)]
@@ -191,6 +204,7 @@ pub struct Reader {
     /// What unknown subjects may.
     pub strangers: Strangers,
     queries: Queries,
+    traces: trace::Queries,
     roles: RoleCache,
 }
 
@@ -198,7 +212,8 @@ impl Reader {
     /// Of a cluster.
     #[must_use]
     pub fn new(graph: Arc<Dgraph>, strangers: Strangers) -> Self {
-        Self { graph, strangers, queries: Queries::default(), roles: RoleCache::default() }
+        let (queries, traces) = (Queries::default(), trace::Queries::default());
+        Self { graph, strangers, queries, traces, roles: RoleCache::default() }
     }
 }
 
@@ -252,24 +267,7 @@ impl Graph for Reader {
         let key = Key::resource(tenant, &resource.type_, &resource.id);
         let answer = self.graph.query(mode, &self.queries.lineage, &[("$r", key.as_str())]).await?;
         let found: LineageAnswer<'_> = answer.read()?;
-        if found.lineage.len() > MAX_ITEMS {
-            let limit = format!("{resource} has more than {MAX_ITEMS} ancestors");
-            return Err(GraphError::Limit(limit));
-        }
-        let mut types = vec![Box::<str>::from(resource.type_.as_str())];
-        let mut visited = vec![key.clone()];
-        for ancestor in &found.lineage {
-            let ancestor = Key::from_text(&*ancestor.xid);
-            if let Some((_, type_, _)) = ancestor.parts(tenant) {
-                types.push(type_.into());
-            }
-            if ancestor != key {
-                visited.push(ancestor);
-            }
-        }
-        let lineage = found.lineage.iter().filter_map(|row| Some(Node(row.uid?.0))).collect();
-        let stored = found.resource.first().and_then(|row| attributes(row.attributes.as_deref()));
-        let view = ResourceView::new(stored, lineage, types);
+        let (view, visited) = lineage(tenant, resource, key, &found)?;
         Ok(Reading { revision: answer.revision, visited, view })
     }
 
@@ -299,15 +297,9 @@ impl Reader {
         for role in &found.plain {
             hold(role.uid, Covers::All, NEVER);
         }
-        for binding in found.scoped {
-            let covers =
-                binding.on_resource.map_or(Covers::Nothing, |to| Covers::Node(Node(to.uid.0)));
-            if let Some(role) = binding.role {
-                hold(role.uid, covers, binding.expires_at.unwrap_or(NEVER));
-            }
-        }
-        for binding in found.wide {
-            let covers = binding.on_type.map_or(Covers::All, Covers::Type);
+        let scoped = found.scoped.iter().map(|binding| (binding, binding.scoped()));
+        let wide = found.wide.iter().map(|binding| (binding, binding.wide()));
+        for (binding, covers) in scoped.chain(wide) {
             if let Some(role) = binding.role {
                 hold(role.uid, covers, binding.expires_at.unwrap_or(NEVER));
             }
@@ -361,6 +353,33 @@ impl SubjectKeys {
             ("$t", self.tenant.as_str()),
         ]
     }
+}
+
+/// A resource's view, and the keys that it depends on.
+fn lineage(
+    tenant: &TenantId,
+    resource: &ResourceRef,
+    key: Key,
+    found: &LineageAnswer<'_>,
+) -> Result<(ResourceView, Vec<Key>), GraphError> {
+    if found.lineage.len() > MAX_ITEMS {
+        let limit = format!("{resource} has more than {MAX_ITEMS} ancestors");
+        return Err(GraphError::Limit(limit));
+    }
+    let mut types = vec![Box::<str>::from(resource.type_.as_str())];
+    let mut visited = vec![key];
+    for ancestor in &found.lineage {
+        let ancestor = Key::from_text(&*ancestor.xid);
+        if let Some((_, type_, _)) = ancestor.parts(tenant) {
+            types.push(type_.into());
+        }
+        if ancestor != visited[0] {
+            visited.push(ancestor);
+        }
+    }
+    let lineage = found.lineage.iter().filter_map(|row| Some(Node(row.uid?.0))).collect();
+    let stored = found.resource.first().and_then(|row| attributes(row.attributes.as_deref()));
+    Ok((ResourceView::new(stored, lineage, types), visited))
 }
 
 /// What made it so large is anywhere in the tenant.

@@ -17,7 +17,7 @@ use service_kit::auth::Principal;
 use super::extract::{Body, Path};
 use super::{Api, TOKEN, problem};
 use crate::audit::{Asker, Route};
-use crate::check::{CheckError, Given, Words};
+use crate::check::{AtLeast, CheckError, Given, Question, Words};
 use crate::model::Properties;
 use crate::model::SubjectType;
 
@@ -117,6 +117,19 @@ async fn check(
 ) -> Result<Response, Problem> {
     let (principal, tenant) = api.authorize(&headers, &tenant, Scope::AuthzCheck).await?;
     answer(&api, &principal, &tenant, &headers, &body).await
+}
+
+/// A body's question, what it says beside it, and how fresh the answer must be.
+pub(super) fn asked(
+    api: &Api,
+    tenant: &TenantId,
+    headers: &HeaderMap,
+    body: &[u8],
+) -> Result<(Question, Given, AtLeast), Problem> {
+    let mut form = CheckForm::read(body)?;
+    let given = form.take_given();
+    let at_least = api.at_least(headers, form.at_least.as_deref(), tenant)?;
+    Ok((form.words(tenant).question(), given, at_least))
 }
 
 /// The body and headers of an answer.

@@ -3,6 +3,7 @@
 //! | module | what it holds |
 //! |---|---|
 //! | [`check`] | `…/check`, `…/check/batch` |
+//! | [`explain`] | `…/explain` |
 //! | [`authzen`] | AuthZEN 1.0 |
 //! | [`relationships`], [`roles`], [`entities`] | writes, and what was written |
 //! | [`openapi`] | the document of all of them |
@@ -10,6 +11,7 @@
 pub mod authzen;
 pub mod check;
 pub mod entities;
+pub mod explain;
 pub mod ext_authz;
 mod extract;
 mod hot;
@@ -197,6 +199,7 @@ fn routes(api: Arc<Api>) -> Router {
     let max_body = api.options.max_body_bytes;
     let router = Router::new()
         .merge(check::routes())
+        .merge(explain::routes())
         .merge(relationships::routes())
         .merge(roles::routes())
         .merge(entities::routes())

@@ -120,6 +120,13 @@ impl Condition {
         &self.0.text
     }
 
+    /// The members that it reads or asks for and `inputs` lack, as an author would write them; not those
+    /// that it names by a value.
+    #[must_use]
+    pub fn missing(&self, inputs: &Inputs<'_>) -> Vec<&str> {
+        self.0.checked.slots.iter().filter_map(|slot| slot.missing(inputs)).collect()
+    }
+
     /// About how many bytes it holds, for caches that are bounded by weight; without the table of
     /// functions.
     #[must_use]

@@ -7,11 +7,13 @@
 //! | [`role`] | permissions and their scopes |
 //! | [`condition`] | CEL |
 //! | [`view`] | what one reading of the graph says about a subject or a resource |
+//! | [`trace`] | the nodes and edges that two views were made from |
 
 pub mod condition;
 pub mod key;
 pub mod relationship;
 pub mod role;
+pub mod trace;
 pub mod view;
 
 pub use condition::Condition;

@@ -1,6 +1,6 @@
 //! A store in memory: every commit has its time and stays readable at it.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -9,9 +9,11 @@ use serde_json::json;
 use tokio::sync::oneshot;
 
 use super::world::{Change, On, State};
+use crate::check::Question;
 use crate::graph::store::{ResourceReading, SubjectReading};
 use crate::graph::{Graph, GraphError, Mode, Reading};
 use crate::model::condition::Compiler;
+use crate::model::trace::{Bound, Holder, Permitted, Place, Target, Trace};
 use crate::model::view::{
     Covers, Grant, HeldRole, Holding, Node, ResourceView, RoleGrants, Standing, SubjectView,
 };
@@ -199,6 +201,79 @@ impl Memory {
     }
 }
 
+/// What a resource is in a state.
+fn resource_view(state: &State, tenant: &TenantId, resource: &ResourceRef) -> ResourceView {
+    let at = state.named(&Key::resource(tenant, &resource.type_, &resource.id));
+    let lineage = state.closure(at);
+    let mut types = vec![Box::from(resource.type_.as_str())];
+    types.extend(lineage.iter().map(|id| Box::from(state.nodes[id].type_.as_str())));
+    let open = at.and_then(|id| state.nodes[&id].open);
+    let attributes =
+        open.map(|open| Arc::new(Properties::from_iter([("open".to_owned(), json!(open))])));
+    ResourceView::new(attributes, lineage.into_iter().map(node).collect(), types)
+}
+
+impl Memory {
+    /// What a reading for an explanation has.
+    pub(super) fn trace(&self, state: &State, question: &Question) -> Trace {
+        let Question { tenant, subject, resource, .. } = question;
+        let me = state.named(&Key::subject(tenant, subject.type_, &subject.id));
+        let mut ids = state.closure(me);
+        if subject.type_ != SubjectType::Team {
+            ids.extend(state.named(&Key::everyone(tenant, subject.type_)));
+        }
+        let up = |id: &u64| state.nodes[id].up.iter().copied().map(node).collect();
+        let holder = |id: &u64| {
+            let (_, type_, name) = state.nodes[id].key.parts(tenant).unwrap();
+            let subject = SubjectRef::new(SubjectType::parse(type_).unwrap(), name);
+            Holder { node: node(*id), subject, teams: up(id) }
+        };
+        let named = |id: &u64| {
+            let (_, type_, name) = state.nodes.get(id)?.key.parts(tenant)?;
+            Some(ResourceRef::new(type_, name))
+        };
+        let target = |on: &On| {
+            let resource = if let On::Node(id) = on { named(id) } else { None };
+            Target { covers: covers(on), resource }
+        };
+        let bound = ids.iter().flat_map(|id| state.nodes[id].bound.iter().map(move |b| (*id, b)));
+        let bound: Vec<_> =
+            bound.filter(|(_, bound)| state.nodes.contains_key(&bound.role)).collect();
+        let bindings = bound.iter().map(|(id, bound)| Bound {
+            holder: node(*id),
+            role: node(bound.role),
+            on: target(&bound.on),
+            until: bound.until,
+        });
+        let roles: BTreeSet<u64> = bound.iter().map(|(_, bound)| bound.role).collect();
+        let name = |id: &u64| state.nodes[id].key.parts(tenant).unwrap().2.to_owned();
+        let permits =
+            roles.iter().flat_map(|id| state.nodes[id].permits.iter().map(move |p| (*id, p)));
+        let permissions = permits.map(|(id, permits)| Permitted {
+            role: node(id),
+            action: permits.action.clone(),
+            on: target(&permits.on),
+            condition: permits.rule.text().map(str::to_owned),
+        });
+        let lineage =
+            state.closure(state.named(&Key::resource(tenant, &resource.type_, &resource.id)));
+        let place =
+            |id: &u64| Place { node: node(*id), resource: named(id).unwrap(), parents: up(id) };
+        Trace {
+            subject: self.subject_view(state, tenant, subject).1,
+            resource: resource_view(state, tenant, resource),
+            suspended: state.is_suspended(tenant),
+            holders: ids.iter().map(holder).collect(),
+            bindings: bindings.collect(),
+            roles: roles.iter().map(|id| (node(*id), name(id))).collect(),
+            permissions: permissions.collect(),
+            lineage: lineage.iter().map(place).collect(),
+            narrowed: false,
+            cut: false,
+        }
+    }
+}
+
 impl History {
     pub(super) fn last(&self) -> Arc<State> {
         self.at(self.now)
@@ -266,17 +341,10 @@ impl Graph for Memory {
     ) -> Result<ResourceReading, GraphError> {
         let key = Key::resource(tenant, &resource.type_, &resource.id);
         let look = |state: &State| {
-            let at = state.named(&key);
-            let lineage = state.closure(at);
-            let mut types = vec![Box::from(resource.type_.as_str())];
-            types.extend(lineage.iter().map(|id| Box::from(state.nodes[id].type_.as_str())));
+            let lineage = state.closure(state.named(&key));
             let mut visited = vec![key.clone()];
             visited.extend(lineage.iter().map(|id| state.nodes[id].key.clone()));
-            let open = at.and_then(|id| state.nodes[&id].open);
-            let attributes = open
-                .map(|open| Arc::new(Properties::from_iter([("open".to_owned(), json!(open))])));
-            let lineage = lineage.into_iter().map(node).collect();
-            (visited, ResourceView::new(attributes, lineage, types))
+            (visited, resource_view(state, tenant, resource))
         };
         self.read(What::Resource, mode, look).await
     }

@@ -7,9 +7,11 @@
 //! | [`edge`] | a checker on that store, with fences and clock in the test's hands |
 //! | [`property`] | random sequences, each answer against the naive one |
 //! | [`races`], [`lives`] | named orders of events |
+//! | [`explains`] | explanations of random worlds against checks and the naive evaluator |
 //! | [`stress`] | threads |
 
 mod edge;
+mod explains;
 mod lives;
 mod memory;
 mod property;

@@ -21,7 +21,7 @@ use crate::model::{Key, Properties, ResourceRef, Scope, SubjectRef, SubjectType}
 /// Both have the same ids in them.
 const TENANTS: [&str; 2] = ["acme", "globex"];
 /// One second on the wall.
-const SECOND: Micros = 1_000_000;
+pub(super) const SECOND: Micros = 1_000_000;
 
 #[derive(Debug, Clone)]
 enum Step {
@@ -42,11 +42,11 @@ enum Step {
 }
 
 #[derive(Debug, Clone)]
-struct Ask {
-    subject: SubjectRef,
-    action: String,
-    resource: ResourceRef,
-    europe: bool,
+pub(super) struct Ask {
+    pub(super) subject: SubjectRef,
+    pub(super) action: String,
+    pub(super) resource: ResourceRef,
+    pub(super) europe: bool,
 }
 
 fn subject() -> impl Strategy<Value = SubjectRef> {
@@ -110,7 +110,7 @@ fn end() -> impl Strategy<Value = Option<Micros>> {
     ]
 }
 
-fn change() -> impl Strategy<Value = Change> {
+pub(super) fn change() -> impl Strategy<Value = Change> {
     let permissions = prop::collection::vec((action(), scope(), rule()), 0..3);
     let open = prop::option::of(any::<bool>());
     prop_oneof![
@@ -130,7 +130,7 @@ fn change() -> impl Strategy<Value = Change> {
     ]
 }
 
-fn ask() -> impl Strategy<Value = Ask> {
+pub(super) fn ask() -> impl Strategy<Value = Ask> {
     (subject(), action(), resource(), any::<bool>())
         .prop_map(|(subject, action, resource, europe)| Ask { subject, action, resource, europe })
 }
@@ -154,6 +154,28 @@ fn step() -> impl Strategy<Value = Step> {
         2 => clock.prop_map(|(millis, micros)| Step::Clock(millis, micros)),
         16 => (tenant(), ask(), prop::option::weighted(0.2, 0..4_usize))
             .prop_map(|(at, ask, need)| Step::Check(at, ask, need)),
+    ]
+}
+
+/// A world in which some things are allowed.
+pub(super) fn ground() -> Vec<Change> {
+    let user = |id| SubjectRef::new(SubjectType::User, id);
+    let read = |on| ("read".to_owned(), on, Rule::Always);
+    let (doc, folder) = (ResourceRef::new("doc", "1"), ResourceRef::new("folder", "1"));
+    let forever = Some(super::world::until(None));
+    let bind = |who, role: &str, on| Change::Bind(who, role.to_owned(), on, forever);
+    let write = ("write".to_owned(), Scope::All, Rule::Europe);
+    vec![
+        Change::Role("anna".to_owned(), vec![read(Scope::All), write]),
+        Change::Role("b".to_owned(), vec![read(Scope::Type("folder".to_owned()))]),
+        Change::Member(user("anna"), "a".to_owned(), true),
+        Change::Member(user(GIANT), "b".to_owned(), true),
+        Change::Member(team("a"), "b".to_owned(), true),
+        Change::Member(team("b"), "a".to_owned(), true),
+        Change::Parent(doc, folder.clone(), true),
+        Change::Add(user("bob")),
+        bind(team("b"), "anna", Scope::Resource(folder)),
+        bind(user(EVERYONE), "b", Scope::All),
     ]
 }
 
@@ -191,24 +213,7 @@ impl Run {
 
     /// So that some things are allowed.
     fn begin(&mut self) {
-        let user = |id| SubjectRef::new(SubjectType::User, id);
-        let read = |on| ("read".to_owned(), on, Rule::Always);
-        let (doc, folder) = (ResourceRef::new("doc", "1"), ResourceRef::new("folder", "1"));
-        let forever = Some(super::world::until(None));
-        let bind = |who, role: &str, on| Change::Bind(who, role.to_owned(), on, forever);
-        let write = ("write".to_owned(), Scope::All, Rule::Europe);
-        for change in [
-            Change::Role("anna".to_owned(), vec![read(Scope::All), write]),
-            Change::Role("b".to_owned(), vec![read(Scope::Type("folder".to_owned()))]),
-            Change::Member(user("anna"), "a".to_owned(), true),
-            Change::Member(user(GIANT), "b".to_owned(), true),
-            Change::Member(team("a"), "b".to_owned(), true),
-            Change::Member(team("b"), "a".to_owned(), true),
-            Change::Parent(doc, folder.clone(), true),
-            Change::Add(user("bob")),
-            bind(team("b"), "anna", Scope::Resource(folder)),
-            bind(user(EVERYONE), "b", Scope::All),
-        ] {
+        for change in ground() {
             self.write(0, &change);
             self.write(1, &change);
         }

@@ -38,7 +38,7 @@ pub(in crate::graph) mod scope {
 }
 
 impl PermissionRow<'_> {
-    fn covers(&self) -> Covers {
+    pub(super) fn covers(&self) -> Covers {
         match (&*self.scope, &self.on_type, self.on_resource) {
             (scope::ALL, ..) => Covers::All,
             (scope::TYPE, Some(type_), _) => Covers::Type((&**type_).into()),

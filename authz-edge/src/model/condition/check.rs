@@ -13,7 +13,8 @@ use cel::parser::Parser;
 use super::constants::{check_duration, in_utc};
 use super::error::{ConditionError, shortened};
 use super::functions::{self, Kind, Refused, Style};
-use super::path::{self, Path};
+use super::inputs::Inputs;
+use super::path::{self, Found, Path};
 use super::value::slot_name;
 use super::{MAX_BYTES, MAX_DEPTH, MAX_LOOPS, MAX_NODES};
 
@@ -39,6 +40,19 @@ impl Slot {
             Self::Read(path) => path.text.to_string(),
             Self::Has(path) => path.parent().to_owned(),
             Self::Constant { .. } => "a constant".to_owned(),
+        }
+    }
+
+    /// What it looks for, if the inputs lack it.
+    pub(super) fn missing(&self, inputs: &Inputs<'_>) -> Option<&str> {
+        match self {
+            Self::Read(path) => matches!(path.find(inputs), Found::Absent).then_some(&*path.text),
+            Self::Has(path) => match path.has(inputs) {
+                Some(true) => None,
+                Some(false) => Some(&*path.text),
+                None => Some(path.parent()),
+            },
+            Self::Constant { .. } => None,
         }
     }
 }
