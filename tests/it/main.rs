@@ -16,6 +16,7 @@ mod faults;
 mod filters;
 mod issuer;
 mod layouts;
+mod lists;
 mod outage;
 mod process;
 mod recorder;

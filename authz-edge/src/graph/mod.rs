@@ -7,11 +7,13 @@
 //! | [`schema`] | predicates, version, epoch |
 //! | [`search`] | candidates of searches |
 //! | [`read`] | the views of a subject and of a resource |
+//! | [`list`] | pages of what is stored |
 //! | [`mod@write`] | lists of relationships, roles, resources, subjects; each with its outbox node |
 //! | [`outbox`] | changes that wait to be published |
 
 pub mod client;
 mod dql;
+pub mod list;
 pub mod outbox;
 pub mod read;
 pub mod schema;

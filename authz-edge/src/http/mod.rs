@@ -7,15 +7,19 @@
 //! | [`authzen`] | AuthZEN 1.0 |
 //! | [`relationships`], [`roles`], [`entities`] | writes, and what was written |
 //! | [`openapi`] | the document of all of them |
+//! | [`lists`] | pages of what was written |
+//! | `cursor` | where pages end |
 
 pub mod authzen;
 pub mod check;
+mod cursor;
 pub mod entities;
 pub mod explain;
 pub mod ext_authz;
 mod extract;
 mod hot;
 pub mod openapi;
+pub mod lists;
 pub mod relationships;
 pub mod roles;
 
@@ -204,6 +208,7 @@ fn routes(api: Arc<Api>) -> Router {
         .merge(roles::routes())
         .merge(entities::routes())
         .merge(openapi::routes())
+        .merge(lists::routes())
         .layer(DefaultBodyLimit::max(max_body))
         .with_state(Arc::clone(&api));
     service_kit::problem::with_fallbacks(router)
