@@ -21,7 +21,7 @@ mod outage;
 mod process;
 mod recorder;
 mod storms;
-mod sweep;
 mod surface;
+mod sweep;
 mod walk;
 mod world;

@@ -13,7 +13,7 @@ use reqwest::header::{CONTENT_TYPE, HeaderMap};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use self::reading::{METHODS, filled, items, members, operations, resolve};
+use self::reading::{METHODS, filled, items, members, operations, query, resolve};
 use crate::edge::{Edge, Edges};
 use crate::issuer::Issuer;
 use crate::world::PATIENCE;
@@ -91,7 +91,7 @@ impl Surface {
     async fn seed(&self) -> Result<()> {
         for wanted in ["put", "post"] {
             for (path, at, item) in self.paths() {
-                let writes = path.starts_with("/v1/") && !path.contains("/check");
+                let writes = path.starts_with("/v1/") && !asks(path);
                 for body in bodies(&item[wanted]).iter().filter(|_| writes) {
                     let answer = self.own(wanted, &at, body).await?;
                     // One example wants what another tenant would have.
@@ -130,6 +130,11 @@ impl Surface {
     }
 }
 
+/// Whether a `POST` there changes nothing.
+fn asks(path: &str) -> bool {
+    ["/check", "/access", "/explain"].iter().any(|part| path.contains(part))
+}
+
 /// The examples of a body; an empty one if there is none to send.
 fn bodies(operation: &Value) -> Vec<String> {
     let content = &operation["requestBody"]["content"]["application/json"];
@@ -155,7 +160,7 @@ async fn every_answer_has_the_form_that_is_described() -> Result<()> {
     for method in ["put", "post", "get", "options", "head", "patch", "trace", "delete"] {
         for (path, at, item) in &paths {
             let Some(operation) = item.get(method) else { continue };
-            let at = at.replace("<tenant>", &surface.owner);
+            let at = at.replace("<tenant>", &surface.owner) + &query(&surface.document, operation);
             let guarded = is_guarded(operation);
             let mut asked = vec![
                 (at.clone(), "", String::new(), guarded.then_some(401)),
@@ -194,11 +199,13 @@ impl Surface {
         let mut seen = BTreeMap::new();
         for (path, at, item) in self.paths() {
             for (method, operation) in operations(item) {
-                let changes =
-                    method != "get" && !path.contains("/check") && !path.contains("/access");
-                if changes || !is_guarded(operation) || !path.contains("{tenant}") {
+                let changes = method != "get" && !asks(path);
+                // Its answer tells the time.
+                let passes = path.ends_with("/explain");
+                if changes || passes || !is_guarded(operation) || !path.contains("{tenant}") {
                     continue;
                 }
+                let at = format!("{at}{}", query(&self.document, operation));
                 for body in bodies(operation) {
                     let answer = self.own(method, &at, &body).await?;
                     ensure!(answer.status == StatusCode::OK, "{method} {path}: {}", answer.body);
@@ -249,6 +256,8 @@ async fn another_tenants_token_finds_no_tenant_by_any_route() -> Result<()> {
                 Some(operation) if is_guarded(operation) => StatusCode::NOT_FOUND,
                 Some(_) => StatusCode::OK,
             };
+            let query = operation.map_or_else(String::new, |one| query(&surface.document, one));
+            let at = format!("{at}{query}");
             let mut sent = vec![String::new(), "{".to_owned()];
             sent.extend(operation.map(bodies).unwrap_or_default());
             for body in sent {

@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::body::Bytes;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
@@ -13,6 +12,7 @@ use serde::Serialize;
 use service_kit::Problem;
 use tokio::sync::Semaphore;
 
+use super::extract::{Body, Path};
 use super::{Api, RETRY_SECONDS, TOKEN, check, problem};
 use crate::check::explain::answer::Explanation;
 
@@ -26,7 +26,7 @@ pub(super) fn routes() -> Router<Arc<Api>> {
 }
 
 #[derive(Serialize)]
-struct Body<'a> {
+struct Explained<'a> {
     #[serde(flatten)]
     explanation: Explanation,
     revision: &'a str,
@@ -37,7 +37,7 @@ async fn explain(
     Extension(turns): Extension<Arc<Semaphore>>,
     Path(tenant): Path<String>,
     headers: HeaderMap,
-    body: Bytes,
+    Body(body): Body,
 ) -> Result<Response, Problem> {
     let (_, tenant) = api.authorize(&headers, &tenant, Scope::AuthzCheck).await?;
     let (question, given, at_least) = check::asked(&api, &tenant, &headers, &body)?;
@@ -47,7 +47,7 @@ async fn explain(
     let (explanation, revision) = explained.map_err(|error| problem(&error))?;
     let token = api.token(revision, &tenant);
     let text = token.to_str().unwrap_or_default().to_owned();
-    let body = Json(Body { explanation, revision: &text });
+    let body = Json(Explained { explanation, revision: &text });
     let fresh = (header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     Ok(([(TOKEN, token), fresh], body).into_response())
 }

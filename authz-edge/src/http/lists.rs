@@ -11,7 +11,7 @@ mod filter;
 use std::sync::Arc;
 
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Query, State};
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -24,6 +24,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 
 use self::filter::RelationshipsForm;
 use super::cursor::Binding;
+use super::extract::Path;
 use super::{Api, RETRY_SECONDS, TOKEN, graph_problem, problem};
 use crate::graph::list::relationships::{Page, Position};
 use crate::graph::list::{self, Listed};

@@ -18,8 +18,8 @@ pub mod explain;
 pub mod ext_authz;
 mod extract;
 mod hot;
-pub mod openapi;
 pub mod lists;
+pub mod openapi;
 pub mod relationships;
 pub mod roles;
 

@@ -46,3 +46,16 @@ pub(super) fn filled(document: &Value, path: &str, item: &Value) -> String {
     assert!(!filled.contains('{'), "{filled}");
     filled
 }
+
+/// The query of an operation's own parameters that have an example.
+pub(super) fn query(document: &Value, operation: &Value) -> String {
+    let parameters = items(&operation["parameters"]).map(|one| resolve(document, one));
+    let given = parameters.filter(|one| one["in"] == "query" && one.get("example").is_some());
+    let pair = |one: &Value| {
+        let example = &one["example"];
+        let example = example.as_str().map_or_else(|| example.to_string(), str::to_owned);
+        format!("{}={example}", text(&one["name"]))
+    };
+    let pairs: Vec<_> = given.map(pair).collect();
+    if pairs.is_empty() { String::new() } else { format!("?{}", pairs.join("&")) }
+}
