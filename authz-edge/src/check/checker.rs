@@ -142,6 +142,7 @@ impl<G: Graph> Checker<G> {
         given: &Given,
         at_least: AtLeast,
     ) -> Result<Answer, CheckError> {
+        given.check()?;
         let need = self.need(words.tenant, at_least).await?;
         match self.cached(words, given, need) {
             Some(answer) => {
@@ -204,7 +205,6 @@ impl<G: Graph> Checker<G> {
     ) -> Result<Answer, CheckError> {
         let question = words.question();
         question.check()?;
-        given.check()?;
         self.refuse_lag()?;
         let watermark = self.shared().freshness.watermark();
         let Looked { verdict, now, stored, stamps, cached } = self.look(&question, need).await?;

@@ -198,3 +198,16 @@ async fn who_fails_closed_answers_nothing_without_a_watermark_of_late() {
     let edge = Edge::with(options);
     assert!(matches!(edge.ask(&reads()).await, Err(CheckError::Lag(_))));
 }
+
+#[tokio::test]
+async fn properties_that_are_too_large_are_refused_whatever_is_cached() {
+    let edge = Edge::seeded(options());
+    let long = "x".repeat(crate::model::MAX_PROPERTIES_BYTES);
+    let context = Some(std::iter::once(("x".to_owned(), long.into())).collect());
+    let given = Given { context, ..Given::default() };
+    for _ in 0..2 {
+        let refused = edge.checker.check(&reads(), &given, AtLeast::Bound).await;
+        assert!(matches!(refused, Err(CheckError::Invalid(_))), "{refused:?}");
+        assert!(edge.may().await);
+    }
+}
