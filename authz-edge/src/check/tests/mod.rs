@@ -8,10 +8,12 @@
 //! | [`property`] | random sequences, each answer against the naive one |
 //! | [`races`], [`lives`] | named orders of events |
 //! | [`explains`] | explanations of random worlds against checks and the naive evaluator |
+//! | [`live`] | the same on the real store |
 //! | [`stress`] | threads |
 
 mod edge;
 mod explains;
+mod live;
 mod lives;
 mod memory;
 mod property;
