@@ -7,6 +7,7 @@
 //! | [`check`] | the one evaluator: views, decisions, fences, freshness |
 //! | [`sync`] | the relay, what edges hear of changes, identities |
 //! | [`http`] | the routes |
+//! | [`transfer`] | a tenant's graph as a file, and back |
 //! | [`ext_authz`], [`grpc`] | Envoy's external authorization |
 //! | [`audit`] | answered checks as audit events |
 
@@ -25,6 +26,7 @@ pub mod model;
 mod service;
 pub mod sync;
 pub mod topics;
+pub mod transfer;
 
 pub use config::Config;
 pub use error::Error;

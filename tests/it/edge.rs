@@ -1,5 +1,6 @@
 //! The harness of `authz-edge`: tenants of its own on the shared graph, topics of its own.
 
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -10,7 +11,7 @@ use service_kit::bus::{
 };
 use service_kit::config::Source;
 
-use crate::process::Process;
+use crate::process::{Process, binary};
 use crate::world::engine;
 
 const PREFIX: &str = authz_edge::config::ENV_PREFIX;
@@ -99,6 +100,13 @@ impl Edges {
     pub(crate) async fn follow_audit(&self) -> Result<KafkaFollower> {
         Ok(KafkaFollower::begin(&self.config.kafka.cluster(), &self.config.kafka.audit_topic)
             .await?)
+    }
+
+    /// The program with this test's configuration.
+    pub(crate) fn command(&self) -> Result<Command> {
+        let mut command = Command::new(binary("authz-edge")?);
+        command.envs(self.env.iter().cloned());
+        Ok(command)
     }
 
     /// Starts an edge and waits until it is ready.

@@ -23,5 +23,6 @@ mod recorder;
 mod storms;
 mod surface;
 mod sweep;
+mod transfer;
 mod walk;
 mod world;

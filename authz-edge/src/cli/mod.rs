@@ -1,5 +1,7 @@
 //! The command line.
 
+mod graph;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -46,6 +48,9 @@ enum Command {
     /// Identity changes.
     #[command(subcommand)]
     Sync(SyncCommand),
+    /// A tenant's graph as a file, and back.
+    #[command(subcommand)]
+    Graph(graph::GraphCommand),
     /// Make a tenant's identities what a snapshot says, and go on from its change; checks go on
     /// meanwhile.
     Rebuild {
@@ -103,6 +108,7 @@ impl Cli {
                 Ok(())
             }
             Command::Sync(SyncCommand::Retry) => retry(&config).await,
+            Command::Graph(command) => command.run(&config).await,
             Command::Rebuild { tenant, snapshot } => rebuild(&config, &tenant, &snapshot).await,
             Command::Schema(SchemaCommand::Apply { print: true }) => {
                 say(schema::SCHEMA.trim_end());

@@ -3,6 +3,7 @@
 //! dgraph-tonic connects each transaction anew unless it is cloned from one that has connected, hence
 //! the prototype that is kept for each alpha.
 
+mod snapshot;
 #[cfg(test)]
 mod testing;
 
@@ -18,6 +19,8 @@ use dgraph_tonic::{
 };
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
+
+pub use snapshot::Snapshot;
 
 use super::store::GraphError;
 use crate::metrics;

@@ -6,6 +6,7 @@
 //! | [`client`] | Dgraph: alphas, deadlines, warmed transactions |
 //! | [`schema`] | predicates, version, epoch |
 //! | [`search`] | candidates of searches |
+//! | [`pages`] | everything that a tenant has, page by page |
 //! | [`read`] | the views of a subject and of a resource |
 //! | [`list`] | pages of what is stored |
 //! | [`mod@write`] | lists of relationships, roles, resources, subjects; each with its outbox node |
@@ -15,6 +16,7 @@ pub mod client;
 mod dql;
 pub mod list;
 pub mod outbox;
+pub mod pages;
 pub mod read;
 pub mod schema;
 pub mod search;

@@ -4,6 +4,7 @@
 //! rests on is therefore written as well: a precondition sets (or deletes) the very edge that it found (or
 //! did not find), and what is about a role in a scope sets a `guard` edge from subject to role.
 
+mod bulk;
 mod draft;
 mod entity;
 pub mod identity;
@@ -20,8 +21,10 @@ use contracts::audit::ActorType;
 use contracts::{Revision, TenantId};
 use rand::Rng as _;
 
+pub use bulk::shared_nodes;
 pub use entity::{Entity, EntityForm};
 pub use role::StoredRole;
+pub(in crate::graph) use role::{ROLE, RoleRow};
 pub use sweep::Swept;
 
 use super::client::{CommitError, Dgraph};

@@ -232,6 +232,12 @@ impl Key {
         Some((kind, type_, id))
     }
 
+    /// Whose a list is, if it is well formed.
+    #[must_use]
+    pub fn tenant_of_list(list: &str) -> Option<TenantId> {
+        TenantId::parse(take(list)?.0).ok()
+    }
+
     fn of(tenant: &TenantId, kind: char, type_: &str, id: &str) -> Self {
         let tenant = tenant.as_str();
         Self(format!("{}:{tenant}{kind}{}:{type_}{id}", tenant.len(), type_.len()))

@@ -14,6 +14,9 @@ use super::super::outbox::{Pending, Stage};
 use super::Author;
 use crate::model::Key;
 
+/// Keys of one outbox node: a relay reads many nodes in one answer.
+const OUTBOX_KEYS: usize = 1000;
+
 /// A node that is there, or is made by this draft.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) enum Id {
@@ -39,10 +42,20 @@ pub(super) struct Draft {
     changed: BTreeSet<Key>,
     events: Vec<AuditEvent>,
     kept: bool,
+    quiet: bool,
 }
 
 // Writing into a String cannot fail, hence the results that are dropped.
 impl Draft {
+    /// One whose changes another event tells of.
+    pub(super) fn quiet() -> Self {
+        Self { quiet: true, ..Self::default() }
+    }
+
+    pub(super) fn is_quiet(&self) -> bool {
+        self.quiet
+    }
+
     pub(super) fn edge(&mut self, from: Id, predicate: &str, to: Id) {
         let _ = writeln!(self.set, "{from} <{predicate}> {to} .");
     }
@@ -113,6 +126,9 @@ impl Draft {
         resource: (&str, &str),
         details: impl IntoIterator<Item = (&'static str, Value)>,
     ) {
+        if self.quiet {
+            return;
+        }
         let mut details: std::collections::BTreeMap<String, Value> =
             details.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
         if let Some(id) = &author.request_id {
@@ -147,21 +163,46 @@ impl Draft {
         self.delete
     }
 
-    /// The N-Quads to set and to delete, with the outbox node if there is something to tell, and what they
+    /// The N-Quads to set and to delete, with the outbox nodes if there is something to tell, and what they
     /// change.
     pub(super) fn finish(mut self, tenant: &TenantId) -> (String, String, Vec<Key>) {
-        if self.changed.is_empty() && self.events.is_empty() {
-            return (self.set, self.delete, Vec::new());
+        let changed: Vec<_> = std::mem::take(&mut self.changed).into_iter().collect();
+        let mut parts = changed.chunks(OUTBOX_KEYS);
+        let first = parts.next().unwrap_or_default();
+        let events = std::mem::take(&mut self.events);
+        if !first.is_empty() || !events.is_empty() {
+            self.tell(tenant, first, events);
         }
+        parts.for_each(|keys| self.tell(tenant, keys, Vec::new()));
+        (self.set, self.delete, changed)
+    }
+
+    fn tell(&mut self, tenant: &TenantId, keys: &[Key], events: Vec<AuditEvent>) {
+        let keys = keys.iter().map(|key| key.as_str().to_owned()).collect();
+        let pending = Pending { tenant: tenant.clone(), keys, events };
         let outbox = self.node();
-        let pending = Pending {
-            tenant: tenant.clone(),
-            keys: self.changed.iter().map(|key| key.as_str().to_owned()).collect(),
-            events: std::mem::take(&mut self.events),
-        };
         self.text(outbox, "Outbox.pending", Stage::Fences.as_str());
         // What it is made of always has a form in JSON.
         self.text(outbox, "Outbox.change", &serde_json::to_string(&pending).unwrap_or_default());
-        (self.set, self.delete, self.changed.into_iter().collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_keys_are_told_by_several_nodes() {
+        let tenant = TenantId::parse("acme").unwrap();
+        let mut draft = Draft::quiet();
+        for n in 0..=2 * OUTBOX_KEYS {
+            draft.change(Key::role(&tenant, &n.to_string()));
+        }
+        let (set, _, changed) = draft.finish(&tenant);
+        assert_eq!(changed.len(), 2 * OUTBOX_KEYS + 1);
+        assert_eq!(set.matches("<Outbox.pending>").count(), 3);
+        for key in &changed {
+            assert_eq!(set.matches(&format!("\\\"{}\\\"", key.as_str())).count(), 1);
+        }
     }
 }

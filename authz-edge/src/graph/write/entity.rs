@@ -42,7 +42,7 @@ impl Entity {
         }
     }
 
-    fn check(&self) -> Result<(), WriteError> {
+    pub(super) fn check(&self) -> Result<(), WriteError> {
         match self {
             Self::Subject(subject) => subject.check()?,
             Self::Resource(resource) => resource.check()?,
@@ -58,12 +58,35 @@ impl Entity {
     }
 
     fn query(&self, tenant: &TenantId) -> String {
-        load::query(&BTreeSet::from([self.key(tenant)]))
+        load::values(&BTreeSet::from([self.key(tenant)]))
+    }
+
+    /// Drafts what makes it so; whether it was not.
+    pub(super) fn put(
+        &self,
+        draft: &mut Draft,
+        tenant: &TenantId,
+        nodes: &Nodes,
+        form: &EntityForm,
+    ) -> bool {
+        let (key, wanted) = (self.key(tenant), form.attributes.clone().unwrap_or_default());
+        let (found, inactive) = (nodes.get(&key), form.active == Some(false));
+        let stored = found.and_then(|f| f.attributes.as_deref()).unwrap_or("{}");
+        let same = serde_json::from_str::<Properties>(stored).is_ok_and(|known| known == wanted);
+        if same && found.is_some_and(|found| found.inactive == inactive) {
+            return false;
+        }
+        let id = nodes.id(&key).unwrap_or_else(|| draft.keyed(tenant, &key));
+        draft.int(id, "version", found.map_or(1, |found| found.version + 1));
+        draft.text(id, "attributes", &serde_json::to_string(&wanted).unwrap_or_default());
+        draft.flag(id, "Subject.inactive", inactive);
+        draft.change(key);
+        true
     }
 }
 
 impl Writer<'_> {
-    fn refuse_managed(&self, entity: &Entity) -> Result<(), WriteError> {
+    pub(super) fn refuse_managed(&self, entity: &Entity) -> Result<(), WriteError> {
         match entity {
             Entity::Subject(subject) if self.ownership == Ownership::Sync => {
                 Err(WriteError::Managed { what: subject.to_string() })
@@ -86,26 +109,13 @@ impl Writer<'_> {
         entity.check()?;
         check_properties("attributes", form.attributes.as_ref())?;
         self.refuse_managed(entity)?;
-        let (key, wanted) = (entity.key(tenant), form.attributes.clone().unwrap_or_default());
-        let inactive = form.active == Some(false);
         let plan = |answer: &_| {
             let nodes = Nodes::read(answer)?;
             let mut draft = Draft::default();
-            let found = nodes.get(&key);
-            let stored = found.and_then(|f| f.attributes.as_deref()).unwrap_or("{}");
-            let same =
-                serde_json::from_str::<Properties>(stored).is_ok_and(|known| known == wanted);
-            if same && found.is_some_and(|found| found.inactive == inactive) {
-                return Ok((draft, ()));
+            if entity.put(&mut draft, tenant, &nodes, form) {
+                let (kind, type_, name) = entity.names();
+                draft.event(tenant, author, &format!("authz.{kind}.put"), (type_, name), []);
             }
-            let id = nodes.id(&key).unwrap_or_else(|| draft.keyed(tenant, &key));
-            draft.int(id, "version", found.map_or(1, |found| found.version + 1));
-            let text = serde_json::to_string(&wanted).unwrap_or_default();
-            draft.text(id, "attributes", &text);
-            draft.flag(id, "Subject.inactive", inactive);
-            draft.change(key.clone());
-            let (kind, type_, name) = entity.names();
-            draft.event(tenant, author, &format!("authz.{kind}.put"), (type_, name), []);
             Ok((draft, ()))
         };
         Ok(self.transact(tenant, &entity.query(tenant), plan).await?.0)

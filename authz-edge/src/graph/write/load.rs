@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use contracts::TenantId;
 use serde::Deserialize;
 
 use super::super::client::Answer;
@@ -43,31 +44,63 @@ pub(super) struct Found {
 #[derive(Debug, Default)]
 pub(super) struct Nodes(HashMap<Key, Found>);
 
+/// Nodes by their kind.
 #[derive(Deserialize)]
 struct Rows {
     #[serde(default)]
     nodes: Vec<Found>,
+    #[serde(default)]
+    subjects: Vec<Found>,
+    #[serde(default)]
+    resources: Vec<Found>,
+    #[serde(default)]
+    bindings: Vec<Found>,
 }
 
-/// The query for them.
-pub(super) fn query(keys: &BTreeSet<Key>) -> String {
-    let keys = literals(keys.iter().map(Key::as_str));
+/// The query for them and the relationships among them. Each kind is asked for what it can have only: a
+/// predicate of a node costs Dgraph a search even if there is none.
+pub(super) fn query(tenant: &TenantId, keys: &BTreeSet<Key>) -> String {
+    let of = |kind: char| {
+        let is_of = |key: &&Key| key.parts(tenant).is_some_and(|(of, ..)| of == kind);
+        let named: Vec<_> = keys.iter().filter(is_of).map(Key::as_str).collect();
+        // Dgraph takes no empty list; no node has the empty key.
+        literals(if named.is_empty() { vec![""] } else { named })
+    };
     format!(
-        "{{ N as var(func: eq(xid, {keys}))
-           nodes(func: uid(N)) {{ uid xid version attributes Subject.inactive
-             User.memberOf @filter(uid(N)) {{ uid }}
-             Team.hasRole @filter(uid(N)) {{ uid }}
-             Resource.parent @filter(uid(N)) {{ uid }}
-             Binding.holder {{ uid }} Binding.role {{ uid }} Binding.onResource {{ uid }}
-             Binding.expiresAt }} }}"
+        "{{ S as var(func: eq(xid, {subjects}))
+           R as var(func: eq(xid, {resources}))
+           O as var(func: eq(xid, {roles}))
+           subjects(func: uid(S)) {{ uid xid
+             User.memberOf @filter(uid(S)) {{ uid }} Team.hasRole @filter(uid(O)) {{ uid }} }}
+           resources(func: uid(R)) {{ uid xid Resource.parent @filter(uid(R)) {{ uid }} }}
+           nodes(func: uid(O)) {{ uid xid }}
+           bindings(func: eq(xid, {bindings})) {{ uid xid Binding.holder {{ uid }}
+             Binding.role {{ uid }} Binding.onResource {{ uid }} Binding.expiresAt }} }}",
+        subjects = of('s'),
+        resources = of('r'),
+        roles = of('o'),
+        bindings = of('b'),
     )
+}
+
+/// The query for what they are themselves.
+pub(super) fn values(keys: &BTreeSet<Key>) -> String {
+    let keys = literals(keys.iter().map(Key::as_str));
+    format!("{{ nodes(func: eq(xid, {keys})) {{ uid xid version attributes Subject.inactive }} }}")
+}
+
+/// The query for whether they are there.
+pub(super) fn presence(keys: &BTreeSet<Key>) -> String {
+    let keys = literals(keys.iter().map(Key::as_str));
+    format!("{{ nodes(func: eq(xid, {keys})) {{ uid xid }} }}")
 }
 
 impl Nodes {
     pub(super) fn read(answer: &Answer) -> Result<Self, GraphError> {
         let rows: Rows = answer.read()?;
         let keyed = |mut row: Found| (Key::from_text(std::mem::take(&mut row.xid)), row);
-        Ok(Self(rows.nodes.into_iter().map(keyed).collect()))
+        let all = [rows.nodes, rows.subjects, rows.resources, rows.bindings];
+        Ok(Self(all.into_iter().flatten().map(keyed).collect()))
     }
 
     pub(super) fn get(&self, key: &Key) -> Option<&Found> {

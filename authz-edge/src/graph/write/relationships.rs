@@ -59,7 +59,7 @@ impl Writer<'_> {
             plan.writes(list)?;
             Ok((plan.draft, ()))
         };
-        Ok(self.transact(tenant, &load::query(&keys), plan).await?.0)
+        Ok(self.transact(tenant, &load::query(tenant, &keys), plan).await?.0)
     }
 }
 
@@ -73,7 +73,7 @@ fn refuse_memberships(list: &WriteList) -> Result<(), WriteError> {
 }
 
 /// The keys of every node that a relationship may touch.
-fn name(tenant: &TenantId, relationship: &Relationship, keys: &mut BTreeSet<Key>) {
+pub(super) fn name(tenant: &TenantId, relationship: &Relationship, keys: &mut BTreeSet<Key>) {
     match relationship {
         Relationship::MemberOf { subject, team } => {
             keys.insert(Key::subject(tenant, subject.type_, &subject.id));
@@ -99,18 +99,20 @@ fn key_of(tenant: &TenantId, resource: &ResourceRef) -> Key {
 }
 
 /// One list on its way into a draft.
-struct Plan<'a> {
+pub(super) struct Plan<'a> {
     tenant: &'a TenantId,
     nodes: &'a Nodes,
     ownership: Ownership,
     author: &'a Author,
     now: Micros,
     made: BTreeMap<Key, Id>,
-    draft: Draft,
+    /// Relationships that are not as they were.
+    pub(super) written: usize,
+    pub(super) draft: Draft,
 }
 
 impl<'a> Plan<'a> {
-    fn new(
+    pub(super) fn new(
         tenant: &'a TenantId,
         nodes: &'a Nodes,
         ownership: Ownership,
@@ -118,7 +120,7 @@ impl<'a> Plan<'a> {
     ) -> Self {
         let now = author.at.timestamp_micros();
         let (made, draft) = (BTreeMap::new(), Draft::default());
-        Self { tenant, nodes, ownership, author, now, made, draft }
+        Self { tenant, nodes, ownership, author, now, made, written: 0, draft }
     }
 
     fn identity(&self, relationship: &Relationship) -> (Identity, Micros) {
@@ -212,7 +214,7 @@ impl<'a> Plan<'a> {
         Ok(())
     }
 
-    fn writes(&mut self, list: &WriteList) -> Result<(), WriteError> {
+    pub(super) fn writes(&mut self, list: &WriteList) -> Result<(), WriteError> {
         let mut wanted = BTreeMap::<Identity, (State, usize)>::new();
         for (index, write) in list.writes.iter().enumerate() {
             let (identity, until) = self.identity(&write.relationship);
@@ -333,7 +335,7 @@ impl<'a> Plan<'a> {
     }
 
     /// The node of a key, made if it may be.
-    fn node(&mut self, key: &Key) -> Result<Id, WriteError> {
+    pub(super) fn node(&mut self, key: &Key) -> Result<Id, WriteError> {
         if let Some(known) = self.nodes.id(key).or_else(|| self.made.get(key).copied()) {
             return Ok(known);
         }
@@ -354,6 +356,10 @@ impl<'a> Plan<'a> {
     }
 
     fn record(&mut self, op: Op, relationship: &Relationship) {
+        self.written += 1;
+        if self.draft.is_quiet() {
+            return;
+        }
         let action = match op {
             Op::Touch => "authz.relationship.touched",
             Op::Create => "authz.relationship.created",

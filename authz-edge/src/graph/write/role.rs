@@ -38,15 +38,34 @@ struct Rows {
     targets: Vec<Target>,
 }
 
+/// A role in an answer that has [`ROLE`].
 #[derive(Deserialize)]
-struct RoleRow {
-    uid: Uid,
+pub(in crate::graph) struct RoleRow {
+    pub(in crate::graph) uid: Uid,
     #[serde(default)]
     version: i64,
     #[serde(rename = "Role.name")]
     name: Option<String>,
     #[serde(rename = "Role.hasPermission", default)]
     permissions: Vec<PermissionRow>,
+}
+
+/// What a query asks of a role.
+pub(in crate::graph) const ROLE: &str = "uid version Role.name Role.hasPermission { uid
+  Permission.action Permission.scope Permission.onType Permission.condition
+  Permission.onResource { uid xid } }";
+
+impl RoleRow {
+    /// As it is put and got.
+    pub(in crate::graph) fn role(&self, tenant: &TenantId) -> Role {
+        let permissions = self.permissions.iter().filter_map(|p| p.permission(tenant)).collect();
+        Role { name: self.name.clone(), permissions }.normal()
+    }
+
+    /// Permissions of any kind, also such as grant nothing any more.
+    pub(in crate::graph) fn edges(&self) -> usize {
+        self.permissions.len()
+    }
 }
 
 #[derive(Deserialize)]
@@ -96,13 +115,7 @@ fn query(key: &Key, targets: &[Key]) -> String {
             format!("targets(func: eq(xid, {keys})) {{ uid xid }}")
         }
     };
-    format!(
-        "{{ role(func: eq(xid, {key})) {{ uid version Role.name Role.hasPermission {{ uid
-             Permission.action Permission.scope Permission.onType Permission.condition
-             Permission.onResource {{ uid xid }} }} }}
-           {targets} }}",
-        key = literal(key.as_str())
-    )
+    format!("{{ role(func: eq(xid, {key})) {{ {ROLE} }} {targets} }}", key = literal(key.as_str()))
 }
 
 fn target(tenant: &TenantId, on: &Scope) -> Option<Key> {
@@ -179,10 +192,7 @@ impl Writer<'_> {
         let query = query(&Key::role(tenant, id), &[]);
         let answer = self.graph.query(Mode::Strict, &query, &[]).await?;
         let rows: Rows = answer.read()?;
-        Ok(rows.role.into_iter().next().map(|row| {
-            let permissions = row.permissions.iter().filter_map(|p| p.permission(tenant)).collect();
-            Role { name: row.name, permissions }.normal()
-        }))
+        Ok(rows.role.first().map(|row| row.role(tenant)))
     }
 }
 
