@@ -402,3 +402,27 @@ async fn what_is_made_again_under_the_same_name_inherits_nothing() {
     edge.change(&Change::Add(anna()));
     assert!(!edge.may().await);
 }
+
+#[tokio::test]
+async fn an_answer_claims_no_watermark_that_came_after_its_views() {
+    let edge = Edge::seeded(options());
+    // Whenever one view is read, the other changes: the third look is taken as it is.
+    let mut first = edge.memory.hold(What::Subject);
+    let slow = edge.begin(&reads(), AtLeast::Bound);
+    first.arrived().await;
+    settle().await;
+    edge.change(&Change::Open(doc("1"), None));
+    let mut second = edge.memory.hold(What::Resource);
+    first.release();
+    second.arrived().await;
+    edge.change(&Change::Bar(anna(), false));
+    let mut third = edge.memory.hold(What::Subject);
+    second.release();
+    third.arrived().await;
+    settle().await;
+    edge.change(&Change::Open(doc("1"), Some(true)));
+    let watermark = edge.advance();
+    third.release();
+    let answer = slow.await.unwrap().unwrap();
+    assert!(answer.revision < watermark, "{answer:?} at {watermark:?}");
+}
