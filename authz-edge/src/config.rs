@@ -80,6 +80,12 @@ impl DgraphConfig {
     }
 }
 
+/// Places for the questions that were asked once: more than so many MiB of decisions have room for.
+fn doorkeeper(decision_mib: u64) -> usize {
+    const MOST: usize = 1 << 24;
+    usize::try_from(decision_mib << 12).unwrap_or(MOST).min(MOST)
+}
+
 /// Kafka: changes and audit events.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -254,6 +260,7 @@ impl Config {
                 deadline: millis(self.cache.fill_deadline_ms),
             },
             decision_bytes: self.cache.decision_mib << 20,
+            doorkeeper: doorkeeper(self.cache.decision_mib),
             deny_life: millis(self.cache.deny_life_ms),
             precedence: self.properties.precedence,
             wait: millis(self.freshness.wait_ms),

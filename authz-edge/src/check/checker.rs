@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use contracts::{ConsistencyToken, Revision, TenantId};
-use metrics::{Counter, counter, histogram};
+use metrics::{Counter, Histogram, counter, histogram};
 
 use super::decisions::{Decision, DecisionKey, Decisions, Looked, Stored, decisions};
+use super::doorkeeper::Doorkeeper;
 use super::fences::Fences;
 use super::freshness::Freshness;
 use super::question::{Answer, AtLeast, CheckError, Given, Question, Source, Words};
@@ -31,6 +32,8 @@ pub struct Options {
     pub views: views::Options,
     /// Weight of decisions, bytes.
     pub decision_bytes: u64,
+    /// Questions that are remembered as asked once, at most; 0 caches every decision at once.
+    pub doorkeeper: usize,
     /// How long a denial counts after the reads that it was made from, or after the last watermark; at
     /// most the life of views.
     pub deny_life: Duration,
@@ -46,12 +49,27 @@ pub struct Options {
 pub struct Checker<G> {
     views: Views<G>,
     decisions: Decisions,
+    doorkeeper: Doorkeeper,
     options: Options,
     counters: Counters,
 }
 
-/// Checks by result and source, made once.
-struct Counters([[Counter; 3]; 2]);
+/// Why no cached decision answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Miss {
+    /// There is none.
+    Absent,
+    /// It does not hold, or not for what is asked.
+    Void,
+}
+
+/// What is counted of every check, made once.
+struct Counters {
+    /// By result and source.
+    checks: [[Counter; 3]; 2],
+    /// How long those took that no cached decision answered.
+    missed: Histogram,
+}
 
 impl Counters {
     fn new() -> Self {
@@ -60,11 +78,12 @@ impl Counters {
                 counter!("triad_authz_checks_total", "result" => result, "source" => source.as_str())
             })
         };
-        Self([of("deny"), of("allow")])
+        let checks = [of("deny"), of("allow")];
+        Self { checks, missed: histogram!("triad_authz_check_seconds") }
     }
 
     fn count(&self, answer: &Answer) {
-        self.0[usize::from(answer.allowed)][answer.source as usize].increment(1);
+        self.checks[usize::from(answer.allowed)][answer.source as usize].increment(1);
     }
 }
 
@@ -80,7 +99,8 @@ impl<G: Graph> Checker<G> {
     ) -> Self {
         let views = Views::new(graph, fences, freshness, clock, options.views.clone());
         let decisions = decisions(options.decision_bytes);
-        Self { views, decisions, options, counters: Counters::new() }
+        let doorkeeper = Doorkeeper::new(options.doorkeeper);
+        Self { views, decisions, doorkeeper, options, counters: Counters::new() }
     }
 
     /// The store, fences, watermark and clock.
@@ -145,23 +165,35 @@ impl<G: Graph> Checker<G> {
         given.check()?;
         let need = self.need(words.tenant, at_least).await?;
         match self.cached(words, given, need) {
-            Some(answer) => {
+            Ok(answer) => {
                 self.counters.count(&answer);
                 Ok(answer)
             }
-            None => self.missed(words, given, need).await,
+            Err(miss) => self.missed(words, given, need, miss).await,
         }
     }
 
-    fn cached(&self, words: &Words<'_>, given: &Given, need: Revision) -> Option<Answer> {
-        let key = DecisionKey::new(words)?;
-        let shared = self.shared();
+    fn cached(&self, words: &Words<'_>, given: &Given, need: Revision) -> Result<Answer, Miss> {
+        let key = DecisionKey::new(words).ok_or(Miss::Absent)?;
         if self.lags() {
-            return None;
+            return Err(Miss::Void);
         }
         // Before the look: what is found then holds at this watermark at least.
-        let watermark = shared.freshness.watermark();
-        let decision = self.decisions.get(key.as_bytes())?;
+        let watermark = self.shared().freshness.watermark();
+        let decision = self.decisions.get(key.as_bytes()).ok_or(Miss::Absent)?;
+        self.still(&decision, words, given, need, watermark).ok_or(Miss::Void)
+    }
+
+    /// What a cached decision answers now, if it holds.
+    fn still(
+        &self,
+        decision: &Decision,
+        words: &Words<'_>,
+        given: &Given,
+        need: Revision,
+        watermark: Revision,
+    ) -> Option<Answer> {
+        let shared = self.shared();
         let present = shared.present();
         if decision.denies() && self.is_old(decision.begun(), present)
             || !shared.held(&decision.subject, present)
@@ -183,10 +215,11 @@ impl<G: Graph> Checker<G> {
         words: &Words<'_>,
         given: &Given,
         need: Revision,
+        miss: Miss,
     ) -> Result<Answer, CheckError> {
         let begun = Instant::now();
-        let answer = self.decide(words, given, need).await;
-        histogram!("triad_authz_check_seconds").record(begun.elapsed());
+        let answer = self.decide(words, given, need, miss).await;
+        self.counters.missed.record(begun.elapsed());
         match &answer {
             Ok(answer) => self.counters.count(answer),
             Err(_) => {
@@ -202,19 +235,22 @@ impl<G: Graph> Checker<G> {
         words: &Words<'_>,
         given: &Given,
         need: Revision,
+        miss: Miss,
     ) -> Result<Answer, CheckError> {
-        let question = words.question();
-        question.check()?;
+        words.check()?;
         self.refuse_lag()?;
         let watermark = self.shared().freshness.watermark();
-        let Looked { verdict, now, stored, stamps, cached } = self.look(&question, need).await?;
-        let decision = Arc::new(Decision::new(verdict, stored, stamps));
+        let looked = self.look(words, need).await?;
+        let Looked { verdict, now, stored, stamps, cached, narrowed } = looked;
+        let decision = Decision::new(verdict, stored, stamps);
         // The verdict was made at `now`: nothing that it rests on has expired.
         let allowed = decision.answer(words, given, self.options.precedence, now).unwrap_or(false);
         // Each view is this new itself, or was found to hold after the watermark was.
         let revision = decision.revision().max(watermark).max(need);
-        if let Some(key) = DecisionKey::new(words) {
-            self.decisions.insert(key.as_bytes().into(), decision);
+        if let Some(key) = DecisionKey::new(words)
+            && (miss == Miss::Void || narrowed || self.doorkeeper.admits(key.as_bytes()))
+        {
+            self.decisions.insert(key.as_bytes().into(), Arc::new(decision));
         }
         let source = if cached { Source::Views } else { Source::Graph };
         Ok(Answer { allowed, revision, source })
@@ -223,11 +259,11 @@ impl<G: Graph> Checker<G> {
     /// What follows from two views that hold at once. One of them is cached, or read sooner than the
     /// other: what was revoked meanwhile, and what was granted only then, must not meet in an answer.
     /// After [`LOOKS`], both are at least of after the question.
-    async fn look(&self, question: &Question, revision: Revision) -> Result<Looked, CheckError> {
+    async fn look(&self, words: &Words<'_>, revision: Revision) -> Result<Looked, CheckError> {
         let shared = self.shared();
         let (mut need, asked) = (Need::from(revision), shared.clock.millis());
         for _ in 1..LOOKS {
-            let looked = self.look_once(question, need).await?;
+            let looked = self.look_once(words, need).await?;
             let (subject, resource) = &looked.stamps;
             let (begun, present) = (subject.begun().min(resource.begun()), shared.present());
             let is_denial = matches!(looked.verdict, Verdict::Deny);
@@ -239,7 +275,7 @@ impl<G: Graph> Checker<G> {
                 return Ok(looked);
             }
         }
-        self.look_once(question, need).await
+        self.look_once(words, need).await
     }
 
     /// Whether what was read then is too old for a denial.
@@ -247,29 +283,29 @@ impl<G: Graph> Checker<G> {
         present.now >= begun.max(present.confirmed) + millis(self.options.deny_life)
     }
 
-    async fn look_once(&self, question: &Question, need: Need) -> Result<Looked, CheckError> {
-        let (tenant, of, to) = (&question.tenant, &question.subject, &question.resource);
+    async fn look_once(&self, words: &Words<'_>, need: Need) -> Result<Looked, CheckError> {
         let ((subject, subject_cached), (resource, resource_cached)) = tokio::try_join!(
-            self.views.subject(tenant, of, need),
-            self.views.resource(tenant, to, need)
+            self.views.subject(words.tenant, (words.subject_type, words.subject), need),
+            self.views.resource(words.tenant, (words.resource_type, words.resource), need)
         )?;
-        let narrowed;
-        let (view, stamp, cached) = match &subject.view {
-            Some(view) => (view, &subject.stamp, subject_cached),
+        let read;
+        let (view, stamp, narrowed) = match &subject.view {
+            Some(view) => (view, &subject.stamp, false),
             None => {
-                narrowed = self.narrowed(question, need.revision).await?;
-                (&narrowed.view, &narrowed.stamp, false)
+                read = self.narrowed(&words.question(), need.revision).await?;
+                (&read.view, &read.stamp, true)
             }
         };
         let now = self.shared().clock.micros();
         let (subject, resource_attributes) =
             (view.attributes.clone(), resource.view.attributes.clone());
         Ok(Looked {
-            verdict: evaluate(view, &resource.view, &question.action, now),
+            verdict: evaluate(view, &resource.view, words.action, now),
             now,
             stored: Stored { subject, resource: resource_attributes },
             stamps: (Arc::clone(stamp), Arc::clone(&resource.stamp)),
-            cached: cached && resource_cached,
+            cached: subject_cached && resource_cached && !narrowed,
+            narrowed,
         })
     }
 
@@ -297,7 +333,8 @@ impl<G: Graph> Checker<G> {
         subject: &crate::model::SubjectRef,
         need: Revision,
     ) -> Result<Subject, CheckError> {
-        Ok(self.views.subject(tenant, subject, need.into()).await?.0)
+        let named = (subject.type_, subject.id.as_str());
+        Ok(self.views.subject(tenant, named, need.into()).await?.0)
     }
 
     /// The revision that must be in an answer. An identity token waits until sync has applied it.

@@ -222,6 +222,8 @@ pub(super) struct Looked {
     pub(super) stamps: (Arc<Stamp>, Arc<Stamp>),
     /// Whether nothing was read for it.
     pub(super) cached: bool,
+    /// Whether it was read for this question alone: no view would give it again.
+    pub(super) narrowed: bool,
 }
 
 /// All cached decisions.

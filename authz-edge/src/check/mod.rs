@@ -9,12 +9,14 @@
 //! | [`flights`] | one fill a key, in a task of its own |
 //! | [`views`] | the cached views |
 //! | [`decisions`] | the cached decisions |
+//! | [`doorkeeper`] | which decisions are worth caching |
 //! | [`checker`] | how they make an answer |
 //! | [`explain`] | why: the same verdict with the paths that lead to it, or fail to |
 //! | [`search`] | who, what and on what: candidates, each answered as a check |
 
 pub mod checker;
 pub mod decisions;
+pub mod doorkeeper;
 pub mod explain;
 pub mod fences;
 pub mod flights;

@@ -4,7 +4,7 @@ use contracts::{Revision, TenantId};
 
 use crate::graph::GraphError;
 use crate::model::Invalid;
-use crate::model::key::{ResourceRef, SubjectRef, SubjectType};
+use crate::model::key::{EVERYONE, ResourceRef, SubjectRef, SubjectType, check_id, check_resource};
 use crate::model::{Properties, check_properties};
 
 /// May this subject do that to this resource?
@@ -34,17 +34,12 @@ impl Question {
         }
     }
 
-    /// Checks every id.
+    /// As [`Words::check`].
     ///
     /// # Errors
-    /// The first member that is refused. Everyone (`*`) asks nothing.
+    /// The first member that is refused.
     pub fn check(&self) -> Result<(), Invalid> {
-        self.subject.check().map_err(|invalid| invalid.within("subject"))?;
-        if self.subject.is_everyone() {
-            return Err(Invalid::new("subject.id", "is one subject, not *"));
-        }
-        crate::model::key::check_id("action.name", &self.action)?;
-        self.resource.check().map_err(|invalid| invalid.within("resource"))
+        self.words().check()
     }
 }
 
@@ -66,6 +61,20 @@ pub struct Words<'a> {
 }
 
 impl Words<'_> {
+    /// Checks every id.
+    ///
+    /// # Errors
+    /// The first member that is refused. Everyone (`*`) asks nothing.
+    pub fn check(&self) -> Result<(), Invalid> {
+        check_id("subject.id", self.subject)?;
+        if self.subject == EVERYONE {
+            return Err(Invalid::new("subject.id", "is one subject, not *"));
+        }
+        check_id("action.name", self.action)?;
+        check_resource(self.resource_type, self.resource)
+            .map_err(|invalid| invalid.within("resource"))
+    }
+
     /// The question, with words of its own.
     #[must_use]
     pub fn question(&self) -> Question {

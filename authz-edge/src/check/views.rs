@@ -20,7 +20,7 @@ use crate::clock::Clock;
 use crate::graph::store::SubjectReading;
 use crate::graph::{Graph, GraphError, Mode, Reading};
 use crate::model::view::{ResourceView, SubjectView};
-use crate::model::{Key, ResourceRef, SubjectRef};
+use crate::model::{Key, ResourceRef, SubjectRef, SubjectType};
 
 /// How often a waiter takes part in another fill because the one it waited for came too early.
 const ATTEMPTS: u32 = 5;
@@ -144,13 +144,13 @@ impl<G: Graph> Views<G> {
     pub async fn subject(
         &self,
         tenant: &TenantId,
-        subject: &SubjectRef,
+        (type_, id): (SubjectType, &str),
         need: Need,
     ) -> Result<(Subject, bool), CheckError> {
-        let key = Key::subject(tenant, subject.type_, &subject.id);
+        let key = Key::subject(tenant, type_, id);
         let fill = |strict| {
             let (shared, tenant, subject) =
-                (Arc::clone(&self.shared), tenant.clone(), subject.clone());
+                (Arc::clone(&self.shared), tenant.clone(), SubjectRef::new(type_, id));
             async move {
                 let read = |mode| {
                     let reading = shared.graph.subject(&tenant, &subject, mode);
@@ -169,13 +169,13 @@ impl<G: Graph> Views<G> {
     pub async fn resource(
         &self,
         tenant: &TenantId,
-        resource: &ResourceRef,
+        (type_, id): (&str, &str),
         need: Need,
     ) -> Result<(Resource, bool), CheckError> {
-        let key = Key::resource(tenant, &resource.type_, &resource.id);
+        let key = Key::resource(tenant, type_, id);
         let fill = |strict| {
             let (shared, tenant, resource) =
-                (Arc::clone(&self.shared), tenant.clone(), resource.clone());
+                (Arc::clone(&self.shared), tenant.clone(), ResourceRef::new(type_, id));
             async move {
                 let read = |mode| shared.graph.resource(&tenant, &resource, mode);
                 shared.fill(&tenant, strict, "resource", read).await

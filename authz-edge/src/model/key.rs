@@ -107,12 +107,7 @@ impl ResourceRef {
     /// # Errors
     /// The member `type` or `id`.
     pub fn check(&self) -> Result<(), Invalid> {
-        check_id("type", &self.type_)?;
-        check_id("id", &self.id)?;
-        if self.id == EVERYONE {
-            return Err(Invalid::new("id", "is no wildcard; leave it out for all of the type"));
-        }
-        Ok(())
+        check_resource(&self.type_, &self.id)
     }
 }
 
@@ -120,6 +115,19 @@ impl fmt::Display for ResourceRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.type_, self.id)
     }
+}
+
+/// Refuses what names no resource.
+///
+/// # Errors
+/// The member `type` or `id`.
+pub fn check_resource(type_: &str, id: &str) -> Result<(), Invalid> {
+    check_id("type", type_)?;
+    check_id("id", id)?;
+    if id == EVERYONE {
+        return Err(Invalid::new("id", "is no wildcard; leave it out for all of the type"));
+    }
+    Ok(())
 }
 
 /// Refuses what is no id.

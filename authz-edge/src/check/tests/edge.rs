@@ -36,6 +36,7 @@ pub(super) fn options() -> Options {
     Options {
         views,
         decision_bytes: 1 << 20,
+        doorkeeper: 0,
         deny_life: Duration::from_millis(DENY_LIFE),
         precedence: Precedence::Request,
         wait: Duration::from_secs(60),

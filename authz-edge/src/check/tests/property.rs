@@ -204,6 +204,7 @@ impl Run {
         if tiny {
             options.views.subject_bytes = 900;
             options.views.resource_bytes = 600;
+            options.doorkeeper = 16;
         }
         let tenants = TENANTS.map(|tenant| TenantId::parse(tenant).unwrap());
         let edge = Edge::with(options);

@@ -7,7 +7,7 @@ use futures::poll;
 use super::edge::{Edge, STRICT_AFTER, acme, anna, bind, doc, options, question, reads, unbind};
 use super::memory::{GIANT, What};
 use super::world::{Change, Rule, team, until};
-use crate::check::{AtLeast, Given, Source};
+use crate::check::{AtLeast, Given, Options, Source};
 use crate::graph::{GraphError, Mode};
 use crate::model::{Scope, SubjectRef, SubjectType};
 
@@ -401,6 +401,26 @@ async fn what_is_made_again_under_the_same_name_inherits_nothing() {
     assert!(!edge.may().await);
     edge.change(&Change::Add(anna()));
     assert!(!edge.may().await);
+}
+
+#[tokio::test]
+async fn a_decision_is_cached_when_it_is_asked_for_again() {
+    let edge = Edge::seeded(Options { doorkeeper: 64, ..options() });
+    let sources = async |asked: &crate::check::Question| {
+        let mut sources = Vec::new();
+        for _ in 0..3 {
+            sources.push(edge.ask(asked).await.unwrap().source);
+        }
+        sources
+    };
+    assert_eq!(sources(&reads()).await, [Source::Graph, Source::Views, Source::Decision]);
+    // One that is void has shown that it is worth an entry.
+    edge.change(&Change::Bar(anna(), false));
+    assert_eq!(sources(&reads()).await, [Source::Graph, Source::Decision, Source::Decision]);
+    // Without an entry, each question about a large subject would be read again.
+    edge.change(&Change::Member(giant(), "a".to_owned(), true));
+    let large = sources(&question(giant(), doc("1"))).await;
+    assert_eq!(large, [Source::Graph, Source::Decision, Source::Decision]);
 }
 
 #[tokio::test]

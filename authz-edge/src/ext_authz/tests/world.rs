@@ -128,6 +128,7 @@ fn checker(graph: &Arc<Fake>) -> Checker<Arc<Fake>> {
     let options = Options {
         views,
         decision_bytes: 1 << 20,
+        doorkeeper: 0,
         deny_life: seconds(1),
         precedence: Precedence::Request,
         wait: seconds(1),

@@ -72,6 +72,7 @@ fn checking() -> Options {
     Options {
         views,
         decision_bytes: 1 << 20,
+        doorkeeper: 0,
         deny_life: Duration::from_secs(5),
         precedence: Precedence::Request,
         wait: Duration::from_secs(1),
