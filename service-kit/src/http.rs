@@ -3,21 +3,20 @@
 pub use crate::track::track;
 
 use crate::{config::ConfigError, shutdown::Shutdown};
-use axum::{Router, body::Body, extract::ConnectInfo};
-use hyper::{Request, body::Incoming, server::conn::http1};
+use axum::{BoxError, Router, body::Body, extract::ConnectInfo};
+use hyper::{Request, Response, body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     server::graceful::{GracefulShutdown, Watcher},
-    service::TowerToHyperService,
 };
-use std::{io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+use std::{convert::Infallible, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
     time::{sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
-use tower::ServiceExt as _;
+use tower::Service as _;
 
 /// More header fields in one request are answered with 431.
 const MAX_HEADERS: usize = 64;
@@ -39,24 +38,57 @@ pub struct HttpOptions {
     pub drain_deadline: Duration,
 }
 
+/// What answers requests: a router, or what stands before one.
+pub trait App: Clone + Send + Sync + 'static {
+    /// Of its responses.
+    type Body: hyper::body::Body<Data: Send, Error: Into<BoxError>> + Send + 'static;
+
+    /// The answer to a peer's request.
+    fn answer(
+        &self,
+        peer: SocketAddr,
+        request: Request<Incoming>,
+    ) -> impl Future<Output = Response<Self::Body>> + Send + use<Self>;
+}
+
+/// Handlers find the peer through `ConnectInfo<SocketAddr>`.
+impl App for Router {
+    type Body = Body;
+
+    fn answer(
+        &self,
+        peer: SocketAddr,
+        request: Request<Incoming>,
+    ) -> impl Future<Output = Response<Body>> + Send + use<> {
+        let mut request = request.map(Body::new);
+        request.extensions_mut().insert(ConnectInfo(peer));
+        // A router is always ready.
+        let answered = self.clone().call(request);
+        async {
+            match answered.await {
+                Ok(response) => response,
+                Err(never) => match never {},
+            }
+        }
+    }
+}
+
 /// Serves HTTP/1.1 until `shutdown` drains: then the listener closes, idle connections end, requests
 /// in flight finish, and what is left at the deadline is cut. Returns when no connection is left.
 /// Dropping the future cuts every connection.
-///
-/// Handlers find the peer through `ConnectInfo<SocketAddr>`.
 ///
 /// # Errors
 /// None at present: a failed accept is logged and tried again with backoff.
 pub async fn serve(
     listener: TcpListener,
-    router: Router,
+    app: impl App,
     options: HttpOptions,
     shutdown: Shutdown,
 ) -> io::Result<()> {
     let graceful = GracefulShutdown::new();
     let cut = CancellationToken::new();
     let _cut_when_dropped = cut.clone().drop_guard();
-    let server = Server::new(router, options, cut.clone());
+    let server = Server::new(app, options, cut.clone());
     tokio::select! {
         () = shutdown.draining() => {}
         never = server.accept_all(&listener, &graceful) => match never {},
@@ -83,28 +115,28 @@ pub fn require_loopback(addr: &SocketAddr, auth_mode_is_off: bool) -> Result<(),
     Ok(())
 }
 
-struct Server {
-    router: Router,
+struct Server<A> {
+    app: A,
     http: http1::Builder,
     slots: Arc<Semaphore>,
     cut: CancellationToken,
 }
 
-impl Server {
-    fn new(router: Router, options: HttpOptions, cut: CancellationToken) -> Self {
+impl<A: App> Server<A> {
+    fn new(app: A, options: HttpOptions, cut: CancellationToken) -> Self {
         let mut http = http1::Builder::new();
         http.timer(TokioTimer::new())
             .header_read_timeout(options.header_read_timeout)
             .max_headers(MAX_HEADERS);
         let connections = options.max_connections.clamp(1, Semaphore::MAX_PERMITS);
-        Self { router, http, slots: Arc::new(Semaphore::new(connections)), cut }
+        Self { app, http, slots: Arc::new(Semaphore::new(connections)), cut }
     }
 
     async fn accept_all(
         &self,
         listener: &TcpListener,
         graceful: &GracefulShutdown,
-    ) -> std::convert::Infallible {
+    ) -> Infallible {
         let (first, longest) = ACCEPT_BACKOFF;
         let mut backoff = first;
         loop {
@@ -134,12 +166,11 @@ impl Server {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "TCP_NODELAY was not set");
         }
-        let service = self.router.clone().map_request(move |request: Request<Incoming>| {
-            let mut request = request.map(Body::new);
-            request.extensions_mut().insert(ConnectInfo(peer));
-            request
+        let app = self.app.clone();
+        let service = service_fn(move |request| {
+            let answered = app.answer(peer, request);
+            async { Ok::<_, Infallible>(answered.await) }
         });
-        let service = TowerToHyperService::new(service);
         let connection = self.http.serve_connection(TokioIo::new(stream), service);
         let connection = watcher.watch(connection);
         let cut = self.cut.clone();

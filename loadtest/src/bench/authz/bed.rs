@@ -188,10 +188,14 @@ impl Bed {
         Ok(measured)
     }
 
-    /// Asks everything that is to be seen before, and nothing that counts.
+    /// Asks everything that is to be seen before, twice, since a decision is cached when it is asked for
+    /// again; and nothing that counts.
     pub(super) async fn warm(&self, side: &Side, space: &Space) -> anyhow::Result<()> {
         let plan = Plan { span: Duration::from_millis(100), ..self.plan(side) };
-        self.check(side, space, &plan).await.map(drop)
+        for _ in 0..2 {
+            self.check(side, space, &plan).await?;
+        }
+        Ok(())
     }
 
     /// Notes a closed-loop rate, for the comparison with peers.

@@ -17,7 +17,7 @@ const DECISION_MIB: u32 = 1024;
 /// The edge looks at its caches so often.
 const LOOK: std::time::Duration = std::time::Duration::from_secs(6);
 
-/// Checks new pairs until so many decisions are cached.
+/// Checks new pairs, each twice, until so many decisions are cached: what is asked once is not.
 pub(super) async fn memory(bed: &mut Bed, until: Instant) -> anyhow::Result<Vec<Figure>> {
     let (shape, wanted) = (bed.sizes.graph.clone(), bed.sizes.decisions);
     bed.graph(&shape, 1).await?;
@@ -28,10 +28,12 @@ pub(super) async fn memory(bed: &mut Bed, until: Instant) -> anyhow::Result<Vec<
     for seed in 1.. {
         // Other pairs each time.
         let space = bed.space(&shape, Keys::Wide, 1, seed);
-        checks += bed.check(&side, &space, &bed.plan(&side)).await?.checks;
+        for _ in 0..2 {
+            checks += bed.check(&side, &space, &bed.plan(&side)).await?.checks;
+        }
         ensure!(Instant::now() < until, "time is up after {checks} checks, {entries:.0} decisions");
         // Fewer checks cannot have made so many entries: no need to wait for a look.
-        if (checks as f64) < wanted {
+        if (checks as f64) < 2.0 * wanted {
             continue;
         }
         tokio::time::sleep(LOOK).await;
