@@ -1,5 +1,7 @@
 //! The configuration of `authz-edge`: the shape of `config.example.yaml`, which documents every key.
 
+mod validate;
+
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -7,7 +9,6 @@ use serde::Deserialize;
 use service_kit::admin::AdminConfig;
 use service_kit::auth::AuthConfig;
 use service_kit::bus::KafkaConfig;
-use service_kit::config::{ConfigError, check_ranges};
 use service_kit::telemetry::TelemetryConfig;
 
 use crate::audit::DecisionAuditConfig;
@@ -63,17 +64,31 @@ pub struct HttpConfig {
 #[serde(deny_unknown_fields)]
 #[allow(missing_docs, reason = "config.example.yaml documents every key, with unit and range")]
 pub struct DgraphConfig {
+    pub alpha_address: Option<String>,
     pub alpha_addresses: Vec<String>,
     pub timeout_ms: u64,
     pub connect_timeout_ms: u64,
 }
 
+/// Where an alpha is when neither key says it.
+const LOCAL_ALPHA: &str = "127.0.0.1:9080";
+
 impl DgraphConfig {
+    /// Every alpha, by whichever key it was given.
+    #[must_use]
+    pub fn alphas(&self) -> Vec<String> {
+        match &self.alpha_address {
+            Some(one) => vec![one.clone()],
+            None if self.alpha_addresses.is_empty() => vec![LOCAL_ALPHA.to_owned()],
+            None => self.alpha_addresses.clone(),
+        }
+    }
+
     /// Of the client.
     #[must_use]
     pub fn options(&self) -> client::Options {
         client::Options {
-            alphas: self.alpha_addresses.clone(),
+            alphas: self.alphas(),
             timeout: Duration::from_millis(self.timeout_ms),
             connect_timeout: Duration::from_millis(self.connect_timeout_ms),
         }
@@ -202,43 +217,6 @@ pub struct PropertiesConfig {
 }
 
 impl Config {
-    /// Checks what the types cannot: ranges and combinations.
-    ///
-    /// # Errors
-    /// The first key that is out of range, by name.
-    pub fn validate(&self) -> Result<(), ConfigError> {
-        let ranges = [
-            ("http.max_connections", self.http.max_connections as u64, 1, 1_000_000),
-            ("http.max_body_bytes", self.http.max_body_bytes as u64, 1024, 64 << 20),
-            ("dgraph.timeout_ms", self.dgraph.timeout_ms, 10, 60_000),
-            ("dgraph.connect_timeout_ms", self.dgraph.connect_timeout_ms, 10, 60_000),
-            ("kafka.partitions", whole(self.kafka.partitions), 1, 1000),
-            ("cache.life_ms", self.cache.life_ms, 100, 3_600_000),
-            ("cache.max_life_ms", self.cache.max_life_ms, self.cache.life_ms, 86_400_000),
-            ("cache.deny_life_ms", self.cache.deny_life_ms, 0, self.cache.life_ms),
-            ("cache.subject_mib", self.cache.subject_mib, 1, 1 << 20),
-            ("cache.resource_mib", self.cache.resource_mib, 1, 1 << 20),
-            ("cache.decision_mib", self.cache.decision_mib, 1, 1 << 20),
-            ("cache.fills", self.cache.fills as u64, 1, 4096),
-            ("cache.fill_deadline_ms", self.cache.fill_deadline_ms, 10, 60_000),
-            ("freshness.strict_after_ms", self.freshness.strict_after_ms, 0, 3_600_000),
-            ("freshness.wait_ms", self.freshness.wait_ms, 0, 60_000),
-            ("relay.interval_ms", self.relay.interval_ms, 10, 200),
-            ("relay.batch", self.relay.batch as u64, 1, 10_000),
-        ];
-        check_ranges(ranges)?;
-        if self.dgraph.alpha_addresses.is_empty() {
-            return Err(ConfigError::new("dgraph.alpha_addresses", "must name an alpha"));
-        }
-        self.kafka.cluster().validate()?;
-        self.auth.validate()?;
-        self.ext_authz.validate()?;
-        self.decision_audit.validate()?;
-        let listeners = [Some(self.http.listen), self.ext_authz.listen];
-        let mut listeners = listeners.iter().flatten();
-        listeners.try_for_each(|at| service_kit::http::require_loopback(at, self.auth.is_off()))
-    }
-
     /// The time from SIGTERM to exit.
     #[must_use]
     pub fn drain_deadline(&self) -> Duration {
@@ -269,6 +247,5 @@ impl Config {
     }
 }
 
-fn whole(value: i32) -> u64 {
-    u64::try_from(value).unwrap_or(0)
-}
+#[cfg(test)]
+mod tests;

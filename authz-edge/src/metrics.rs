@@ -1,8 +1,12 @@
 //! Every metric of `authz-edge`, with unit and description. No tenant and no id is a label.
 
+use std::sync::Arc;
 use std::time::Instant;
 
-use metrics::{counter, histogram};
+use metrics::{Gauge, counter, gauge, histogram};
+use moka::notification::RemovalCause;
+
+use crate::graph::write::WriteError;
 
 /// Names and help, registered once a recorder is installed.
 pub fn describe() {
@@ -25,6 +29,11 @@ pub fn describe() {
         "Fills that a check waited for and did not begin"
     );
     count!("triad_authz_fills_total", Unit::Count, "Fills of views by kind and outcome");
+    level!(
+        "triad_authz_fills_in_progress",
+        Unit::Count,
+        "Reads of the graph under way, of cache.fills that may be"
+    );
     count!(
         "triad_authz_invalidations_total",
         Unit::Count,
@@ -81,7 +90,21 @@ pub fn describe() {
         Unit::Count,
         "Transactions that lost against another and were tried again"
     );
-    count!("triad_authz_writes_total", Unit::Count, "Writes by kind and outcome");
+    count!(
+        "triad_authz_writes_total",
+        Unit::Count,
+        "Writes over HTTP by kind (relationships, role, entity) and outcome (ok, refused, error)"
+    );
+    count!(
+        "triad_authz_http_requests_total",
+        Unit::Count,
+        "HTTP requests by route, method and status; cancelled when the client left"
+    );
+    spread!(
+        "triad_authz_http_request_duration_seconds",
+        Unit::Seconds,
+        "Time of HTTP requests by route and method"
+    );
     count!(
         "triad_authz_decision_audit_total",
         Unit::Count,
@@ -98,6 +121,11 @@ pub fn describe() {
         Unit::Count,
         "Identity changes by outcome (applied, repeated, skipped, parked)"
     );
+    count!(
+        "triad_authz_sync_parked_total",
+        Unit::Count,
+        "Identity changes in the dead letters by reason (malformed, unknown_type, invalid)"
+    );
     level!("triad_authz_sync_stopped_tenants", Unit::Count, "Tenants whose changes have a gap");
 }
 
@@ -113,9 +141,53 @@ pub fn graph_conflict() {
     counter!("triad_authz_graph_conflicts_total").increment(1);
 }
 
+/// A write over HTTP ended.
+pub fn write<T>(kind: &'static str, result: &Result<T, WriteError>) {
+    let outcome = match result {
+        Ok(_) => "ok",
+        Err(WriteError::Graph(_)) => "error",
+        Err(_) => "refused",
+    };
+    counter!("triad_authz_writes_total", "kind" => kind, "outcome" => outcome).increment(1);
+}
+
+/// Counts what a cache lets go for room; what is replaced is no eviction.
+pub fn evictions<K: 'static, V: 'static>(
+    kind: &'static str,
+) -> impl Fn(Arc<K>, V, RemovalCause) + Send + Sync + 'static {
+    let evicted = counter!("triad_authz_cache_evictions_total", "kind" => kind);
+    move |_, _, cause| {
+        if cause == RemovalCause::Size {
+            evicted.increment(1);
+        }
+    }
+}
+
+/// A read of the graph that holds its place, until it is dropped: a fill may be cut off.
+pub struct BusyFill(Gauge);
+
+impl BusyFill {
+    /// One more.
+    #[must_use]
+    pub fn begin() -> Self {
+        let busy = gauge!("triad_authz_fills_in_progress");
+        busy.increment(1.0);
+        Self(busy)
+    }
+}
+
+impl Drop for BusyFill {
+    fn drop(&mut self) {
+        self.0.decrement(1.0);
+    }
+}
+
 /// Bucket bounds by suffix.
 #[must_use]
 pub fn buckets() -> Vec<(&'static str, Vec<f64>)> {
     // Factors of 1.25 from 50 µs: a quantile read off them is within that factor.
     vec![("_seconds", (0..56).map(|i| 0.000_05 * 1.25_f64.powi(i)).collect())]
 }
+
+#[cfg(test)]
+mod tests;

@@ -79,6 +79,20 @@ impl Edges {
         tenant: &str,
         changes: &[(u64, &str, Value)],
     ) -> Result<()> {
+        self.publish(&self.config.sync.topic, tenant, changes).await
+    }
+
+    /// The same into the dead letters: what a build that knows more finds there.
+    pub(crate) async fn letters(&self, tenant: &str, changes: &[(u64, &str, Value)]) -> Result<()> {
+        self.publish(&self.config.sync.dead_letter_topic, tenant, changes).await
+    }
+
+    async fn publish(
+        &self,
+        topic: &str,
+        tenant: &str,
+        changes: &[(u64, &str, Value)],
+    ) -> Result<()> {
         let options = PublisherOptions {
             client_id: "it".to_owned(),
             max_buffer_kib: 1024,
@@ -91,7 +105,7 @@ impl Edges {
                 "type": kind, "occurred_at": chrono::Utc::now(), "data": data});
             let (key, payload) = (tenant.to_owned().into(), value.to_string().into());
             let record = Record { key: Some(key), payload, ..Record::default() };
-            publisher.publish(&self.config.sync.topic, record).await?;
+            publisher.publish(topic, record).await?;
         }
         Ok(())
     }

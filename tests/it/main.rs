@@ -6,6 +6,7 @@
 
 mod alphas;
 mod checks;
+mod configuration;
 mod decision_audit;
 mod drill;
 mod drills;
@@ -14,15 +15,18 @@ mod edge_faults;
 mod explain;
 mod faults;
 mod filters;
+mod identities;
 mod issuer;
 mod layouts;
 mod lists;
 mod outage;
 mod process;
 mod recorder;
+mod schema;
 mod storms;
 mod surface;
 mod sweep;
+mod tokens;
 mod transfer;
 mod walk;
 mod world;

@@ -56,6 +56,8 @@ pub(crate) struct Outcome {
     pub(crate) writes: u64,
     /// The longest time for which an answer still was what had been acknowledged away.
     pub(crate) stalest: Duration,
+    /// Within this, 99 of 100 writes were in every answer.
+    pub(crate) p99: Duration,
 }
 
 /// Rights, and the edges that answer for them; an edge may be replaced meanwhile.
@@ -297,11 +299,14 @@ impl Storm {
     fn verify(&self, bound: Duration) -> Result<Outcome> {
         let seen = lock(&self.seen);
         let mut outcome = Outcome { answers: seen.len() as u64, ..Outcome::default() };
+        let mut unseen = Unseen::default();
         let histories: BTreeMap<_, _> =
             self.rights.iter().map(|right| lock(&right.writes).clone()).enumerate().collect();
         outcome.writes = histories.values().map(|writes| writes.len() as u64).sum();
         for answer in seen.iter() {
             let stale = staleness(&histories[&answer.right], answer);
+            unseen.note(answer.right, stale);
+            let stale = stale.map(|(_, stale)| stale);
             let right = &self.rights[answer.right];
             ensure!(
                 stale.is_some_and(|stale| stale <= bound),
@@ -313,7 +318,32 @@ impl Storm {
             );
             outcome.stalest = outcome.stalest.max(stale.unwrap_or_default());
         }
+        // The first two are from before the storm.
+        let writes = histories.iter().flat_map(|(n, all)| (2..all.len()).map(move |at| (*n, at)));
+        outcome.p99 = unseen.p99(writes);
         Ok(outcome)
+    }
+}
+
+/// For how long writes were not in answers.
+#[derive(Default)]
+struct Unseen(BTreeMap<(usize, usize), Duration>);
+
+impl Unseen {
+    /// An answer about a right: the state that it was of, and for how long that had been over.
+    fn note(&mut self, right: usize, stale: Option<(usize, Duration)>) {
+        let Some((state, stale)) = stale else { return };
+        let longest = self.0.entry((right, state + 1)).or_default();
+        *longest = stale.max(*longest);
+    }
+
+    /// Of these writes; those that every answer had at once among them.
+    fn p99(&self, writes: impl Iterator<Item = (usize, usize)>) -> Duration {
+        let mut all: Vec<_> =
+            writes.map(|write| self.0.get(&write).copied().unwrap_or_default()).collect();
+        all.sort_unstable();
+        let at = (all.len() * 99).div_ceil(100);
+        all.get(at.saturating_sub(1)).copied().unwrap_or_default()
     }
 }
 
@@ -329,17 +359,18 @@ fn told(writes: &[(bool, Instant, Instant)], answer: &Seen) -> String {
     format!("asked in {}, written: {}", span(answer.began, answer.ended), writes.join(", "))
 }
 
-/// For how long the answer had not been true any more when it was asked for, at least; `None` if it never
-/// was.
-fn staleness(writes: &[(bool, Instant, Instant)], answer: &Seen) -> Option<Duration> {
+/// The latest state that the answer can be of, and for how long, at least, that had not been true any more
+/// when it was asked for; `None` if it never was.
+fn staleness(writes: &[(bool, Instant, Instant)], answer: &Seen) -> Option<(usize, Duration)> {
     let ends = writes.iter().skip(1).map(|(_, _, acknowledged)| Some(*acknowledged)).chain([None]);
-    let states = writes.iter().zip(ends);
+    let states = writes.iter().zip(ends).enumerate();
     states
-        .filter(|((value, began, _), _)| *value == answer.allowed && *began <= answer.ended)
-        .map(|(_, end)| {
-            end.map_or(Duration::ZERO, |end| answer.began.saturating_duration_since(end))
+        .filter(|(_, ((value, began, _), _))| *value == answer.allowed && *began <= answer.ended)
+        .map(|(at, (_, end))| {
+            let stale = |end| answer.began.saturating_duration_since(end);
+            (at, end.map_or(Duration::ZERO, stale))
         })
-        .min()
+        .min_by_key(|(at, stale)| (*stale, std::cmp::Reverse(*at)))
 }
 
 #[cfg(test)]
@@ -354,7 +385,7 @@ mod tests {
         let stale = |allowed, began, ended| {
             let (began, ended) = (at(began), at(ended));
             let stale = staleness(&writes, &Seen { right: 0, allowed, began, ended });
-            stale.map(|stale| stale.as_secs())
+            stale.map(|(_, stale)| stale.as_secs())
         };
         assert_eq!(stale(true, 5, 6), Some(0));
         assert_eq!(stale(true, 13, 14), Some(2));
@@ -363,5 +394,19 @@ mod tests {
         assert_eq!(stale(true, 19, 20), Some(0));
         assert_eq!(stale(false, 5, 6), None);
         assert_eq!(stale(false, 25, 26), Some(4));
+    }
+
+    #[test]
+    fn of_a_hundred_writes_the_slowest_does_not_count_and_the_next_one_does() {
+        let seconds = Duration::from_secs;
+        let mut unseen = Unseen::default();
+        for (state, stale) in [(6, 9), (6, 3), (41, 2), (41, 5)] {
+            unseen.note(0, Some((state, seconds(stale))));
+        }
+        unseen.note(1, None);
+        let writes = |count: usize| (0..count).map(|at| (0, at));
+        assert_eq!(unseen.p99(writes(100)), seconds(5));
+        assert_eq!(unseen.p99(writes(99)), seconds(9));
+        assert_eq!(unseen.p99(writes(0)), seconds(0));
     }
 }

@@ -9,11 +9,18 @@ use crate::edge::Edges;
 use crate::recorder::{Outcome, Storm};
 use crate::world::engines;
 
-/// The life of entries, and so the bound with or without Kafka.
+/// The life of entries, and so the bound where Kafka may be down.
 const LIFE: Duration = Duration::from_secs(3);
+/// While Kafka is up, entries live longer than the storm: only fences can have kept its bound.
+const LONG_LIFE: Duration = Duration::from_secs(60);
+/// What fences keep of 99 in 100 changes.
+const PROMISED: Duration = Duration::from_secs(1);
+/// What they keep of each, on a machine that is busy with other things: an answer that was old for a reason
+/// of ours is as old as the storm is long.
+const ANY: Duration = Duration::from_secs(4);
 
-async fn edges() -> Result<Edges> {
-    let life = LIFE.as_millis().to_string();
+async fn edges(life: Duration) -> Result<Edges> {
+    let life = life.as_millis().to_string();
     Edges::new(&[
         ("CACHE__LIFE_MS", &life),
         ("CACHE__DENY_LIFE_MS", &life),
@@ -34,19 +41,22 @@ fn enough(outcome: &Outcome, answers: u64, writes: u64) -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_answer_is_older_than_the_bound() -> Result<()> {
-    let edges = edges().await?;
+    let edges = edges(LONG_LIFE).await?;
     let storm = Storm::new(&edges, 2, 4, 60).await?;
     let events = async {
-        sleep(8).await;
+        sleep(10).await;
         Ok(())
     };
-    enough(&storm.run(LIFE, events).await?, 500, 100)
+    let outcome = storm.run(ANY, events).await?;
+    enough(&outcome, 500, 200)?;
+    ensure!(outcome.p99 <= PROMISED, "{outcome:?}");
+    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "drill: make drills"]
 async fn rights_are_revoked_while_kafka_is_down_for_a_minute() -> Result<()> {
-    let edges = edges().await?;
+    let edges = edges(LIFE).await?;
     let storm = Storm::new(&edges, 2, 4, 60).await?;
     let events = async {
         sleep(5).await;
@@ -62,7 +72,7 @@ async fn rights_are_revoked_while_kafka_is_down_for_a_minute() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "drill: make drills"]
 async fn the_alpha_is_killed_under_load() -> Result<()> {
-    let edges = edges().await?;
+    let edges = edges(LIFE).await?;
     let storm = Storm::new(&edges, 2, 4, 60).await?;
     let events = async {
         for _ in 0..3 {
@@ -80,7 +90,7 @@ async fn the_alpha_is_killed_under_load() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "drill: make drills"]
 async fn edges_are_killed_under_load() -> Result<()> {
-    let edges = edges().await?;
+    let edges = edges(LIFE).await?;
     let storm = Storm::new(&edges, 2, 4, 60).await?;
     let events = async {
         for turn in 0..10 {

@@ -243,6 +243,7 @@ pub fn decisions(bytes: u64) -> Decisions {
                 u32::try_from(all).unwrap_or(u32::MAX)
             },
         )
+        .eviction_listener(crate::metrics::evictions("decision"))
         .build_with_hasher(RandomState::default())
 }
 

@@ -19,6 +19,7 @@ use super::stamp::{Life, Millis, Present, Stamp, millis};
 use crate::clock::Clock;
 use crate::graph::store::SubjectReading;
 use crate::graph::{Graph, GraphError, Mode, Reading};
+use crate::metrics::{BusyFill, evictions};
 use crate::model::view::{ResourceView, SubjectView};
 use crate::model::{Key, ResourceRef, SubjectRef, SubjectType};
 
@@ -99,6 +100,7 @@ pub struct Views<G> {
 }
 
 fn weighed<T: Send + Sync + 'static>(
+    kind: &'static str,
     bytes: u64,
     weigh: impl Fn(&T) -> usize + Send + Sync + 'static,
 ) -> Cache<Key, Arc<Viewed<T>>, RandomState> {
@@ -108,6 +110,7 @@ fn weighed<T: Send + Sync + 'static>(
             let all = key.as_str().len() + 160 + weigh(&entry.view) + entry.stamp.bytes();
             u32::try_from(all).unwrap_or(u32::MAX)
         })
+        .eviction_listener(evictions(kind))
         .build_with_hasher(RandomState::default())
 }
 
@@ -122,10 +125,10 @@ impl<G: Graph> Views<G> {
         options: Options,
     ) -> Self {
         let permits = Semaphore::new(options.fills);
-        let subjects = weighed(options.subject_bytes, |view: &Option<SubjectView>| {
+        let subjects = weighed("subject", options.subject_bytes, |view: &Option<SubjectView>| {
             view.as_ref().map_or(0, SubjectView::bytes)
         });
-        let resources = weighed(options.resource_bytes, ResourceView::bytes);
+        let resources = weighed("resource", options.resource_bytes, ResourceView::bytes);
         let shared = Arc::new(Shared { graph, fences, freshness, clock, options, permits });
         let (subject_flights, resource_flights) = (Flights::default(), Flights::default());
         Self { shared, subjects, resources, subject_flights, resource_flights }
@@ -287,6 +290,7 @@ impl<G: Graph> Shared<G> {
     {
         let filled = tokio::time::timeout(self.options.deadline, async {
             let _permit = self.permits.acquire().await.map_err(|_| CheckError::Busy)?;
+            let _busy = BusyFill::begin();
             self.read(tenant, strict, read).await
         });
         let filled = filled.await.unwrap_or_else(|_| {

@@ -29,7 +29,9 @@ pub(super) enum GraphCommand {
     /// nothing; a file that was interrupted goes on behind its checkpoint (FILE.checkpoint).
     Import(ImportArgs),
     /// Write a tenant's graph as it is at one moment: roles, subjects, resources, relationships, without
-    /// those that have expired. The same graph gives the same lines.
+    /// those that have expired. The same graph gives the same lines. One that was interrupted begins anew,
+    /// with --all with the first tenant: it is one moment of the graph, which does not keep what old moments
+    /// need, and a file that is there already may be of an older one.
     Export(ExportArgs),
 }
 

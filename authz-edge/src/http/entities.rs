@@ -14,6 +14,7 @@ use super::extract::{Body, Path};
 use super::relationships::{read, revision};
 use super::{Api, author, write_problem};
 use crate::graph::write::{Entity, EntityForm, WriteError};
+use crate::metrics;
 use crate::model::{ResourceRef, SubjectRef, SubjectType};
 
 pub(super) fn routes() -> Router<Arc<Api>> {
@@ -47,6 +48,7 @@ async fn put(
     }
     let author = author(&principal, &headers);
     let written = api.writer().put_entity(&tenant, &entity, &form, &author).await;
+    metrics::write("entity", &written);
     let written = written.map_err(|error| write_problem(&error))?;
     Ok(revision(api.wrote(&tenant, &written)))
 }
@@ -58,7 +60,9 @@ async fn delete(
 ) -> Result<Response, Problem> {
     let entity = entity(&kind, &type_, &id)?;
     let (principal, tenant) = api.authorize(&headers, &tenant, Scope::AuthzWrite).await?;
-    match api.writer().delete_entity(&tenant, &entity, &author(&principal, &headers)).await {
+    let deleted = api.writer().delete_entity(&tenant, &entity, &author(&principal, &headers)).await;
+    metrics::write("entity", &deleted);
+    match deleted {
         Ok(written) => Ok(revision(api.wrote(&tenant, &written))),
         Err(WriteError::Missing { what }) => Err(Problem::not_found(format!("no such {what}"))),
         Err(error) => Err(write_problem(&error)),

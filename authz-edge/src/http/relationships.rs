@@ -13,6 +13,7 @@ use service_kit::Problem;
 
 use super::extract::{Body, Path};
 use super::{Api, TOKEN, author, write_problem};
+use crate::metrics;
 use crate::model::WriteList;
 
 pub(super) fn routes() -> Router<Arc<Api>> {
@@ -29,6 +30,7 @@ async fn write(
     let list: WriteList = read(&body)?;
     let author = author(&principal, &headers);
     let written = api.writer().write_relationships(&tenant, &list, &author).await;
+    metrics::write("relationships", &written);
     let token = api.wrote(&tenant, &written.map_err(|error| write_problem(&error))?);
     Ok(revision(token))
 }

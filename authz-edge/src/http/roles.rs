@@ -14,6 +14,7 @@ use super::extract::{Body, Path};
 use super::relationships::{read, revision};
 use super::{Api, author, write_problem};
 use crate::graph::write::WriteError;
+use crate::metrics;
 use crate::model::Role;
 
 pub(super) fn routes() -> Router<Arc<Api>> {
@@ -29,6 +30,7 @@ async fn put(
     let (principal, tenant) = api.authorize(&headers, &tenant, Scope::AuthzWrite).await?;
     let role: Role = read(&body)?;
     let written = api.writer().put_role(&tenant, &id, &role, &author(&principal, &headers)).await;
+    metrics::write("role", &written);
     let (written, stored) = written.map_err(|error| write_problem(&error))?;
     let mut response = revision(api.wrote(&tenant, &written));
     if stored.created {
@@ -44,6 +46,7 @@ async fn delete(
 ) -> Result<Response, Problem> {
     let (principal, tenant) = api.authorize(&headers, &tenant, Scope::AuthzWrite).await?;
     let written = api.writer().delete_role(&tenant, &id, &author(&principal, &headers)).await;
+    metrics::write("role", &written);
     match written {
         Ok(written) => Ok(revision(api.wrote(&tenant, &written))),
         Err(WriteError::Missing { .. }) => Err(Problem::not_found("no such role")),

@@ -1,4 +1,4 @@
-//! How far a transfer came: a small file beside its own, replaced as a whole.
+//! How far an import came: a small file beside its own, replaced as a whole.
 
 use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-/// The checkpoint of a transfer's file.
+/// The checkpoint of an import's file.
 #[derive(Debug, Clone)]
 pub struct Checkpoint(PathBuf);
 

@@ -5,7 +5,9 @@
 //! | [`format`](mod@format) | the lines, and the reader that takes nothing malformed |
 //! | [`export`](mod@export) | the graph at one revision, written page by page |
 //! | [`import`](mod@import) | lines into the graph, window by window, several transactions at once |
-//! | [`checkpoint`] | how far either came, so that it can go on after a crash |
+//! | [`checkpoint`] | how far an import came, so that it can go on after a crash |
+//!
+//! An export has none: it is one moment of the graph, which does not keep what that moment needs for long.
 
 mod apply;
 pub mod checkpoint;

@@ -96,6 +96,7 @@ impl<P: Publisher> Intake<'_, P> {
         }
         self.health.ready();
         counter!("triad_authz_sync_changes_total", "outcome" => "parked").increment(1);
+        counter!("triad_authz_sync_parked_total", "reason" => poison.reason).increment(1);
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::bench::goals::{Goal, goal};
 
-pub(in crate::bench) static GOALS: [Goal; 15] = [
+pub(in crate::bench) static GOALS: [Goal; 16] = [
     goal(
         "authz.hot_ratio",
         0.85,
@@ -79,6 +79,13 @@ pub(in crate::bench) static GOALS: [Goal; 15] = [
         false,
         "MiB",
         "resident memory of the edge with 1 M distinct decisions cached",
+    ),
+    goal(
+        "authz.import_edges_per_second",
+        20_000.0,
+        true,
+        "1/s",
+        "relationships/s of `authz-edge graph import`, from its start to its end, of one file into a fresh tenant",
     ),
     goal("authz.vs_openfga_hot", 10.0, true, "ratio", "hot checks/s ÷ OpenFGA's"),
     goal("authz.vs_openfga_wide", 30.0, true, "ratio", "wide checks/s ÷ OpenFGA's"),

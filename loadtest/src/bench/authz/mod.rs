@@ -9,6 +9,7 @@
 //! | `storm` | hot checks beside writes |
 //! | `revocation` | how long a revoked right is still seen |
 //! | `memory` | a million decisions |
+//! | `import` | a graph from a file into a fresh tenant |
 //! | `peers` | OpenFGA and SpiceDB |
 
 mod access;
@@ -16,6 +17,7 @@ mod bed;
 mod cold;
 mod edge;
 mod goals;
+mod import;
 mod memory;
 mod peers;
 mod ratios;
@@ -36,7 +38,7 @@ pub(super) use goals::GOALS;
 
 pub(super) static SUITE: Suite = Suite { service: "authz", parts: &PARTS, goals: &GOALS };
 
-const PARTS: [Part; 12] = [
+const PARTS: [Part; 13] = [
     Part { name: "hot", weight: 2.0, ids: &["authz.hot_ratio"] },
     Part { name: "tail", weight: 1.5, ids: &["authz.hot_p99_ratio"] },
     Part { name: "jwt", weight: 1.5, ids: &["authz.jwt_hot_ratio"] },
@@ -47,6 +49,7 @@ const PARTS: [Part; 12] = [
     Part { name: "no-kafka", weight: 1.0, ids: &["authz.revocation_no_kafka_ms"] },
     Part { name: "memory", weight: 2.0, ids: &["authz.rss_1m_mib"] },
     Part { name: "storm", weight: 6.0, ids: &["authz.storm_hit_ratio", "authz.storm_rate_ratio"] },
+    Part { name: "import", weight: 2.0, ids: &["authz.import_edges_per_second"] },
     Part { name: "openfga", weight: 4.0, ids: &["authz.vs_openfga_hot", "authz.vs_openfga_wide"] },
     Part { name: "spicedb", weight: 4.0, ids: &["authz.vs_spicedb_hot", "authz.vs_spicedb_wide"] },
 ];
@@ -81,6 +84,7 @@ async fn measure(
         "cold" => Box::pin(cold::raw(bed, until)).await,
         "depth" => Box::pin(cold::depth(bed, until)).await,
         "storm" => Box::pin(storm::storm(bed, ids, until)).await,
+        "import" => Box::pin(import::import(bed, until)).await,
         "memory" => Box::pin(memory::memory(bed, until)).await,
         "revocation" => Box::pin(revocation::with_kafka(bed)).await,
         "no-kafka" => Box::pin(revocation::without_kafka(bed)).await,

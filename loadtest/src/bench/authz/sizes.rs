@@ -18,6 +18,8 @@ pub(super) struct Sizes {
     pub(super) graph: Shape,
     /// Of the comparison of depths: shallow and deep.
     pub(super) depths: [Shape; 2],
+    /// Of each tenant that is imported.
+    pub(super) import: Shape,
     /// Of each tenant of the storm.
     pub(super) storm: Shape,
     /// Tenants that are checked, and as many that are not.
@@ -44,6 +46,7 @@ impl Sizes {
                 cold_span: Duration::from_secs(1),
                 graph: shape(300, 200, 3),
                 depths: [shape(201, 200, 1), shape(201, 200, 10)],
+                import: shape(400, 300, 3),
                 storm: shape(60, 60, 2),
                 storm_tenants: 4,
                 storm_pool: 400,
@@ -59,6 +62,7 @@ impl Sizes {
             cold_span: Duration::from_secs(3),
             graph: shape(10_000, 5000, 3),
             depths: [shape(1000, 1000, 1), shape(1000, 1000, 10)],
+            import: shape(80_000, 50_000, 3),
             storm: shape(300, 300, 3),
             storm_tenants: 100,
             storm_pool: 20_000,

@@ -17,6 +17,7 @@ use serde::Serialize;
 use self::openfga::OpenFga;
 use self::spicedb::SpiceDb;
 use self::triad::Triad;
+pub(crate) use self::triad::{permissions, relationship};
 use super::change::Change;
 use super::graph::Shape;
 use super::link::{Answer, Ask, Endpoint};

@@ -95,20 +95,22 @@ impl Triad {
 
     /// The role as its family has it, with one action more if asked.
     fn put_role(&self, endpoint: &Endpoint, tenant: u32, role: u32, more: bool) -> Ask {
-        let on = json!({"type": "document"});
-        let actions = Family::of(role).actions().iter().map(|action| action.name());
-        let permissions: Vec<_> = actions
-            .chain(more.then_some("list"))
-            .map(|action| json!({"action": action, "on": on}))
-            .collect();
         let uri = &self.roles[tenant as usize][role as usize];
-        let body = json!({ "permissions": permissions }).to_string();
+        let body = json!({ "permissions": permissions(role, more) }).to_string();
         endpoint.ask(Method::PUT, uri, body.into())
     }
 }
 
+/// What a role may do, with one action more if asked.
+pub(crate) fn permissions(role: u32, more: bool) -> Vec<Value> {
+    let on = json!({"type": "document"});
+    let actions = Family::of(role).actions().iter().map(|action| action.name());
+    let actions = actions.chain(more.then_some("list"));
+    actions.map(|action| json!({"action": action, "on": on})).collect()
+}
+
 /// `None` for what Triad need not be told: that a folder lies at the top.
-fn relationship(fact: Fact) -> Option<Value> {
+pub(crate) fn relationship(fact: Fact) -> Option<Value> {
     let user = |user: u32| json!({"type": "user", "id": format!("u-{user}")});
     let team = |team: u32| json!({"type": "team", "id": format!("t-{team}")});
     let folder = |folder: u32| json!({"type": "folder", "id": format!("f-{folder}")});
