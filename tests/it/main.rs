@@ -20,6 +20,7 @@ mod lists;
 mod outage;
 mod process;
 mod recorder;
+mod relay;
 mod storms;
 mod surface;
 mod sweep;
