@@ -65,7 +65,22 @@ pub fn describe() {
     level!(
         "triad_authz_outbox_pending",
         Unit::Count,
-        "Changes that the last look found unpublished"
+        "Changes in the graph's outbox by stage (fences, audit, aside: passed over until an operator helps)"
+    );
+    level!(
+        "triad_authz_outbox_age_seconds",
+        Unit::Seconds,
+        "Age of the oldest change that the last look found, by stage (fences, audit)"
+    );
+    count!(
+        "triad_authz_outbox_set_aside_total",
+        Unit::Count,
+        "Changes set aside by reason (unreadable: every edge is cleared once; too_large: for the audit topic)"
+    );
+    spread!(
+        "triad_authz_relay_lag_seconds",
+        Unit::Seconds,
+        "Time from the writing of a change to the acknowledgement of its fences"
     );
     count!("triad_authz_relay_rounds_total", Unit::Count, "Rounds of the relay by outcome");
     count!("triad_authz_relayed_changes_total", Unit::Count, "Changes published by this relay");
@@ -180,6 +195,12 @@ impl Drop for BusyFill {
     fn drop(&mut self) {
         self.0.decrement(1.0);
     }
+}
+
+/// A node of the outbox is passed over from here on. It stays in the graph.
+pub fn set_aside(node: u64, reason: &'static str, error: &dyn std::fmt::Display) {
+    counter!("triad_authz_outbox_set_aside_total", "reason" => reason).increment(1);
+    tracing::error!(node = format!("{node:#x}"), reason, %error, "a change is set aside");
 }
 
 /// Bucket bounds by suffix.

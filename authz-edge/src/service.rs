@@ -1,17 +1,22 @@
 //! One running `authz-edge`: started the same way by `main`, by tests and by `standalone`.
 
+mod drain;
+mod housekeeping;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use contracts::TenantId;
 use service_kit::admin;
 use service_kit::auth::Verifier;
-use service_kit::bus::{KafkaPublisher, PublisherOptions, died};
+use service_kit::bus::{
+    KafkaConfig, KafkaPublisher, PublisherOptions, TopicSpec, check_topics, died,
+};
 use service_kit::health::Health;
 use service_kit::http::{HttpOptions, serve};
-use service_kit::shutdown::{Shutdown, ShutdownTrigger};
+use service_kit::shutdown::Shutdown;
 use tokio::net::TcpListener;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
 use tracing::{error, info, warn};
 
@@ -22,16 +27,19 @@ use crate::check::freshness::Freshness;
 use crate::clock::Clock;
 use crate::config::SyncMode;
 use crate::ext_authz::ExtAuthz;
+use crate::graph::Dgraph;
 use crate::graph::read::Reader;
 use crate::graph::schema::{self, Meta};
 use crate::graph::write::Written;
-use crate::graph::{Dgraph, GraphError};
 use crate::grpc::{self, GrpcOptions};
 use crate::http::{self, Api};
 use crate::sync::changes::Source;
 use crate::sync::identity::Consumer;
+use crate::sync::relay::audit::Events;
 use crate::sync::relay::{self, Relay};
-use crate::{Config, Error};
+use crate::{Config, Error, topics};
+use drain::Running;
+use housekeeping::keep_house;
 
 /// Where the service listens; bound by the caller, so that tests can take free ports.
 pub struct Listeners {
@@ -45,12 +53,6 @@ pub struct Listeners {
 
 /// Between attempts to reach the engines at start.
 const RETRY: Duration = Duration::from_secs(1);
-/// Between looks at what is cached, for gauges, and at the graph's epoch.
-const LOOK: Duration = Duration::from_secs(5);
-/// Between rounds of sweeping.
-const SWEEP: Duration = Duration::from_secs(30);
-/// How long a transaction may be under way, and so how long a deleted node's mark is kept.
-const SETTLED: chrono::Duration = chrono::Duration::minutes(10);
 
 /// Runs until `shutdown` has drained.
 ///
@@ -84,7 +86,10 @@ async fn serve_until_drained(
 ) -> Result<(), Error> {
     let graph = Arc::new(Dgraph::new(&config.dgraph.options())?);
     let Some(meta) = wait_for_graph(&graph, health, shutdown).await? else { return Ok(()) };
-    let publisher = Arc::new(publisher(config)?);
+    let publisher = Arc::new(producer(config, "triad-authz")?);
+    // Its own buffer and connections: a topic that takes nothing must hold up no fence.
+    let auditor = Arc::new(producer(config, "triad-authz-audit")?);
+    tokio::spawn(warn_of_topics(config.kafka.cluster(), topics::specs(config)));
     let verifier = Verifier::start(&config.auth, shutdown.clone()).await?;
     let (fences, freshness) = (Arc::<Fences>::default(), Arc::<Freshness>::default());
     freshness.set_epoch(meta.epoch);
@@ -100,24 +105,38 @@ async fn serve_until_drained(
     let checker = Arc::new(checker);
     let wake = Arc::new(Notify::new());
     let (drain_trigger, draining) = Shutdown::new();
+    let (last_trigger, last_answered) = Shutdown::new();
     let changes = Source {
         kafka: config.kafka.cluster(),
         topic: config.kafka.changes_topic.clone(),
         fences,
-        freshness,
-        clock,
+        freshness: Arc::clone(&freshness),
+        clock: clock.clone(),
+        refused_after: config.checker().fail_closed_after,
         health: health.component("authz_changes"),
     };
     let changes = tokio::spawn(changes.run(draining.clone()));
+    let (fenced, to_audit) = mpsc::channel(relay::audit::WAITING);
+    let events = Events {
+        graph: Arc::clone(&graph),
+        publisher: Arc::clone(&auditor),
+        topic: config.kafka.audit_topic.clone(),
+        batch: config.relay.batch,
+        clock: clock.clone(),
+        fenced: to_audit,
+    };
+    let events = tokio::spawn(events.run());
     let relay = Relay {
         graph: Arc::clone(&graph),
         publisher: Arc::clone(&publisher),
-        epoch: meta.epoch,
+        freshness,
+        clock,
         options: relay_options(config),
         wake: Arc::clone(&wake),
+        fenced,
         health: health.component("relay"),
     };
-    let relay = tokio::spawn(relay.run(draining.clone()));
+    let relay = tokio::spawn(relay.run(last_answered.clone()));
     let sync = start_sync(config, &graph, &publisher, health, &draining, {
         let (checker, wake) = (Arc::clone(&checker), Arc::clone(&wake));
         move |tenant: &TenantId, written: &Written| {
@@ -126,13 +145,9 @@ async fn serve_until_drained(
         }
     });
     let housekeeping = tokio::spawn(keep_house(Arc::clone(&checker), Arc::clone(&graph)));
-    let (audit, publishing) = DecisionAudit::new(
-        &config.decision_audit,
-        Arc::clone(&publisher),
-        &config.kafka.audit_topic,
-    );
-    let (last_answered, all_answered) = Shutdown::new();
-    let publishing = publishing.map(|publishing| tokio::spawn(publishing.run(all_answered)));
+    let (audit, publishing) =
+        DecisionAudit::new(&config.decision_audit, Arc::clone(&auditor), &config.kafka.audit_topic);
+    let decisions = publishing.map(|publishing| tokio::spawn(publishing.run(last_answered)));
     let (checks, callers) = (Arc::clone(&checker), verifier.clone());
     let ext_authz = Arc::new(ExtAuthz::new(&config.ext_authz, checks, callers, audit.clone())?);
     let options = http::Options {
@@ -151,6 +166,7 @@ async fn serve_until_drained(
     let dead = tokio::select! {
         () = shutdown.draining() => None,
         reason = died(publisher.as_ref()) => Some(reason),
+        reason = died(auditor.as_ref()) => Some(reason),
     };
     if let Some(reason) = &dead {
         error!(reason, "the Kafka producer is dead");
@@ -158,74 +174,15 @@ async fn serve_until_drained(
     health.drain();
     drain_trigger.trigger();
     info!("draining");
-    let audited = Audited { last_answered, publishing };
-    drain(config, served, grpc, relay, audited, &publisher).await;
+    let last_answered = last_trigger;
+    let running = Running { served, grpc, last_answered, relay, events, decisions };
+    running.drain(config, [&publisher, &auditor]).await;
     changes.abort();
     housekeeping.abort();
     if let Some(sync) = sync {
         sync.abort();
     }
     dead.map_or(Ok(()), |reason| Err(Error::Producer(reason)))
-}
-
-async fn drain(
-    config: &Config,
-    served: JoinHandle<std::io::Result<()>>,
-    grpc: Option<JoinHandle<Result<(), tonic::transport::Error>>>,
-    relay: JoinHandle<()>,
-    mut audited: Audited,
-    publisher: &KafkaPublisher,
-) {
-    let all = async {
-        if let Ok(Err(error)) = served.await {
-            warn!(%error, "public listener");
-        }
-        if let Some(grpc) = grpc
-            && let Ok(Err(error)) = grpc.await
-        {
-            warn!(%error, "ext_authz listener");
-        }
-        audited.publish().await;
-        // What it has not published another replica, or the next start, does.
-        if relay.await.is_err() {
-            warn!("the relay ended early");
-        }
-        if let Err(error) = publisher.flush(config.drain_deadline()).await {
-            warn!(%error, "flush");
-        }
-    };
-    if tokio::time::timeout(config.drain_deadline(), all).await.is_err() {
-        warn!("the drain deadline passed");
-    }
-    audited.give_up().await;
-}
-
-/// Decisions that are still to be published.
-struct Audited {
-    /// Triggered when no listener answers any more.
-    last_answered: ShutdownTrigger,
-    publishing: Option<JoinHandle<()>>,
-}
-
-impl Audited {
-    async fn publish(&mut self) {
-        self.last_answered.trigger();
-        if let Some(publishing) = &mut self.publishing
-            && publishing.await.is_err()
-        {
-            warn!("the decision audit ended early");
-        }
-        self.publishing = None;
-    }
-
-    /// What is left is counted as failed.
-    async fn give_up(self) {
-        if let Some(publishing) = self.publishing {
-            publishing.abort();
-            // An aborted task is an error; it is gone then, which is what is waited for.
-            let _ = publishing.await;
-        }
-    }
 }
 
 fn http_options(config: &Config) -> HttpOptions {
@@ -239,8 +196,6 @@ fn http_options(config: &Config) -> HttpOptions {
 fn relay_options(config: &Config) -> relay::Options {
     relay::Options {
         changes_topic: config.kafka.changes_topic.clone(),
-        partitions: config.kafka.partitions,
-        audit_topic: config.kafka.audit_topic.clone(),
         interval: Duration::from_millis(config.relay.interval_ms),
         batch: config.relay.batch,
     }
@@ -300,49 +255,20 @@ fn start_sync(
     }))
 }
 
-/// Gauges, the graph's epoch, and what was deleted.
-async fn keep_house(checker: Arc<Checker<Reader>>, graph: Arc<Dgraph>) {
-    let mut swept = tokio::time::Instant::now();
-    loop {
-        tokio::time::sleep(LOOK).await;
-        checker.observe();
-        match schema::meta(&graph).await {
-            Ok(Some(meta)) => checker.shared().freshness.set_epoch(meta.epoch),
-            Ok(None) => checker.shared().freshness.clear("schema"),
-            // Who does not answer has not changed, as far as we know; entries die by themselves.
-            Err(_) => {}
-        }
-        if swept.elapsed() > SWEEP {
-            swept = tokio::time::Instant::now();
-            sweep(&graph).await;
-        }
-    }
-}
-
-async fn sweep(graph: &Dgraph) {
-    let writer =
-        crate::graph::write::Writer { graph, ownership: crate::graph::write::Ownership::Anyone };
-    loop {
-        let settled = (chrono::Utc::now() - SETTLED).timestamp_micros();
-        match writer.sweep(settled).await {
-            Ok(swept) if swept.edges > 0 => {}
-            Ok(_) => return,
-            Err(error @ GraphError::Refused(_)) => {
-                error!(%error, "sweeping");
-                return;
-            }
-            Err(_) => return,
-        }
-    }
-}
-
-/// A producer as configured.
-fn publisher(config: &Config) -> Result<KafkaPublisher, Error> {
+/// A producer as configured; brokers know it by `client_id`.
+fn producer(config: &Config, client_id: &str) -> Result<KafkaPublisher, Error> {
     let options = PublisherOptions {
-        client_id: "triad-authz".to_owned(),
+        client_id: client_id.to_owned(),
         max_buffer_kib: config.kafka.producer_buffer_kib,
         timeout: Duration::from_millis(config.kafka.producer_timeout_ms),
         max_message_bytes: 1 << 20,
     };
     Ok(KafkaPublisher::new(&config.kafka.cluster(), options)?)
+}
+
+/// Says what production would not accept of the topics; brokers that do not answer take a while.
+async fn warn_of_topics(cluster: KafkaConfig, specs: Vec<TopicSpec>) {
+    for warning in check_topics(&cluster, &specs).await {
+        warn!("{warning}");
+    }
 }

@@ -89,6 +89,9 @@ pub trait Publisher: Send + Sync + 'static {
         record: Record,
     ) -> impl Future<Output = Result<Ack, PublishError>> + Send;
 
+    /// How many partitions the topic has now: they are added while everybody runs.
+    fn partitions(&self, topic: &str) -> impl Future<Output = Result<i32, BusError>> + Send;
+
     /// Why this publisher can never publish again, if so. Only a new one, and so a restart, helps.
     fn fatal(&self) -> Option<String> {
         None
@@ -163,6 +166,10 @@ mod tests {
     impl Publisher for Dying {
         async fn publish(&self, _: &str, _: Record) -> Result<Ack, PublishError> {
             Err(PublishError::QueueFull)
+        }
+
+        async fn partitions(&self, _: &str) -> Result<i32, BusError> {
+            Ok(1)
         }
 
         fn fatal(&self) -> Option<String> {

@@ -4,15 +4,18 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use rdkafka::admin::AdminClient;
+use rdkafka::client::DefaultClientContext;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use service_kit::bus::{
-    KafkaFollower, KafkaPublisher, Publisher, PublisherOptions, Record, apply_topics,
+    KafkaConfig, KafkaFollower, KafkaPublisher, Publisher, PublisherOptions, Record, apply_topics,
 };
 use service_kit::config::Source;
 
 use crate::process::{Process, binary};
-use crate::world::engine;
+use crate::world::{PATIENCE, engine};
 
 const PREFIX: &str = authz_edge::config::ENV_PREFIX;
 
@@ -108,6 +111,37 @@ impl Edges {
             publisher.publish(topic, record).await?;
         }
         Ok(())
+    }
+
+    /// The topics' cluster, for an operator.
+    pub(crate) fn admin(&self) -> Result<AdminClient<DefaultClientContext>> {
+        Ok(self.config.kafka.cluster().client().create()?)
+    }
+
+    /// Where it is.
+    pub(crate) fn cluster(&self) -> KafkaConfig {
+        self.config.kafka.cluster()
+    }
+
+    /// Topic of fences and watermarks.
+    pub(crate) fn changes_topic(&self) -> &str {
+        &self.config.kafka.changes_topic
+    }
+
+    /// Topic of audit events.
+    pub(crate) fn audit_topic(&self) -> &str {
+        &self.config.kafka.audit_topic
+    }
+
+    /// The offset behind the last record of each partition of a topic.
+    pub(crate) fn ends(&self, topic: &str) -> Result<Vec<i64>> {
+        let mut client = self.config.kafka.cluster().client();
+        let consumer: BaseConsumer =
+            client.set("group.id", format!("{}.ends", self.own)).create()?;
+        let metadata = consumer.fetch_metadata(Some(topic), PATIENCE)?;
+        let partitions = metadata.topics()[0].partitions().iter();
+        let end = |id| Ok(consumer.fetch_watermarks(topic, id, PATIENCE)?.1);
+        partitions.map(|partition| end(partition.id())).collect()
     }
 
     /// Follows the audit events from now on.
@@ -218,6 +252,16 @@ impl Edge {
     /// kill -9, where it stands.
     pub(crate) fn strike(&self) -> Result<()> {
         self.0.signal("KILL")
+    }
+
+    /// SIGSTOP.
+    pub(crate) fn pause(&self) -> Result<()> {
+        self.0.signal("STOP")
+    }
+
+    /// SIGCONT.
+    pub(crate) fn resume(&self) -> Result<()> {
+        self.0.signal("CONT")
     }
 
     /// SIGTERM; the process must end in order.

@@ -22,6 +22,7 @@ mod lists;
 mod outage;
 mod process;
 mod recorder;
+mod relay;
 mod schema;
 mod storms;
 mod surface;

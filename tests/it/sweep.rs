@@ -104,3 +104,37 @@ async fn of_what_was_deleted_nothing_is_left_once_it_is_swept() -> Result<()> {
     })
     .await
 }
+
+#[tokio::test]
+async fn marks_that_stay_keep_nothing_from_being_swept() -> Result<()> {
+    let edges = Edges::new(&[]).await?;
+    let (edge, t) = (edges.start().await?, edges.tenant("marks"));
+    let (graph, tenant) = (edges.graph()?, TenantId::parse(&t)?);
+    let path = |kind: &str, id: &str| format!("/v1/tenants/{t}/{kind}/{id}");
+    // More than one page holds, made before what has something to be swept.
+    for n in 0..25 {
+        edge.put(&path("resources/document", &n.to_string()), &json!({})).await?;
+    }
+    edge.write(&t, "touch", &[member("user", "u", "t")]).await?;
+    let team = Key::subject(&tenant, SubjectType::Team, "t");
+    let made = nodes(&graph, std::slice::from_ref(&team)).await?;
+    for n in 0..25 {
+        edge.delete(&path("resources/document", &n.to_string())).await?;
+    }
+    edge.delete(&path("subjects/team", "t")).await?;
+    let writer = Writer { graph: &graph, ownership: Ownership::Anyone };
+    let user = Key::subject(&tenant, SubjectType::User, "u");
+    let dql = format!(
+        "{{ user(func: eq(xid, {})) @filter(has(User.memberOf)) {{ uid }} }}",
+        json!([user.as_str()])
+    );
+    until("the membership is swept", async || {
+        // Nothing was deleted before 1970: every mark stays.
+        writer.sweep(0).await?;
+        let found: Value = graph.query(Mode::Strict, &dql, &[]).await?.read()?;
+        Ok(if found["user"] == json!([]) { Ok(()) } else { Err(found.to_string()) })
+    })
+    .await?;
+    ensure!(left(&graph, &made).await? == made, "its mark is left");
+    Ok(())
+}

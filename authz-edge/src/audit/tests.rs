@@ -7,7 +7,7 @@ use contracts::audit::{ActorType, AuditEvent, Status};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use serde_json::json;
 use service_kit::auth::AuthMode;
-use service_kit::bus::{Ack, PublishError, Record};
+use service_kit::bus::{Ack, BusError, PublishError, Record};
 use service_kit::shutdown::Shutdown;
 use tokio::task::JoinHandle;
 
@@ -33,6 +33,10 @@ impl Publisher for Bus {
         let mut taken = self.taken.lock().unwrap();
         taken.push(record);
         Ok(Ack { partition: 0, offset: i64::try_from(taken.len()).unwrap() })
+    }
+
+    async fn partitions(&self, _: &str) -> Result<i32, BusError> {
+        Ok(1)
     }
 
     fn fatal(&self) -> Option<String> {

@@ -13,7 +13,7 @@ use crate::model::Key;
 pub type Millis = u64;
 
 /// A duration in them.
-pub(super) fn millis(duration: Duration) -> Millis {
+pub(crate) fn millis(duration: Duration) -> Millis {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 

@@ -72,8 +72,9 @@ struct Found {
     meta: Vec<Stored>,
 }
 
+/// The node of it.
 #[derive(Deserialize)]
-struct Stored {
+pub(super) struct Stored {
     #[serde(flatten)]
     node: HasUid,
     #[serde(rename = "Meta.version")]
@@ -82,12 +83,18 @@ struct Stored {
     epoch: String,
 }
 
-fn query() -> String {
-    format!("{{ meta(func: eq(xid, {META:?})) {{ uid Meta.version Meta.epoch }} }}")
+/// The block `meta` of a query, for what must know which graph it reads.
+pub(super) fn block() -> String {
+    format!("meta(func: eq(xid, {META:?})) {{ uid Meta.version Meta.epoch }}")
 }
 
-fn read(found: &Found) -> Result<Option<Meta>, GraphError> {
-    let Some(stored) = found.meta.first() else { return Ok(None) };
+fn query() -> String {
+    format!("{{ {} }}", block())
+}
+
+/// Reads the block `meta`.
+pub(super) fn read(meta: &[Stored]) -> Result<Option<Meta>, GraphError> {
+    let Some(stored) = meta.first() else { return Ok(None) };
     let epoch = u64::from_str_radix(&stored.epoch, 16)
         .map_err(|_| GraphError::Refused("the graph's epoch is unreadable".to_owned()))?;
     Ok(Some(Meta { version: stored.version, epoch: GraphEpoch(epoch) }))
@@ -99,7 +106,7 @@ fn read(found: &Found) -> Result<Option<Meta>, GraphError> {
 /// When Dgraph does not answer.
 pub async fn meta(graph: &Dgraph) -> Result<Option<Meta>, GraphError> {
     match graph.query(Mode::Strict, &query(), &[]).await {
-        Ok(answer) => read(&answer.read()?),
+        Ok(answer) => read(&answer.read::<Found>()?.meta),
         // Without the schema, `xid` has no index.
         Err(GraphError::Refused(reason)) if reason.contains("not indexed") => Ok(None),
         Err(error) => Err(error),
@@ -138,7 +145,7 @@ pub async fn apply(graph: &Dgraph) -> Result<Meta, GraphError> {
     loop {
         let (transaction, answer) = graph.begin(&query()).await?;
         let found: Found = answer.read()?;
-        let known = read(&found)?;
+        let known = read(&found.meta)?;
         if let Some(known) = known.filter(|known| known.version == VERSION) {
             return Ok(known);
         }

@@ -139,7 +139,7 @@ impl Writer<'_> {
                 let written = Written { revision: answer.revision, changed: Vec::new() };
                 return Ok((written, result));
             }
-            let (set, delete, changed) = draft.finish(tenant);
+            let (set, delete, changed) = draft.finish(tenant, Utc::now());
             match transaction.commit(set, delete).await {
                 Ok(revision) => return Ok((Written { revision, changed }, result)),
                 Err(CommitError::Graph(error)) => return Err(error.into()),

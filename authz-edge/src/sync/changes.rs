@@ -13,6 +13,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::check::fences::Fences;
 use crate::check::freshness::Freshness;
+use crate::check::stamp::millis;
 use crate::clock::Clock;
 use crate::model::Key;
 
@@ -20,30 +21,35 @@ use crate::model::Key;
 const LOOK: Duration = Duration::from_secs(10);
 const BACKOFF: Duration = Duration::from_millis(500);
 const WAIT: Duration = Duration::from_millis(500);
+/// Between looks whether this edge is ready.
+const REPORT: Duration = Duration::from_millis(200);
 
 /// Applies changes to this process's fences and watermark.
 pub struct Listener {
     fences: Arc<Fences>,
     freshness: Arc<Freshness>,
-    clock: Clock,
-    /// Of each partition, what was heard last: the watermark, and when it was true.
-    heard: Vec<(Revision, u64)>,
+    /// Of which what was heard is.
+    generation: u64,
+    /// The last watermark of each partition.
+    heard: Vec<Revision>,
 }
 
 impl Listener {
     /// For a topic of so many partitions; nothing is heard yet.
     #[must_use]
-    pub fn new(
-        fences: Arc<Fences>,
-        freshness: Arc<Freshness>,
-        clock: Clock,
-        partitions: usize,
-    ) -> Self {
-        Self { fences, freshness, clock, heard: vec![(Revision(0), 0); partitions] }
+    pub fn new(fences: Arc<Fences>, freshness: Arc<Freshness>, partitions: usize) -> Self {
+        let generation = freshness.generation();
+        Self { fences, freshness, generation, heard: vec![Revision(0); partitions] }
     }
 
     /// Applies one record.
     pub fn hear(&mut self, partition: usize, payload: &[u8]) {
+        // What was heard before a clear is of another graph, or of before what was missed.
+        let generation = self.freshness.generation();
+        if generation != self.generation {
+            self.generation = generation;
+            self.heard.fill(Revision(0));
+        }
         let epoch = self.freshness.epoch();
         match serde_json::from_slice(payload) {
             Ok(ChangeRecord::Fence { epoch: of, fence, tenant, keys }) if of == epoch => {
@@ -51,28 +57,24 @@ impl Listener {
                 let keys: Vec<_> = keys.into_iter().map(Key::from_text).collect();
                 self.fences.raise(&tenant, &keys, fence);
             }
-            Ok(ChangeRecord::Watermark { epoch: of, watermark, at_ms }) if of == epoch => {
-                self.advance(partition, watermark, at_ms);
+            // When it was read is said by a clock that is not ours, and not asked: see `Freshness`.
+            Ok(ChangeRecord::Watermark { epoch: of, watermark, at_ms: _ }) if of == epoch => {
+                self.advance(partition, watermark);
             }
             // Of another graph: our entries have nothing to do with it.
             Ok(ChangeRecord::Fence { .. } | ChangeRecord::Watermark { .. }) => {}
-            // A newer relay says something that may void what is held here.
+            // A newer relay says something that may void what is held here, or one could not read what it
+            // has to tell.
             Ok(ChangeRecord::Unknown) | Err(_) => self.freshness.clear("unknown_change"),
         }
     }
 
-    fn advance(&mut self, partition: usize, watermark: Revision, at_ms: u64) {
-        let (wall, now) = (self.clock.micros() / 1000, self.clock.millis());
-        // How old it is by the relay's clock; ours may be behind that.
-        let age = u64::try_from(wall).unwrap_or(0).saturating_sub(at_ms);
-        let at = now.saturating_sub(age);
+    fn advance(&mut self, partition: usize, watermark: Revision) {
         let Some(heard) = self.heard.get_mut(partition) else { return };
-        *heard = (*heard).max((watermark, at));
+        *heard = (*heard).max(watermark);
         // A fence may be in any partition: only what all of them have passed is sure.
-        if let Some((watermark, at)) = self.heard.iter().copied().min()
-            && watermark > Revision(0)
-        {
-            self.freshness.advance(watermark, at);
+        if let Some(watermark) = self.heard.iter().min() {
+            self.freshness.hear(self.generation, *watermark);
         }
     }
 }
@@ -89,7 +91,9 @@ pub struct Source {
     pub freshness: Arc<Freshness>,
     /// The time.
     pub clock: Clock,
-    /// Not ready until changes are heard for the first time.
+    /// With a watermark older than this, checks are refused; `None` never refuses them.
+    pub refused_after: Option<Duration>,
+    /// Not ready until changes are heard for the first time, and while checks are refused.
     pub health: Component,
 }
 
@@ -97,15 +101,41 @@ impl Source {
     /// Listens until the drain. Whatever may have been missed clears everything: offsets are fixed
     /// first, then the cache is cleared, so that no read falls between.
     pub async fn run(self, shutdown: Shutdown) {
-        while !shutdown.is_draining() {
-            let followed = tokio::select! {
-                followed = self.follow() => followed,
-                () = shutdown.draining() => return,
-            };
-            if let Err(reason) = followed {
+        tokio::select! {
+            () = self.listen() => {}
+            () = self.report() => {}
+            () = shutdown.draining() => {}
+        }
+    }
+
+    async fn listen(&self) {
+        loop {
+            if let Err(reason) = self.follow().await {
                 tracing::warn!(reason, "authz.changes");
             }
             sleep(BACKOFF).await;
+        }
+    }
+
+    /// An edge that hears nothing answers from strict reads, and is as right as others: it stays ready,
+    /// unless it is told to refuse.
+    async fn report(&self) {
+        loop {
+            self.judge();
+            sleep(REPORT).await;
+        }
+    }
+
+    fn judge(&self) {
+        let age = self.freshness.age(self.clock.millis());
+        match self.refused_after.map(millis) {
+            Some(limit) if age > limit => {
+                self.health
+                    .not_ready("the watermark is older than freshness.fail_closed_on_lag_ms");
+            }
+            _ if age < u64::MAX => self.health.ready(),
+            // What was ready once stays so.
+            _ => {}
         }
     }
 
@@ -116,11 +146,11 @@ impl Source {
         self.freshness.clear("followed");
         let partitions = usize::try_from(follower.partitions()).unwrap_or(0);
         let (fences, freshness) = (Arc::clone(&self.fences), Arc::clone(&self.freshness));
-        let mut listener = Listener::new(fences, freshness, self.clock.clone(), partitions);
+        let mut listener = Listener::new(fences, freshness, partitions);
         let mut looked = Instant::now();
         loop {
             match follower.next(WAIT).await {
-                Ok(Some(message)) => self.hear(&mut listener, &message),
+                Ok(Some(message)) => hear(&mut listener, &message),
                 Ok(None) => {}
                 Err(FollowError::Lost(reason) | FollowError::Failed(reason)) => {
                     self.freshness.clear("lost");
@@ -137,19 +167,19 @@ impl Source {
             }
         }
     }
+}
 
-    fn hear(&self, listener: &mut Listener, message: &Message) {
-        let partition = usize::try_from(message.partition).unwrap_or(usize::MAX);
-        listener.hear(partition, message.payload.as_deref().unwrap_or_default());
-        if self.freshness.watermark() > Revision(0) {
-            self.health.ready();
-        }
-    }
+fn hear(listener: &mut Listener, message: &Message) {
+    let partition = usize::try_from(message.partition).unwrap_or(usize::MAX);
+    listener.hear(partition, message.payload.as_deref().unwrap_or_default());
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use contracts::{GraphEpoch, TenantId};
+    use service_kit::health::Health;
 
     use super::*;
 
@@ -160,14 +190,18 @@ mod tests {
     fn listener() -> (Listener, Arc<Fences>, Arc<Freshness>) {
         let (fences, freshness) = (Arc::<Fences>::default(), Arc::<Freshness>::default());
         freshness.set_epoch(GraphEpoch(7));
-        let clock = Clock::manual();
-        let listener = Listener::new(Arc::clone(&fences), Arc::clone(&freshness), clock, 2);
+        let listener = Listener::new(Arc::clone(&fences), Arc::clone(&freshness), 2);
+        freshness.has_read(freshness.generation(), Revision(1), 50);
         (listener, fences, freshness)
     }
 
     fn watermark(epoch: u64, at: u64) -> Vec<u8> {
+        watermark_of(epoch, at, 0)
+    }
+
+    fn watermark_of(epoch: u64, at: u64, at_ms: u64) -> Vec<u8> {
         let watermark = Revision(at);
-        record(&ChangeRecord::Watermark { epoch: GraphEpoch(epoch), watermark, at_ms: 0 })
+        record(&ChangeRecord::Watermark { epoch: GraphEpoch(epoch), watermark, at_ms })
     }
 
     #[test]
@@ -180,6 +214,28 @@ mod tests {
         listener.hear(0, &watermark(7, 9));
         listener.hear(0, &watermark(8, 99));
         assert_eq!(freshness.watermark(), Revision(10));
+    }
+
+    #[test]
+    fn no_clock_of_a_relay_makes_a_watermark_older_or_younger() {
+        for at_ms in [0, 1, u64::MAX] {
+            let (mut listener, _, freshness) = listener();
+            (0..2).for_each(|partition| listener.hear(partition, &watermark_of(7, 10, at_ms)));
+            assert_eq!(freshness.confirmed(), 50, "{at_ms}");
+        }
+    }
+
+    #[test]
+    fn watermarks_of_the_graph_before_say_nothing_of_the_next() {
+        let (mut listener, _, freshness) = listener();
+        (0..2).for_each(|partition| listener.hear(partition, &watermark(7, 1000)));
+        assert_eq!(freshness.watermark(), Revision(1000));
+        freshness.set_epoch(GraphEpoch(8));
+        freshness.has_read(freshness.generation(), Revision(2), 60);
+        listener.hear(0, &watermark(8, 3));
+        assert_eq!(freshness.watermark(), Revision(0));
+        listener.hear(1, &watermark(8, 4));
+        assert_eq!(freshness.watermark(), Revision(3));
     }
 
     #[test]
@@ -200,5 +256,37 @@ mod tests {
         listener.hear(0, br#"{"type":"of tomorrow"}"#);
         listener.hear(0, b"?");
         assert_eq!(freshness.generation(), before + 2);
+    }
+
+    #[test]
+    fn an_edge_that_refuses_is_not_ready_and_one_that_hears_nothing_stays_ready() {
+        let (_, fences, freshness) = listener();
+        let (health, clock) = (Health::new(), Clock::manual());
+        let kafka = KafkaConfig { brokers: Vec::new(), properties: BTreeMap::new() };
+        let mut source = Source {
+            kafka,
+            topic: "changes".to_owned(),
+            fences,
+            freshness: Arc::clone(&freshness),
+            clock: clock.clone(),
+            refused_after: None,
+            health: health.component("authz_changes"),
+        };
+        let mut ready = |refused_after| {
+            source.refused_after = refused_after;
+            source.judge();
+            health.ready().is_ok()
+        };
+        let limit = Some(Duration::from_millis(100));
+        assert!(!ready(None), "nothing was heard yet");
+        freshness.advance(Revision(1), clock.millis());
+        assert!(ready(None));
+        clock.step(101, 0);
+        assert!(ready(None));
+        assert!(!ready(limit));
+        freshness.advance(Revision(2), clock.millis());
+        assert!(ready(limit));
+        freshness.clear("lost");
+        assert!(!ready(limit));
     }
 }

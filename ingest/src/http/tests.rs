@@ -15,7 +15,7 @@ use axum::body::{Body, to_bytes};
 use axum::http::{Request, Response, StatusCode, header};
 use serde_json::Value;
 use service_kit::auth::{AuthConfig, AuthMode, Verifier};
-use service_kit::bus::{Ack, PublishError, Publisher, Record};
+use service_kit::bus::{Ack, BusError, PublishError, Publisher, Record};
 use service_kit::shutdown::Shutdown;
 use tower::ServiceExt as _;
 
@@ -55,6 +55,10 @@ impl Publisher for Recorder {
             Some(error) => Err(error),
             None => Ok(Ack { partition: 0, offset }),
         }
+    }
+
+    async fn partitions(&self, _: &str) -> Result<i32, BusError> {
+        Ok(1)
     }
 }
 

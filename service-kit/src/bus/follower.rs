@@ -2,6 +2,7 @@
 
 use super::{
     BusError, KafkaConfig, Message,
+    kafka::count,
     subscriber::{owned, waiting_helps},
 };
 use rdkafka::{
@@ -12,7 +13,7 @@ use rdkafka::{
 use std::{sync::Arc, time::Duration};
 use tokio::time::{Instant, timeout_at};
 
-/// How long a broker may take to say what partitions there are and where they end.
+/// How long a broker may take to say where a partition ends.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Why following ends. The follower is of no use any more: begin a new one, and take it that records were
@@ -89,24 +90,13 @@ impl KafkaFollower {
     /// No broker answers.
     pub async fn has_other_partitions(&self) -> Result<bool, BusError> {
         let (consumer, topic) = (Arc::clone(&self.consumer), self.topic.clone());
-        let found = tokio::task::spawn_blocking(move || count(&consumer, &topic));
+        let found = tokio::task::spawn_blocking(move || count(consumer.client(), &topic));
         Ok(found.await.map_err(BusError::kafka)?? != self.partitions)
     }
 }
 
-fn count(consumer: &StreamConsumer, topic: &str) -> Result<i32, BusError> {
-    let metadata = consumer.fetch_metadata(Some(topic), PATIENCE).map_err(BusError::kafka)?;
-    let found = metadata.topics().iter().find(|found| found.name() == topic);
-    let partitions =
-        found.filter(|found| found.error().is_none()).map_or(0, |f| f.partitions().len());
-    match i32::try_from(partitions) {
-        Ok(count) if count > 0 => Ok(count),
-        _ => Err(BusError::Kafka(format!("there is no topic {topic}"))),
-    }
-}
-
 fn assign(consumer: &StreamConsumer, topic: &str) -> Result<i32, BusError> {
-    let partitions = count(consumer, topic)?;
+    let partitions = count(consumer.client(), topic)?;
     let mut offsets = TopicPartitionList::new();
     for partition in 0..partitions {
         let (_, end) =

@@ -2,6 +2,7 @@
 
 use super::{Ack, BusError, KafkaConfig, PublishError, Publisher, Record};
 use rdkafka::{
+    client::{Client, ClientContext},
     error::{KafkaError, RDKafkaErrorCode},
     message::{Header, OwnedHeaders},
     producer::{FutureProducer, FutureRecord, Producer as _},
@@ -15,6 +16,8 @@ const LINGER_MS: &str = "2";
 /// beforehand: with the default of 30 s a missing one would look like a timeout, whose outcome is
 /// unknown.
 const TOPIC_PROPAGATION_MS: &str = "2000";
+/// How long a broker may take to say what partitions there are.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// Bounds the overhead of tiny records, which the bound in bytes does not count.
 const MAX_BUFFERED_RECORDS: &str = "500000";
 
@@ -141,9 +144,27 @@ impl Publisher for KafkaPublisher {
         }
     }
 
+    async fn partitions(&self, topic: &str) -> Result<i32, BusError> {
+        let (producer, topic) = (self.producer.clone(), topic.to_owned());
+        let counted = tokio::task::spawn_blocking(move || count(producer.client(), &topic));
+        counted.await.map_err(BusError::kafka)?
+    }
+
     /// The idempotent producer lost its sequence or its rights.
     fn fatal(&self) -> Option<String> {
         self.producer.client().fatal_error().map(|(code, reason)| format!("{code}: {reason}"))
+    }
+}
+
+/// How many partitions a topic has, asked of a broker; no error when it has some.
+pub(super) fn count<C: ClientContext>(client: &Client<C>, topic: &str) -> Result<i32, BusError> {
+    let metadata = client.fetch_metadata(Some(topic), PATIENCE).map_err(BusError::kafka)?;
+    let found = metadata.topics().iter().find(|found| found.name() == topic);
+    let partitions =
+        found.filter(|found| found.error().is_none()).map_or(0, |f| f.partitions().len());
+    match i32::try_from(partitions) {
+        Ok(count) if count > 0 => Ok(count),
+        _ => Err(BusError::Kafka(format!("there is no topic {topic}"))),
     }
 }
 

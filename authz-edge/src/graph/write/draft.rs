@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use chrono::SecondsFormat;
+use chrono::{DateTime, SecondsFormat, Utc};
 use contracts::TenantId;
 use contracts::audit::{AuditEvent, Status};
 use serde_json::Value;
@@ -165,21 +165,32 @@ impl Draft {
 
     /// The N-Quads to set and to delete, with the outbox nodes if there is something to tell, and what they
     /// change.
-    pub(super) fn finish(mut self, tenant: &TenantId) -> (String, String, Vec<Key>) {
+    pub(super) fn finish(
+        mut self,
+        tenant: &TenantId,
+        now: DateTime<Utc>,
+    ) -> (String, String, Vec<Key>) {
         let changed: Vec<_> = std::mem::take(&mut self.changed).into_iter().collect();
         let mut parts = changed.chunks(OUTBOX_KEYS);
         let first = parts.next().unwrap_or_default();
         let events = std::mem::take(&mut self.events);
         if !first.is_empty() || !events.is_empty() {
-            self.tell(tenant, first, events);
+            self.tell(tenant, first, events, now);
         }
-        parts.for_each(|keys| self.tell(tenant, keys, Vec::new()));
+        parts.for_each(|keys| self.tell(tenant, keys, Vec::new(), now));
         (self.set, self.delete, changed)
     }
 
-    fn tell(&mut self, tenant: &TenantId, keys: &[Key], events: Vec<AuditEvent>) {
+    fn tell(
+        &mut self,
+        tenant: &TenantId,
+        keys: &[Key],
+        events: Vec<AuditEvent>,
+        now: DateTime<Utc>,
+    ) {
         let keys = keys.iter().map(|key| key.as_str().to_owned()).collect();
-        let pending = Pending { tenant: tenant.clone(), keys, events };
+        let at_ms = u64::try_from(now.timestamp_millis()).unwrap_or(0);
+        let pending = Pending { tenant: tenant.clone(), keys, events, at_ms };
         let outbox = self.node();
         self.text(outbox, "Outbox.pending", Stage::Fences.as_str());
         // What it is made of always has a form in JSON.
@@ -198,7 +209,7 @@ mod tests {
         for n in 0..=2 * OUTBOX_KEYS {
             draft.change(Key::role(&tenant, &n.to_string()));
         }
-        let (set, _, changed) = draft.finish(&tenant);
+        let (set, _, changed) = draft.finish(&tenant, Utc::now());
         assert_eq!(changed.len(), 2 * OUTBOX_KEYS + 1);
         assert_eq!(set.matches("<Outbox.pending>").count(), 3);
         for key in &changed {

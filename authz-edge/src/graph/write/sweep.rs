@@ -13,7 +13,7 @@ use super::role::drop_permission;
 
 /// Edges of one transaction, of each kind.
 const BATCH: usize = 500;
-/// Nodes of one round.
+/// Nodes of one page.
 const NODES: usize = 20;
 
 /// What a node still holds when nothing leads to it any more; its mark goes with it.
@@ -30,8 +30,8 @@ const LAST: [&str; 10] = [
     "deleted",
 ];
 
-/// What one round did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What a sweep did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Swept {
     /// Nodes that still had something.
     pub nodes: usize,
@@ -76,10 +76,10 @@ struct Bound {
     holder: Option<HasUid>,
 }
 
-fn query() -> String {
+fn query(after: u64) -> String {
     let first = format!("(first: {BATCH})");
     format!(
-        "{{ dead(func: has(deleted), first: {NODES}) {{ uid deleted
+        "{{ dead(func: has(deleted), first: {NODES}, after: {after:#x}) {{ uid deleted
              ~User.memberOf {first} {{ uid }} ~Team.hasRole {first} {{ uid }}
              ~Resource.parent {first} {{ uid }}
              ~Binding.role {first} {{ uid Binding.holder {{ uid }} }}
@@ -91,16 +91,36 @@ fn query() -> String {
 }
 
 impl Writer<'_> {
-    /// Sweeps once. A node's mark goes when nothing is left and it was deleted before `settled` (in
-    /// microseconds since 1970): until then a transaction that began before the deletion may still bind
-    /// something to it.
+    /// Sweeps everything that is deleted. A node's mark goes when nothing is left and it was deleted before
+    /// `settled` (in microseconds since 1970): until then a transaction that began before the deletion may
+    /// still bind something to it. Marks that stay are walked past, however many there are.
     ///
     /// # Errors
     /// When Dgraph does not answer.
     pub async fn sweep(&self, settled: i64) -> Result<Swept, GraphError> {
-        let (transaction, answer) = self.graph.begin(&query()).await?;
+        let (mut all, mut after) = (Swept::default(), 0);
+        loop {
+            let (swept, last) = self.sweep_page(settled, after).await?;
+            all.nodes += swept.nodes;
+            all.edges += swept.edges;
+            match last {
+                None => return Ok(all),
+                // Again: one transaction takes only so many edges of a node.
+                Some(_) if swept.edges > 0 => {}
+                Some(last) => after = last,
+            }
+        }
+    }
+
+    /// One page, and its last node.
+    async fn sweep_page(
+        &self,
+        settled: i64,
+        after: u64,
+    ) -> Result<(Swept, Option<u64>), GraphError> {
+        let (transaction, answer) = self.graph.begin(&query(after)).await?;
         let rows: Rows = answer.read()?;
-        let (mut draft, mut swept) = (Draft::default(), Swept { nodes: 0, edges: 0 });
+        let (mut draft, mut swept) = (Draft::default(), Swept::default());
         for dead in &rows.dead {
             let edges = remove_edges(dead, &mut draft);
             if edges > 0 {
@@ -110,6 +130,7 @@ impl Writer<'_> {
             }
             swept.edges += edges;
         }
+        let swept = (swept, rows.dead.last().map(|dead| dead.node.uid.0));
         let deletions = draft.deletions();
         if deletions.is_empty() {
             return Ok(swept);

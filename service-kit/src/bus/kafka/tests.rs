@@ -78,6 +78,15 @@ async fn failures_tell_whether_the_record_may_be_in_the_log() {
 }
 
 #[tokio::test]
+async fn partitions_are_counted_as_they_are() {
+    let (cluster, config) = broker();
+    cluster.create_topic("wide", 5, 1).unwrap();
+    let publisher = publisher(&config, DEADLINE);
+    assert_eq!(publisher.partitions("t").await.unwrap(), 1);
+    assert_eq!(publisher.partitions("wide").await.unwrap(), 5);
+}
+
+#[tokio::test]
 async fn a_full_buffer_says_so_at_once() {
     let (cluster, config) = broker();
     cluster.broker_down(1).unwrap();
