@@ -16,6 +16,7 @@ use crate::ext_authz::config::ExtAuthzConfig;
 use crate::graph::client;
 use crate::graph::read::Strangers;
 use crate::graph::write::Ownership;
+use crate::http::Bodies;
 use crate::model::condition::Precedence;
 use crate::sync::identity;
 
@@ -55,7 +56,16 @@ pub struct HttpConfig {
     pub max_connections: usize,
     pub max_body_bytes: usize,
     pub header_read_timeout_ms: u64,
+    pub body_read_timeout_ms: u64,
     pub public_url: Option<String>,
+}
+
+impl HttpConfig {
+    /// Of the API.
+    #[must_use]
+    pub fn bodies(&self) -> Bodies {
+        Bodies::new(self.max_body_bytes, Duration::from_millis(self.body_read_timeout_ms))
+    }
 }
 
 /// The graph.
@@ -204,6 +214,7 @@ impl Config {
         let ranges = [
             ("http.max_connections", self.http.max_connections as u64, 1, 1_000_000),
             ("http.max_body_bytes", self.http.max_body_bytes as u64, 1024, 64 << 20),
+            ("http.body_read_timeout_ms", self.http.body_read_timeout_ms, 1, 600_000),
             ("dgraph.timeout_ms", self.dgraph.timeout_ms, 10, 60_000),
             ("dgraph.connect_timeout_ms", self.dgraph.connect_timeout_ms, 10, 60_000),
             ("kafka.partitions", whole(self.kafka.partitions), 1, 1000),
