@@ -26,3 +26,4 @@ mod sweep;
 mod transfer;
 mod walk;
 mod world;
+mod writes;
