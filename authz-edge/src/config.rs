@@ -17,6 +17,7 @@ use crate::ext_authz::config::ExtAuthzConfig;
 use crate::graph::client;
 use crate::graph::read::Strangers;
 use crate::graph::write::Ownership;
+use crate::http::Bodies;
 use crate::model::condition::Precedence;
 use crate::sync::identity;
 
@@ -56,7 +57,16 @@ pub struct HttpConfig {
     pub max_connections: usize,
     pub max_body_bytes: usize,
     pub header_read_timeout_ms: u64,
+    pub body_read_timeout_ms: u64,
     pub public_url: Option<String>,
+}
+
+impl HttpConfig {
+    /// Of the API.
+    #[must_use]
+    pub fn bodies(&self) -> Bodies {
+        Bodies::new(self.max_body_bytes, Duration::from_millis(self.body_read_timeout_ms))
+    }
 }
 
 /// The graph.

@@ -151,13 +151,15 @@ async fn serve_until_drained(
     let (checks, callers) = (Arc::clone(&checker), verifier.clone());
     let ext_authz = Arc::new(ExtAuthz::new(&config.ext_authz, checks, callers, audit.clone())?);
     let options = http::Options {
-        max_body_bytes: config.http.max_body_bytes,
         ownership: config.sync.mode.ownership(),
         public_url: config.http.public_url.clone(),
     };
-    let api = Arc::new(Api { checker, graph, verifier, options, audit, wake });
+    let bodies = config.http.bodies();
+    let api = Arc::new(Api { checker, graph, verifier, options, bodies, audit, wake });
     info!(http = %listener.local_addr()?, epoch = %meta.epoch, "serving");
-    let routes = http::router(api).merge(http::ext_authz::router(Arc::clone(&ext_authz)));
+    let routes = http::router(Arc::clone(&api));
+    let routes = routes.merge(http::ext_authz::router(Arc::clone(&ext_authz)));
+    let routes = http::service(api, routes);
     let grpc = grpc.map(|listener| {
         let options = GrpcOptions::new(&config.ext_authz, config.drain_deadline());
         tokio::spawn(grpc::serve(listener, ext_authz, options, draining.clone()))

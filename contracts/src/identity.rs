@@ -13,7 +13,7 @@ pub use data::{
     ApiKey, Attributes, Deleted, Member, MemberKind, Membership, Revocation, ServiceAccount,
     Skipped, Team, Tenant, TenantStatus, User,
 };
-pub use snapshot::SnapshotLine;
+pub use snapshot::{Made, SnapshotLine};
 
 /// Where changes are published, keyed by tenant id. Deleted by age, never compacted.
 pub const CHANGES_TOPIC: &str = "identity.changes";

@@ -3,7 +3,7 @@
 use crate::trace::{self, TraceContext};
 use axum::{
     extract::{MatchedPath, Request},
-    http::{HeaderName, HeaderValue, Method},
+    http::{HeaderMap, HeaderName, HeaderValue, Method},
     response::Response,
 };
 use futures::future::BoxFuture;
@@ -144,12 +144,18 @@ fn trace_context(request: &Request) -> TraceContext {
     }
 }
 
-/// The client's id if it is short and harmless in a log, else one of our own.
+/// The client's id if it is short and harmless in a log: 1 to 128 graphic ASCII characters.
+#[must_use]
+pub fn given_id(headers: &HeaderMap) -> Option<&str> {
+    let id = headers.get(&REQUEST_ID).and_then(|id| id.to_str().ok())?;
+    let harmless = (1..=128).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic());
+    harmless.then_some(id)
+}
+
+/// The client's id, else one of our own.
 fn request_id(request: &Request, context: &TraceContext) -> HeaderValue {
-    let harmless = |id: &&HeaderValue| {
-        (1..=128).contains(&id.len()) && id.as_bytes().iter().all(u8::is_ascii_graphic)
-    };
-    request.headers().get(&REQUEST_ID).filter(harmless).cloned().unwrap_or_else(|| {
+    let given = given_id(request.headers()).and_then(|id| HeaderValue::from_str(id).ok());
+    given.unwrap_or_else(|| {
         let id = format!("{:016x}", u64::from_be_bytes(context.parent_id));
         HeaderValue::try_from(id).expect("hexadecimal digits are a header value")
     })
@@ -239,6 +245,11 @@ mod tests {
         assert_eq!(id, "r-1");
         assert_eq!((&child[..36], &child[52..]), (&parent[..36], &parent[52..]));
         assert_ne!(child, parent);
-        assert_ne!(call("two words").await.0, "two words");
+        for kept in ["!", &"~".repeat(128)] {
+            assert_eq!(call(kept).await.0, kept);
+        }
+        for other in ["two words", "", &"x".repeat(129), "caf\u{e9}"] {
+            assert_ne!(call(other).await.0, other);
+        }
     }
 }

@@ -31,3 +31,4 @@ mod tokens;
 mod transfer;
 mod walk;
 mod world;
+mod writes;

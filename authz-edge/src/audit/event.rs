@@ -6,7 +6,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use contracts::audit::{ActorType, AuditEvent, Status};
 use contracts::{Revision, TenantId};
 use serde_json::Value;
-use service_kit::track::REQUEST_ID;
+use service_kit::track::given_id;
 use uuid::Uuid;
 
 use super::{Asker, Attempt, Route};
@@ -15,8 +15,8 @@ use crate::model::key::check_id;
 /// What was attempted, as an action in the audit trail.
 pub const ACTION: &str = "authz.check";
 
-/// The longest caller and the longest request id that are kept, in bytes; a client chooses the latter.
-const MAX_TEXT: usize = 256;
+/// The longest caller that is kept, in bytes.
+const MAX_CALLER: usize = 256;
 
 /// An answered check: what the event is made of. A question's own properties are not.
 #[derive(Debug)]
@@ -44,7 +44,7 @@ impl Decided {
         asker: &Asker<'_>,
         one_in: Option<u64>,
     ) -> Self {
-        let request_id = asker.headers.get(&REQUEST_ID).and_then(|id| id.to_str().ok());
+        let caller = asker.caller.filter(|caller| caller.len() <= MAX_CALLER);
         Self {
             at: Utc::now(),
             tenant: attempt.tenant.clone(),
@@ -55,8 +55,8 @@ impl Decided {
             resource: id(attempt.resource),
             allowed,
             revision,
-            caller: text(asker.caller),
-            request_id: text(request_id),
+            caller: caller.map(str::to_owned),
+            request_id: given_id(asker.headers).map(str::to_owned),
             route: asker.route,
             one_in,
         }
@@ -106,8 +106,4 @@ impl Decided {
 /// What is no id would make the event a dead letter: AuthZEN denies unknown subjects whatever they ask for.
 fn id(text: &str) -> Option<String> {
     check_id("id", text).is_ok().then(|| text.to_owned())
-}
-
-fn text(text: Option<&str>) -> Option<String> {
-    text.filter(|text| text.len() <= MAX_TEXT).map(str::to_owned)
 }

@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
-use contracts::audit::ActorType;
 use contracts::{ConsistencyToken, TenantId};
 
 use super::say;
@@ -219,12 +218,7 @@ impl ImportArgs {
             in_flight: self.in_flight.into(),
             skip_identities: self.skip_identities,
         };
-        let author = Author {
-            actor: None,
-            actor_type: ActorType::System,
-            at: chrono::Utc::now(),
-            request_id: None,
-        };
+        let author = Author::system(chrono::Utc::now());
         let bar = bar("lines", checked.map(|checked| checked.counts.total()));
         let writer = Writer { graph, ownership };
         Import { writer, epoch: meta.epoch, tenant, author, options, bar }

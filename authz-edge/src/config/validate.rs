@@ -64,6 +64,7 @@ impl HttpConfig {
             ("http.max_connections", self.max_connections as u64, 1, 1_000_000),
             ("http.max_body_bytes", self.max_body_bytes as u64, 1024, 64 << 20),
             ("http.header_read_timeout_ms", self.header_read_timeout_ms, 100, 600_000),
+            ("http.body_read_timeout_ms", self.body_read_timeout_ms, 1, 600_000),
         ];
         check_ranges(ranges)?;
         match &self.public_url {

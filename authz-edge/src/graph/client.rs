@@ -3,6 +3,7 @@
 //! dgraph-tonic connects each transaction anew unless it is cloned from one that has connected, hence
 //! the prototype that is kept for each alpha.
 
+mod claim;
 mod snapshot;
 #[cfg(test)]
 mod testing;

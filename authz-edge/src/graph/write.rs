@@ -2,7 +2,8 @@
 //!
 //! Dgraph's snapshots let two transactions commit that each read what the other writes. What a write
 //! rests on is therefore written as well: a precondition sets (or deletes) the very edge that it found (or
-//! did not find), and what is about a role in a scope sets a `guard` edge from subject to role.
+//! did not find), unless the list writes that edge itself; what is about a role in a scope sets a `guard`
+//! edge from subject to role; and where a node is missing, its external key is claimed and let go.
 
 mod bulk;
 mod draft;
@@ -30,7 +31,7 @@ pub use sweep::Swept;
 use super::client::{CommitError, Dgraph};
 use super::store::GraphError;
 use crate::model::{Invalid, Key};
-use draft::Draft;
+use draft::{Draft, Finished};
 
 /// How often a transaction that lost against another is tried again.
 const ATTEMPTS: u32 = 12;
@@ -48,6 +49,14 @@ pub struct Author {
     pub at: DateTime<Utc>,
     /// The request's id, if there is one.
     pub request_id: Option<String>,
+}
+
+impl Author {
+    /// This program itself, asked by an operator.
+    #[must_use]
+    pub fn system(at: DateTime<Utc>) -> Self {
+        Self { actor: None, actor_type: ActorType::System, at, request_id: None }
+    }
 }
 
 /// What a write did.
@@ -133,14 +142,18 @@ impl Writer<'_> {
     ) -> Result<(Written, T), WriteError> {
         let mut backoff = FIRST_BACKOFF;
         for _ in 0..ATTEMPTS {
-            let (transaction, answer) = self.graph.begin(dql).await?;
+            let (mut transaction, answer) = self.graph.begin(dql).await?;
             let (draft, result) = plan(&answer)?;
             if draft.changes_nothing() {
                 let written = Written { revision: answer.revision, changed: Vec::new() };
                 return Ok((written, result));
             }
-            let (set, delete, changed) = draft.finish(tenant, Utc::now());
-            match transaction.commit(set, delete).await {
+            let Finished { set, delete, absent, changed } = draft.finish(tenant, Utc::now());
+            let committed = async {
+                let freed = transaction.claim(&absent).await?;
+                transaction.commit(set, delete + &freed).await
+            };
+            match committed.await {
                 Ok(revision) => return Ok((Written { revision, changed }, result)),
                 Err(CommitError::Graph(error)) => return Err(error.into()),
                 Err(CommitError::Aborted) => {

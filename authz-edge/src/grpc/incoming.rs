@@ -10,6 +10,7 @@ use futures::Stream;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Sleep;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tonic::transport::server::{Connected, TcpConnectInfo};
 
@@ -17,26 +18,42 @@ use tonic::transport::server::{Connected, TcpConnectInfo};
 /// and would spin.
 const ACCEPT_BACKOFF: (Duration, Duration) = (Duration::from_millis(5), Duration::from_secs(1));
 
-/// A connection that holds its slot for as long as it lives, and ends when it is cut.
+/// The client's part of the HTTP/2 preface (RFC 9113, section 3.4), in bytes: the server answers nothing
+/// before, and asks no pings.
+const PREFACE: usize = 24;
+
+/// A connection that holds its slot for as long as it lives, and ends when it is cut, or when the preface
+/// does not come in time.
 pub struct Bounded {
     stream: TcpStream,
     cut: Pin<Box<WaitForCancellationFutureOwned>>,
+    opening: Option<Opening>,
     _slot: OwnedSemaphorePermit,
 }
 
-/// Connections of `listener`, `max` at once; `cut` ends them all.
+/// A preface that is not complete.
+struct Opening {
+    missing: usize,
+    deadline: Pin<Box<Sleep>>,
+}
+
+/// Connections of `listener`, `max` at once, each of which has `patience` for its preface; `cut` ends them
+/// all.
 pub fn bounded(
     listener: TcpListener,
     max: usize,
+    patience: Duration,
     cut: CancellationToken,
 ) -> impl Stream<Item = io::Result<Bounded>> {
     let slots = Arc::new(Semaphore::new(max.clamp(1, Semaphore::MAX_PERMITS)));
-    futures::stream::unfold((listener, slots, cut), async |(listener, slots, cut)| {
+    futures::stream::unfold((listener, slots, cut), move |(listener, slots, cut)| async move {
         let slot = Arc::clone(&slots).acquire_owned().await;
         let slot = slot.expect("the semaphore is never closed");
         let stream = accept(&listener).await;
         let ends = Box::pin(cut.clone().cancelled_owned());
-        Some((Ok(Bounded { stream, cut: ends, _slot: slot }), (listener, slots, cut)))
+        let deadline = Box::pin(tokio::time::sleep(patience));
+        let opening = Some(Opening { missing: PREFACE, deadline });
+        Some((Ok(Bounded { stream, cut: ends, opening, _slot: slot }), (listener, slots, cut)))
     })
 }
 
@@ -77,7 +94,16 @@ impl AsyncRead for Bounded {
         if self.cut.as_mut().poll(context).is_ready() {
             return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
         }
-        Pin::new(&mut self.stream).poll_read(context, buffer)
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(context, buffer);
+        let Some(opening) = &mut self.opening else { return read };
+        opening.missing = opening.missing.saturating_sub(buffer.filled().len() - before);
+        if opening.missing == 0 {
+            self.opening = None;
+        } else if read.is_pending() && opening.deadline.as_mut().poll(context).is_ready() {
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        read
     }
 }
 

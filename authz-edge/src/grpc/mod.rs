@@ -27,6 +27,9 @@ use crate::graph::Graph;
 /// A peer that does not answer a ping within this long is gone, and so often it is asked.
 const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(10));
 
+/// How long a connection may hold a slot before it says that it speaks HTTP/2.
+const PREFACE_PATIENCE: Duration = Duration::from_secs(10);
+
 /// The largest header list of a call, in bytes: Envoy's own metadata, not the request's headers.
 const MAX_HEADER_BYTES: u32 = 16 << 10;
 
@@ -35,6 +38,8 @@ const MAX_HEADER_BYTES: u32 = 16 << 10;
 pub struct GrpcOptions {
     /// Connections at once; further ones wait in the listener's backlog.
     pub max_connections: usize,
+    /// How long a connection may hold its slot without having begun.
+    pub preface_patience: Duration,
     /// Calls of one connection at once.
     pub max_concurrent_streams: u32,
     /// The largest request, in bytes.
@@ -51,6 +56,7 @@ impl GrpcOptions {
     pub fn new(config: &ExtAuthzConfig, drain_deadline: Duration) -> Self {
         Self {
             max_connections: config.max_connections,
+            preface_patience: PREFACE_PATIENCE,
             max_concurrent_streams: config.max_concurrent_streams,
             max_message_bytes: config.max_message_bytes,
             // The check's own deadline comes first, so that it answers with a denial.
@@ -83,7 +89,8 @@ pub async fn serve<G: Graph>(
         .http2_keepalive_timeout(Some(timeout))
         .timeout(options.call_deadline)
         .add_service(service);
-    let incoming = incoming::bounded(listener, options.max_connections, cut.clone());
+    let (max, patience) = (options.max_connections, options.preface_patience);
+    let incoming = incoming::bounded(listener, max, patience, cut.clone());
     let deadline = {
         let shutdown = shutdown.clone();
         async move {

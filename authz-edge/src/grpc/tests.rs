@@ -1,10 +1,11 @@
 //! The service over real connections, with tonic's own client.
 
 use std::collections::HashMap;
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use envoy_types::ext_authz::v3::pb::{
     CheckRequest, CheckResponse, DeniedHttpResponse, HeaderValue, HeaderValueOption, HttpResponse,
@@ -15,6 +16,7 @@ use envoy_types::pb::envoy::service::auth::v3::{
     AttributeContext, authorization_client::AuthorizationClient,
 };
 use service_kit::shutdown::{Shutdown, ShutdownTrigger};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tonic::transport::Channel;
@@ -33,11 +35,16 @@ struct Server {
 
 impl Server {
     async fn start(max_connections: usize) -> Self {
+        Self::patient(max_connections, Duration::from_secs(60)).await
+    }
+
+    async fn patient(max_connections: usize, preface_patience: Duration) -> Self {
         let world = World::usual().await;
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let options = GrpcOptions {
             max_connections,
+            preface_patience,
             ..GrpcOptions::new(&config(&routes()), Duration::from_secs(1))
         };
         let (trigger, shutdown) = Shutdown::new();
@@ -187,6 +194,34 @@ async fn a_connection_beyond_the_bound_waits_for_another_to_end() {
     let mut waits = Box::pin(second.check(asks(http("GET", "/pages/a", &[]))));
     // An accepted one would have been served meanwhile.
     for _ in 0..50 {
+        assert!(futures::poll!(&mut waits).is_pending());
+        first.check(asks(http("GET", "/pages/a", &[]))).await.unwrap();
+    }
+    drop(first);
+    waits.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_connection_that_does_not_begin_gives_its_slot_back() {
+    let patience = Duration::from_millis(50);
+    let server = Server::patient(1, patience).await;
+    for begun in ["", "PRI * HTTP/2.0"] {
+        let mut silent = tokio::net::TcpStream::connect(server.address).await.unwrap();
+        silent.write_all(begun.as_bytes()).await.unwrap();
+        let mut client = server.client().await;
+        client.check(asks(http("GET", "/pages/a", &[]))).await.unwrap();
+        // Accepted before, and ended by the server.
+        let mut rest = Vec::new();
+        let ended = silent.read_to_end(&mut rest).await;
+        assert!(ended.is_ok() || ended.is_err_and(|e| e.kind() == ErrorKind::ConnectionReset));
+    }
+    // One that has begun stays.
+    let mut first = server.client().await;
+    first.check(asks(http("GET", "/pages/a", &[]))).await.unwrap();
+    let mut second = server.client().await;
+    let mut waits = Box::pin(second.check(asks(http("GET", "/pages/a", &[]))));
+    let begun = Instant::now();
+    while begun.elapsed() < 4 * patience {
         assert!(futures::poll!(&mut waits).is_pending());
         first.check(asks(http("GET", "/pages/a", &[]))).await.unwrap();
     }

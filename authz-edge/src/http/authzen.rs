@@ -28,8 +28,8 @@ use std::sync::Arc;
 
 use axum::RequestPartsExt as _;
 use axum::Router;
-use axum::body::{Body, Bytes};
-use axum::extract::{DefaultBodyLimit, FromRequest, Path, Request};
+use axum::body::Body;
+use axum::extract::{FromRequest, Path, Request};
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -41,12 +41,13 @@ use service_kit::auth::Principal;
 use service_kit::problem::no_method;
 use service_kit::track::{REQUEST_ID, track};
 
-use super::{Api, TOKEN, extract, problem};
+use super::body::{Received, Unread};
+use super::{Api, TOKEN, problem};
 use crate::audit::{Asker, Route};
 use crate::check::{AtLeast, CheckError};
 use crate::model::Invalid;
 
-/// The routes, whole: with request metrics, the limit of bodies, and the echo of request ids.
+/// The routes, whole: with request metrics, and the echo of request ids.
 pub(super) fn router(api: Arc<Api>) -> Router {
     let mut router = Router::new();
     for prefix in ["", "/tenants/{tenant}"] {
@@ -59,10 +60,8 @@ pub(super) fn router(api: Arc<Api>) -> Router {
             .route(&at("search/action"), post(search::actions))
             .route(&format!("{}{prefix}", metadata::WELL_KNOWN), get(metadata::configuration));
     }
-    let max_body = api.options.max_body_bytes;
     router
         .method_not_allowed_fallback(no_method)
-        .layer(DefaultBodyLimit::max(max_body))
         .with_state(api)
         .layer(track("triad_authz"))
         .layer(axum::middleware::from_fn(echo_request_id))
@@ -132,7 +131,7 @@ struct Call {
     tenant: TenantId,
     headers: HeaderMap,
     at_least: AtLeast,
-    body: Bytes,
+    body: Received,
 }
 
 impl FromRequest<Arc<Api>> for Call {
@@ -145,10 +144,8 @@ impl FromRequest<Arc<Api>> for Call {
         let (principal, tenant) = authorize(api, path, &parts.headers).await?;
         let at_least = api.at_least(&parts.headers, None, &tenant)?;
         check_content_type(&parts.headers)?;
-        // The body is read without them.
-        let headers = std::mem::take(&mut parts.headers);
-        let extract::Body(body) =
-            extract::Body::from_request(Request::from_parts(parts, body), api).await?;
+        let body = api.bodies.read(Unread(body)).await?;
+        let headers = parts.headers;
         Ok(Self { api: Arc::clone(api), principal, tenant, headers, at_least, body })
     }
 }

@@ -11,15 +11,16 @@ use axum::routing::post;
 use contracts::{Scope, TenantId};
 use futures::StreamExt as _;
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use service_kit::Problem;
 use service_kit::auth::Principal;
 
-use super::extract::{Body, Path};
+use super::body::Unread;
+use super::extract::Path;
 use super::{Api, TOKEN, problem};
 use crate::audit::{Asker, Route};
 use crate::check::{AtLeast, CheckError, Given, Question, Words};
-use crate::model::Properties;
-use crate::model::SubjectType;
+use crate::model::{Invalid, Properties, SubjectType};
 
 /// The most questions of one batch.
 const MAX_BATCH: usize = 1000;
@@ -88,6 +89,12 @@ impl<'a> CheckForm<'a> {
         serde_json::from_slice(body).map_err(|error| Problem::bad_request(error.to_string()))
     }
 
+    /// One of a batch: what is wrong with it is said in its place.
+    fn of_batch(index: usize, text: &'a RawValue) -> Result<Self, Invalid> {
+        let wrong = |error| Invalid::new(format!("checks[{index}]"), error);
+        serde_json::from_str(text.get()).map_err(wrong)
+    }
+
     fn words<'w>(&'w self, tenant: &'w TenantId) -> Words<'w> {
         Words {
             tenant,
@@ -113,9 +120,10 @@ async fn check(
     State(api): State<Arc<Api>>,
     Path(tenant): Path<String>,
     headers: HeaderMap,
-    Body(body): Body,
+    body: Unread,
 ) -> Result<Response, Problem> {
     let (principal, tenant) = api.authorize(&headers, &tenant, Scope::AuthzCheck).await?;
+    let body = api.bodies.read(body).await?;
     answer(&api, &principal, &tenant, &headers, &body).await
 }
 
@@ -158,7 +166,7 @@ pub(super) async fn answer(
 #[serde(deny_unknown_fields)]
 struct BatchForm<'a> {
     #[serde(borrow)]
-    checks: Vec<CheckForm<'a>>,
+    checks: Vec<&'a RawValue>,
     #[serde(borrow, default)]
     at_least: Option<Text<'a>>,
 }
@@ -175,9 +183,10 @@ async fn batch(
     State(api): State<Arc<Api>>,
     Path(tenant): Path<String>,
     headers: HeaderMap,
-    Body(body): Body,
+    body: Unread,
 ) -> Result<Response, Problem> {
     let (principal, tenant) = api.authorize(&headers, &tenant, Scope::AuthzCheck).await?;
+    let body = api.bodies.read(body).await?;
     let form: BatchForm<'_> =
         serde_json::from_slice(&body).map_err(|error| Problem::bad_request(error.to_string()))?;
     if form.checks.is_empty() || form.checks.len() > MAX_BATCH {
@@ -186,7 +195,8 @@ async fn batch(
     let all = api.at_least(&headers, form.at_least.as_deref(), &tenant)?;
     let caller = Some(&*principal.subject);
     let asker = Asker { caller, headers: &headers, route: Route::Batch };
-    let ask = async |mut form: CheckForm<'_>| {
+    let ask = async |(index, check): (usize, &RawValue)| {
+        let mut form = CheckForm::of_batch(index, check)?;
         let at_least = match form.at_least.as_deref() {
             Some(token) => api.checker.at_least(token, &tenant)?,
             None => all,
@@ -198,7 +208,11 @@ async fn batch(
         Ok(answer)
     };
     let answers: Vec<Result<crate::check::Answer, CheckError>> =
-        futures::stream::iter(form.checks).map(ask).buffered(AT_ONCE).collect().await;
+        futures::stream::iter(form.checks.into_iter().enumerate())
+            .map(ask)
+            .buffered(AT_ONCE)
+            .collect()
+            .await;
     // The freshness of the whole is that of its oldest part.
     let oldest = answers.iter().flatten().map(|answer| answer.revision).min();
     let results: Vec<_> = answers

@@ -6,11 +6,12 @@ use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use axum::{Json, Router};
+use axum::{Extension, Json, Router};
 use contracts::Scope;
 use service_kit::Problem;
 
-use super::extract::{Body, Path};
+use super::body::Unread;
+use super::extract::Path;
 use super::relationships::{read, revision};
 use super::{Api, author, write_problem};
 use crate::graph::write::{Entity, EntityForm, WriteError};
@@ -18,31 +19,41 @@ use crate::metrics;
 use crate::model::{ResourceRef, SubjectRef, SubjectType};
 
 pub(super) fn routes() -> Router<Arc<Api>> {
-    Router::new().route("/v1/tenants/{tenant}/{kind}/{type}/{id}", get(one).put(put).delete(delete))
+    let at = |kind: Kind| get(one).put(put).delete(delete).layer(Extension(kind));
+    Router::new()
+        .route("/v1/tenants/{tenant}/resources/{type}/{id}", at(Kind::Resource))
+        .route("/v1/tenants/{tenant}/subjects/{type}/{id}", at(Kind::Subject))
 }
 
-/// Tenant, kind, type, id.
-type Named = Path<(String, String, String, String)>;
+/// What the route is for.
+#[derive(Debug, Clone, Copy)]
+enum Kind {
+    Resource,
+    Subject,
+}
 
-fn entity(kind: &str, type_: &str, id: &str) -> Result<Entity, Problem> {
+/// Tenant, type, id.
+type Named = Path<(String, String, String)>;
+
+fn entity(kind: Kind, type_: &str, id: &str) -> Result<Entity, Problem> {
     match kind {
-        "resources" => Ok(Entity::Resource(ResourceRef::new(type_, id))),
-        "subjects" => SubjectType::parse(type_)
+        Kind::Resource => Ok(Entity::Resource(ResourceRef::new(type_, id))),
+        Kind::Subject => SubjectType::parse(type_)
             .map(|type_| Entity::Subject(SubjectRef::new(type_, id)))
             .ok_or_else(|| Problem::not_found("no such type of subject")),
-        _ => Err(Problem::not_found("no such route")),
     }
 }
 
 async fn put(
     State(api): State<Arc<Api>>,
-    Path((tenant, kind, type_, id)): Named,
+    Extension(kind): Extension<Kind>,
+    Path((tenant, type_, id)): Named,
     headers: HeaderMap,
-    Body(body): Body,
+    body: Unread,
 ) -> Result<Response, Problem> {
-    let entity = entity(&kind, &type_, &id)?;
     let (principal, tenant) = api.authorize(&headers, &tenant, Scope::AuthzWrite).await?;
-    let form: EntityForm = read(&body)?;
+    let entity = entity(kind, &type_, &id)?;
+    let form: EntityForm = read(&api.bodies.read(body).await?)?;
     if form.active.is_some() && matches!(entity, Entity::Resource(_)) {
         return Err(Problem::bad_request("active: a resource is neither active nor inactive"));
     }
@@ -55,11 +66,12 @@ async fn put(
 
 async fn delete(
     State(api): State<Arc<Api>>,
-    Path((tenant, kind, type_, id)): Named,
+    Extension(kind): Extension<Kind>,
+    Path((tenant, type_, id)): Named,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let entity = entity(&kind, &type_, &id)?;
     let (principal, tenant) = api.authorize(&headers, &tenant, Scope::AuthzWrite).await?;
+    let entity = entity(kind, &type_, &id)?;
     let deleted = api.writer().delete_entity(&tenant, &entity, &author(&principal, &headers)).await;
     metrics::write("entity", &deleted);
     match deleted {
@@ -71,11 +83,12 @@ async fn delete(
 
 async fn one(
     State(api): State<Arc<Api>>,
-    Path((tenant, kind, type_, id)): Named,
+    Extension(kind): Extension<Kind>,
+    Path((tenant, type_, id)): Named,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let entity = entity(&kind, &type_, &id)?;
     let (_, tenant) = api.authorize(&headers, &tenant, Scope::AuthzWrite).await?;
+    let entity = entity(kind, &type_, &id)?;
     let found = api.writer().get_entity(&tenant, &entity).await;
     let found = found.map_err(|error| write_problem(&error))?;
     found.map(|form| Json(form).into_response()).ok_or_else(|| Problem::not_found("there is none"))

@@ -12,7 +12,8 @@ use serde::Serialize;
 use service_kit::Problem;
 use tokio::sync::Semaphore;
 
-use super::extract::{Body, Path};
+use super::body::Unread;
+use super::extract::Path;
 use super::{Api, RETRY_SECONDS, TOKEN, check, problem};
 use crate::check::explain::answer::Explanation;
 
@@ -37,9 +38,10 @@ async fn explain(
     Extension(turns): Extension<Arc<Semaphore>>,
     Path(tenant): Path<String>,
     headers: HeaderMap,
-    Body(body): Body,
+    body: Unread,
 ) -> Result<Response, Problem> {
     let (_, tenant) = api.authorize(&headers, &tenant, Scope::AuthzCheck).await?;
+    let body = api.bodies.read(body).await?;
     let (question, given, at_least) = check::asked(&api, &tenant, &headers, &body)?;
     let busy = || Problem::unavailable("too many explanations at once", RETRY_SECONDS);
     let _turn = turns.try_acquire().map_err(|_| busy())?;

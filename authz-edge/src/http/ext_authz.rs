@@ -19,7 +19,7 @@ use crate::graph::Graph;
 /// What precedes the original path.
 const PREFIX: &str = "/ext_authz";
 
-/// The routes, with request metrics. To be merged with those of [`super::router`].
+/// The routes, with request metrics. To be merged with those of [`super::router`], within [`super::service`].
 pub fn router<G: Graph>(ext_authz: Arc<ExtAuthz<G>>) -> Router {
     Router::new()
         .route("/ext_authz", any(check::<G>))

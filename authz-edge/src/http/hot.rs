@@ -15,13 +15,12 @@ use axum::http::Method;
 use axum::response::{IntoResponse as _, Response};
 use contracts::{Scope, TenantId};
 use futures::future::BoxFuture;
-use http_body_util::LengthLimitError;
 use metrics::{Counter, Histogram, counter, histogram};
 use service_kit::Problem;
 use service_kit::track::REQUEST_ID;
 use tower::Service;
 
-use super::extract::too_large;
+use super::body::Unread;
 use super::{Api, check};
 
 const ROUTE: &str = "/v1/tenants/{tenant}/check";
@@ -86,14 +85,7 @@ async fn answer(api: &Api, request: Request) -> Result<Response, Problem> {
     let (head, body) = request.into_parts();
     let tenant = tenant(head.uri.path()).unwrap_or_default();
     let (principal, tenant) = api.authorize(&head.headers, tenant, Scope::AuthzCheck).await?;
-    let body = axum::body::to_bytes(body, api.options.max_body_bytes).await.map_err(|error| {
-        let cause = std::error::Error::source(&error);
-        if cause.is_some_and(<dyn std::error::Error>::is::<LengthLimitError>) {
-            too_large(api)
-        } else {
-            Problem::bad_request(format!("the body: {error}"))
-        }
-    })?;
+    let body = api.bodies.read(Unread(body)).await?;
     check::answer(api, &principal, &tenant, &head.headers, &body).await
 }
 

@@ -9,8 +9,11 @@
 //! | [`openapi`] | the document of all of them |
 //! | [`lists`] | pages of what was written |
 //! | `cursor` | where pages end |
+//! | `body` | reading bodies |
+//! | `hot` | checks before any routing |
 
 pub mod authzen;
+mod body;
 pub mod check;
 mod cursor;
 pub mod entities;
@@ -26,13 +29,14 @@ pub mod roles;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
+use axum::handler::Handler as _;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use contracts::audit::ActorType;
 use contracts::{CONSISTENCY_TOKEN_HEADER, Revision, Scope, TenantId};
 use service_kit::Problem;
 use service_kit::auth::{Principal, Verifier};
-use service_kit::track::REQUEST_ID;
+use service_kit::problem::{no_method, no_route};
+use service_kit::track::{given_id, track};
 use tokio::sync::Notify;
 
 use crate::audit::DecisionAudit;
@@ -41,8 +45,13 @@ use crate::graph::read::Reader;
 use crate::graph::write::{Author, Ownership, WriteError, Writer, Written};
 use crate::graph::{Dgraph, GraphError};
 
+pub use body::Bodies;
+
 /// The header that every answer carries and every question may.
 pub const TOKEN: HeaderName = HeaderName::from_static(CONSISTENCY_TOKEN_HEADER);
+
+/// How the names of request metrics begin.
+const METRICS: &str = "triad_authz";
 
 /// What callers are told to wait after a 503, in seconds.
 pub const RETRY_SECONDS: u64 = 1;
@@ -50,8 +59,6 @@ pub const RETRY_SECONDS: u64 = 1;
 /// Bounds of the API.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// The largest body, bytes.
-    pub max_body_bytes: usize,
     /// Who writes identities.
     pub ownership: Ownership,
     /// Where clients reach the API, for what it publishes about itself; else what they asked for.
@@ -68,6 +75,8 @@ pub struct Api {
     pub verifier: Verifier,
     /// The bounds.
     pub options: Options,
+    /// The bounds of bodies.
+    pub bodies: Bodies,
     /// Takes the answers that are audited.
     pub audit: DecisionAudit,
     /// Begins a round of the relay.
@@ -139,7 +148,8 @@ pub fn author(principal: &Principal, headers: &HeaderMap) -> Author {
         Some(("service_account", id)) => (ActorType::ServiceAccount, Some(id.to_owned())),
         _ => (ActorType::System, None),
     };
-    let request_id = headers.get(&REQUEST_ID).and_then(|id| id.to_str().ok()).map(str::to_owned);
+    // A client chooses it: what is not fit for a log is not fit for the trail either.
+    let request_id = given_id(headers).map(str::to_owned);
     Author { actor, actor_type, at: chrono::Utc::now(), request_id }
 }
 
@@ -193,15 +203,23 @@ pub fn write_problem(error: &WriteError) -> Problem {
     }
 }
 
-/// The routes, with request metrics; 404 and 405 are problems too.
+/// The routes, with request metrics; 405 is a problem too. They stand below prefixes of their own and
+/// have no fallback, so that they can be merged with other services' routes.
 pub fn router(api: Arc<Api>) -> Router {
-    let rest = routes(Arc::clone(&api));
+    routes(Arc::clone(&api))
+        .method_not_allowed_fallback(no_method)
+        .layer(track(METRICS))
+        .merge(authzen::router(api))
+}
+
+/// `routes`, [`router`]'s among them, behind the hot path; what no route has is a problem.
+pub fn service(api: Arc<Api>, routes: Router) -> Router {
+    let rest = routes.fallback(no_route.layer(track(METRICS)));
     Router::new().fallback_service(hot::Hot::new(api, rest))
 }
 
 fn routes(api: Arc<Api>) -> Router {
-    let max_body = api.options.max_body_bytes;
-    let router = Router::new()
+    Router::new()
         .merge(check::routes())
         .merge(explain::routes())
         .merge(relationships::routes())
@@ -209,9 +227,8 @@ fn routes(api: Arc<Api>) -> Router {
         .merge(entities::routes())
         .merge(openapi::routes())
         .merge(lists::routes())
-        .layer(DefaultBodyLimit::max(max_body))
-        .with_state(Arc::clone(&api));
-    service_kit::problem::with_fallbacks(router)
-        .layer(service_kit::track::track("triad_authz"))
-        .merge(authzen::router(api))
+        .with_state(api)
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,8 +11,9 @@ use contracts::Scope;
 use serde::de::DeserializeOwned;
 use service_kit::Problem;
 
-use super::extract::{Body, Path};
-use super::{Api, TOKEN, author, write_problem};
+use super::body::Unread;
+use super::extract::Path;
+use super::{Api, TOKEN, author, problem, write_problem};
 use crate::metrics;
 use crate::model::WriteList;
 
@@ -24,10 +25,13 @@ async fn write(
     State(api): State<Arc<Api>>,
     Path(tenant): Path<String>,
     headers: HeaderMap,
-    Body(body): Body,
+    body: Unread,
 ) -> Result<Response, Problem> {
     let (principal, tenant) = api.authorize(&headers, &tenant, Scope::AuthzWrite).await?;
-    let list: WriteList = read(&body)?;
+    let at_least = api.at_least(&headers, None, &tenant)?;
+    let list: WriteList = read(&api.bodies.read(body).await?)?;
+    // Whom sync is still to bring can be bound behind this. The write itself reads what is newest.
+    api.checker.need(&tenant, at_least).await.map_err(|error| problem(&error))?;
     let author = author(&principal, &headers);
     let written = api.writer().write_relationships(&tenant, &list, &author).await;
     metrics::write("relationships", &written);

@@ -10,7 +10,8 @@ use axum::{Json, Router};
 use contracts::Scope;
 use service_kit::Problem;
 
-use super::extract::{Body, Path};
+use super::body::Unread;
+use super::extract::Path;
 use super::relationships::{read, revision};
 use super::{Api, author, write_problem};
 use crate::graph::write::WriteError;
@@ -25,10 +26,10 @@ async fn put(
     State(api): State<Arc<Api>>,
     Path((tenant, id)): Path<(String, String)>,
     headers: HeaderMap,
-    Body(body): Body,
+    body: Unread,
 ) -> Result<Response, Problem> {
     let (principal, tenant) = api.authorize(&headers, &tenant, Scope::AuthzWrite).await?;
-    let role: Role = read(&body)?;
+    let role: Role = read(&api.bodies.read(body).await?)?;
     let written = api.writer().put_role(&tenant, &id, &role, &author(&principal, &headers)).await;
     metrics::write("role", &written);
     let (written, stored) = written.map_err(|error| write_problem(&error))?;

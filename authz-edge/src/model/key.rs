@@ -266,45 +266,116 @@ fn take(text: &str) -> Option<(&str, &str)> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
+
     use proptest::prelude::*;
 
     use super::*;
 
-    fn all(tenant: &str, type_: &str, id: &str) -> [(Key, String); 7] {
-        let tenant = TenantId::parse(tenant).unwrap();
+    /// Keys of every kind that those words make, each with what it names.
+    fn all(tenant: &TenantId, type_: &str, id: &str) -> Vec<(Key, String)> {
         let named = |kind: &str| format!("{tenant:?} {kind} {type_:?} {id:?}");
-        [
-            (Key::subject(&tenant, SubjectType::User, id), format!("{tenant:?} user {id:?}")),
-            (Key::subject(&tenant, SubjectType::Team, id), format!("{tenant:?} team {id:?}")),
+        vec![
+            (Key::subject(tenant, SubjectType::User, id), format!("{tenant:?} user {id:?}")),
+            (Key::subject(tenant, SubjectType::Team, id), format!("{tenant:?} team {id:?}")),
             (
-                Key::subject(&tenant, SubjectType::ServiceAccount, id),
+                Key::subject(tenant, SubjectType::ServiceAccount, id),
                 format!("{tenant:?} service {id:?}"),
             ),
-            (Key::resource(&tenant, type_, id), named("resource")),
-            (Key::role(&tenant, id), format!("{tenant:?} role {id:?}")),
-            (Key::tenant(&tenant), format!("{tenant:?} tenant")),
-            (Key::anything(&tenant), format!("{tenant:?} anything")),
+            (Key::resource(tenant, type_, id), named("resource")),
+            (Key::role(tenant, id), format!("{tenant:?} role {id:?}")),
+            (Key::tenant(tenant), format!("{tenant:?} tenant")),
+            (Key::anything(tenant), format!("{tenant:?} anything")),
         ]
+    }
+
+    /// Every binding that those words make.
+    fn bindings(tenant: &TenantId, types: &[String], ids: &[String]) -> Vec<(Key, String)> {
+        let mut scopes = vec![Scope::All];
+        for type_ in types {
+            scopes.push(Scope::Type(type_.clone()));
+            scopes.extend(ids.iter().map(|id| Scope::Resource(ResourceRef::new(type_, id))));
+        }
+        let mut bindings = Vec::new();
+        for type_ in [SubjectType::User, SubjectType::Team] {
+            for (id, role) in ids.iter().flat_map(|id| ids.iter().map(move |role| (id, role))) {
+                let subject = SubjectRef::new(type_, id);
+                for scope in &scopes {
+                    let name = format!("{tenant:?} {subject:?} {role:?} {scope:?}");
+                    bindings.push((Key::binding(tenant, &subject, role, scope), name));
+                }
+            }
+        }
+        bindings
+    }
+
+    /// Every list that those words make.
+    fn lists(tenant: &TenantId, type_: &str) -> Vec<(String, String)> {
+        let types = [SubjectType::User, SubjectType::ServiceAccount, SubjectType::Team];
+        let subjects =
+            types.map(|type_| (Key::subjects(tenant, type_), format!("{tenant:?} {type_:?}")));
+        let mut lists = subjects.to_vec();
+        lists.push((Key::resources(tenant, type_), format!("{tenant:?} resources {type_:?}")));
+        lists.push((Key::roles(tenant), format!("{tenant:?} roles")));
+        lists
+    }
+
+    /// Dgraph's hash index takes any length; what is indexed as a whole is a key of Badger, of 65 000 bytes
+    /// at most.
+    #[test]
+    fn the_longest_ids_make_keys_within_dgraphs_limits() {
+        let tenant = TenantId::parse(&"t".repeat(36)).unwrap();
+        for letter in ["x", "\u{e9}", "\u{20ac}\u{e9}\u{e9}x", "\u{1d11e}"] {
+            let id = letter.repeat(128 / letter.len());
+            check_id("id", &id).unwrap();
+            let subject = SubjectRef::new(SubjectType::ServiceAccount, &*id);
+            let scope = Scope::Resource(ResourceRef::new(&*id, &*id));
+            let key = Key::binding(&tenant, &subject, &id, &scope);
+            assert!(key.as_str().len() < 600, "{}", key.as_str().len());
+            let (kind, type_, _) = key.parts(&tenant).unwrap();
+            assert_eq!((kind, type_), ('b', "service_account"));
+            let resource = Key::resource(&tenant, &id, &id);
+            assert!(resource.list(&tenant).len() < 200);
+            assert_eq!(resource.parts(&tenant), Some(('r', &*id, &*id)));
+        }
     }
 
     proptest! {
         #[test]
         fn no_two_things_share_a_key(
             tenants in prop::array::uniform2("[a-c0-2][a-c0-2-]{0,4}"),
-            types in prop::array::uniform2("[a1:rs\u{e9}]{0,4}|user|team"),
-            ids in prop::array::uniform2("[a1:rso\u{e9}*]{0,6}"),
+            types in prop::array::uniform2("[a1:rst*\u{e9}]{0,4}|user|team"),
+            ids in prop::array::uniform2("[a1:rsot\u{e9}*]{0,6}"),
         ) {
-            let mut named = std::collections::HashMap::new();
-            for tenant in &tenants {
+            let (mut named, mut listed) = (HashMap::new(), HashMap::new());
+            let mut keys = Vec::new();
+            for tenant in tenants.map(|tenant| TenantId::parse(&tenant).unwrap()) {
+                keys.extend(bindings(&tenant, &types, &ids));
                 for type_ in &types {
-                    for id in &ids {
-                        for (key, name) in all(tenant, type_, id) {
-                            let known = named.entry(key).or_insert_with(|| name.clone());
-                            prop_assert_eq!(&*known, &name);
-                        }
+                    keys.extend(ids.iter().flat_map(|id| all(&tenant, type_, id)));
+                    for (list, name) in lists(&tenant, type_) {
+                        let known = listed.entry(list).or_insert_with(|| name.clone());
+                        prop_assert_eq!(&*known, &name);
                     }
                 }
             }
+            for (key, name) in keys {
+                let known = named.entry(key).or_insert_with(|| name.clone());
+                prop_assert_eq!(&*known, &name);
+            }
+        }
+
+        #[test]
+        fn a_thing_is_in_the_list_of_its_kind_and_type(
+            type_ in "[a1:rs\u{e9}]{1,4}", id in "[a1:rs\u{e9}]{1,6}",
+        ) {
+            let tenant = TenantId::parse("acme").unwrap();
+            let resource = Key::resource(&tenant, &type_, &id);
+            prop_assert_eq!(resource.list(&tenant), Key::resources(&tenant, &type_));
+            let subject = Key::subject(&tenant, SubjectType::Team, &id);
+            prop_assert_eq!(subject.list(&tenant), Key::subjects(&tenant, SubjectType::Team));
+            prop_assert_eq!(Key::role(&tenant, &id).list(&tenant), Key::roles(&tenant));
+            prop_assert_eq!(Key::tenant_of_list(&resource.list(&tenant)), Some(tenant));
         }
 
         #[test]

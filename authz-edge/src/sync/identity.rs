@@ -4,24 +4,26 @@
 //! A tenant's changes are applied in the order of their numbers, each batch in one transaction with the
 //! number of its last change, so that a replay changes nothing. A missing number stops its tenant only:
 //! later changes wait in memory, bounded, until a rebuild or a retry has brought the missing one. Offsets
-//! are committed past them all the same, as a snapshot holds them too. A record that cannot be applied
-//! goes to the dead letters and is such a missing number.
+//! are committed past them all the same, as a snapshot holds them too; but not past what waits for the end
+//! of a rebuild, whose snapshot is older. A record that cannot be applied goes to the dead letters and is
+//! such a missing number.
 //!
 //! | module | what it holds |
 //! |---|---|
 //! | `intake` | records: read, or parked |
 //! | `held` | what waits, in order |
 //! | `tenants` | applying, tenants side by side |
+//! | `progress` | what may be committed |
 
 mod held;
 mod intake;
 #[cfg(test)]
 mod live;
+mod progress;
 mod tenants;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -34,6 +36,7 @@ use tokio::time::{Instant, sleep};
 use crate::graph::Dgraph;
 use crate::graph::write::Written;
 use intake::{Intake, Received, receive};
+use progress::{Place, Progress};
 use tenants::Tenants;
 
 /// The consumer group, unless another is configured.
@@ -114,9 +117,10 @@ impl<P: Publisher> Consumer<P> {
         let intake =
             Intake { publisher, topic: options.dead_letter_topic.clone(), health: &health };
         let mut tenants = Tenants::new(&graph, &options, &health, &written);
+        let mut progress = Progress::default();
         let rounds = async {
             loop {
-                round(&source, &options, &intake, &mut tenants, &health).await;
+                round(&source, &options, &intake, &mut tenants, &mut progress).await;
             }
         };
         // What is cut short was not committed, and comes again.
@@ -133,8 +137,9 @@ async fn round<P: Publisher, F: Fn(&TenantId, &Written)>(
     options: &Options,
     intake: &Intake<'_, P>,
     tenants: &mut Tenants<'_, F>,
-    health: &Component,
+    progress: &mut Progress,
 ) {
+    let health = intake.health;
     let messages = match collect(source, options.linger).await {
         Ok(messages) => messages,
         Err(error) => {
@@ -149,15 +154,24 @@ async fn round<P: Publisher, F: Fn(&TenantId, &Written)>(
         if let Received::Poison(poison) = &received {
             intake.park(message, poison).await;
         }
-        tenants.take(received);
+        tenants.take(received, place(message));
+        progress.read(place(message));
     }
     tenants.apply().await;
-    for last in last_of_each_partition(&messages) {
-        // It has another owner by now, or comes again: it is passed over then.
-        if let Err(error) = source.commit(last).await {
-            tracing::warn!(%error, "commit of identity changes");
+    for next in progress.due(tenants.held_by_rebuilds()) {
+        match source.commit_before(&options.topic, next.partition, next.offset).await {
+            Ok(()) => progress.committed(next),
+            // It has another owner by now, or comes again: it is passed over then.
+            Err(error) => {
+                tracing::warn!(%error, "commit of identity changes");
+                progress.forget(next.partition);
+            }
         }
     }
+}
+
+fn place(message: &Message) -> Place {
+    Place { partition: message.partition, offset: message.offset }
 }
 
 /// What is at hand: waits for the first record, and then for company. An error keeps what came before it,
@@ -173,11 +187,6 @@ async fn collect(source: &KafkaSubscriber, linger: Duration) -> Result<Vec<Messa
         }
     }
     Ok(messages)
-}
-
-fn last_of_each_partition(messages: &[Message]) -> impl Iterator<Item = &Message> {
-    let last: HashMap<_, _> = messages.iter().map(|message| (message.partition, message)).collect();
-    last.into_values()
 }
 
 /// What a retry of the dead letters did.
@@ -217,7 +226,7 @@ pub async fn retry(
         retried.read += 1;
         match receive(&message) {
             Received::Poison(_) => retried.poison += 1,
-            change => tenants.take(change),
+            change => tenants.take(change, place(&message)),
         }
     }
     tenants.apply().await;

@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, HashMap};
 use chrono::Utc;
 use contracts::TenantId;
 use contracts::identity::{SnapshotLine, TenantStatus};
+use serde_json::json;
 use tokio::io::{AsyncBufRead, AsyncBufReadExt as _};
 
 use crate::graph::write::Writer;
@@ -32,7 +33,7 @@ pub struct Rebuilt {
     pub memberships: usize,
     /// Memberships that named what the snapshot does not have, and lines of unknown types.
     pub skipped: usize,
-    /// Subjects that the snapshot did not name any more.
+    /// Subjects that the snapshot did not name any more, or that were deleted and created again meanwhile.
     pub buried: usize,
 }
 
@@ -67,8 +68,11 @@ struct Snapshot {
 }
 
 /// Makes the tenant what the snapshot says: `lines` is the body of `GET /v1/tenants/{tenant}/snapshot`.
-/// The snapshot is held in memory, some 200 bytes for each subject. Repeating it is harmless; bindings of
-/// subjects that the snapshot names stay, also of one that was deleted and created again within the gap.
+/// The snapshot is held in memory, some 200 bytes for each subject. Repeating it is harmless.
+///
+/// Bindings of subjects that the snapshot names stay. One that was deleted and created again within the gap
+/// inherits nothing, if the snapshot says which change created it; a rebuild that is repeated because it was
+/// broken off then takes from it as well what it was bound to in between.
 ///
 /// # Errors
 /// [`RebuildError`].
@@ -84,7 +88,10 @@ pub async fn rebuild(
     for type_ in TYPES {
         let mut after = Some(0);
         while let Some(from) = after {
-            let seen = |subject: &SubjectRef| snapshot.subjects.contains_key(subject);
+            let seen = |subject: &SubjectRef| {
+                let wanted = snapshot.subjects.get(subject);
+                wanted.is_some_and(|wanted| !wanted.came_behind(rebuild.applied()))
+            };
             let page = rebuild.sweep(type_, from, seen, Utc::now()).await?;
             buried += page.buried;
             after = page.after;
@@ -104,8 +111,14 @@ pub async fn rebuild(
             rebuild.settle(batch, step).await?;
         }
     }
-    rebuild.end(seq, suspended).await?;
     let Snapshot { memberships, skipped, .. } = snapshot;
+    let details = [
+        ("subjects", json!(subjects)),
+        ("memberships", json!(memberships)),
+        ("skipped", json!(skipped)),
+        ("buried", json!(buried)),
+    ];
+    rebuild.end(seq, suspended, &details).await?;
     Ok(Rebuilt { seq, subjects, memberships, skipped, buried })
 }
 
@@ -259,6 +272,7 @@ mod tests {
             inactive: false,
             attributes: crate::model::Properties::new(),
             teams: (0..teams).map(|n| n.to_string()).collect(),
+            created_seq: None,
         };
         let all: Vec<_> = [400, 99, 1, 900, 3, 496].map(wanted).into();
         let cut: Vec<_> = batches(&all).map(<[_]>::len).collect();

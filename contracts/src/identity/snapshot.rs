@@ -5,6 +5,18 @@ use serde::{Deserialize, Serialize};
 use super::{Membership, ServiceAccount, Team, TenantStatus, User};
 use crate::TenantId;
 
+/// Something that has an id, and which of all that had it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Made<T> {
+    /// The thing.
+    #[serde(flatten)]
+    pub of: T,
+    /// The number of the change that created it: a consumer that holds an earlier change only knows
+    /// another one of that id, and hands nothing of it on. Absent when it is not known.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub created_seq: Option<u64>,
+}
+
 /// One line of `GET /v1/tenants/{tenant}/snapshot` (NDJSON): a header, then users, service accounts
 /// and teams, then the memberships between them, then the end.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -20,11 +32,11 @@ pub enum SnapshotLine {
         status: TenantStatus,
     },
     /// A user.
-    User(User),
+    User(Made<User>),
     /// A service account.
-    ServiceAccount(ServiceAccount),
+    ServiceAccount(Made<ServiceAccount>),
     /// A team.
-    Team(Team),
+    Team(Made<Team>),
     /// A membership.
     Member(Membership),
     /// The last line. A stream without it was cut.

@@ -83,11 +83,22 @@ impl KafkaSubscriber {
     /// # Errors
     /// The partition has another owner by now, or no broker answered: the record will come again.
     pub async fn commit(&self, message: &Message) -> Result<(), BusError> {
+        self.commit_before(&message.topic, message.partition, message.offset + 1).await
+    }
+
+    /// Commits everything of a partition before the offset `next`, and waits for the broker.
+    ///
+    /// # Errors
+    /// As [`KafkaSubscriber::commit`].
+    pub async fn commit_before(
+        &self,
+        topic: &str,
+        partition: i32,
+        next: i64,
+    ) -> Result<(), BusError> {
         let mut offsets = TopicPartitionList::with_capacity(1);
-        let next = Offset::Offset(message.offset + 1);
-        offsets
-            .add_partition_offset(&message.topic, message.partition, next)
-            .map_err(BusError::kafka)?;
+        let next = Offset::Offset(next);
+        offsets.add_partition_offset(topic, partition, next).map_err(BusError::kafka)?;
         let consumer = Arc::clone(&self.consumer);
         let commit = move || consumer.commit(&offsets, CommitMode::Sync);
         let committed = tokio::task::spawn_blocking(commit).await;

@@ -1,6 +1,6 @@
 //! What a transaction is going to write.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use chrono::{DateTime, SecondsFormat, Utc};
@@ -38,11 +38,27 @@ impl std::fmt::Display for Id {
 pub(super) struct Draft {
     set: String,
     delete: String,
+    /// Whether each is set or removed. Dgraph removes before it sets, so an edge must not be in both.
+    edges: BTreeMap<(Id, &'static str, Id), bool>,
+    absent: BTreeSet<Key>,
     new: usize,
     changed: BTreeSet<Key>,
     events: Vec<AuditEvent>,
     kept: bool,
     quiet: bool,
+}
+
+/// A draft as Dgraph takes it.
+#[derive(Debug, Default)]
+pub(super) struct Finished {
+    /// N-Quads, with the outbox nodes if there is something to tell.
+    pub(super) set: String,
+    /// N-Quads.
+    pub(super) delete: String,
+    /// Nobody else may make them meanwhile.
+    pub(super) absent: BTreeSet<Key>,
+    /// Whose fences are to be raised.
+    pub(super) changed: Vec<Key>,
 }
 
 // Writing into a String cannot fail, hence the results that are dropped.
@@ -56,8 +72,20 @@ impl Draft {
         self.quiet
     }
 
-    pub(super) fn edge(&mut self, from: Id, predicate: &str, to: Id) {
-        let _ = writeln!(self.set, "{from} <{predicate}> {to} .");
+    /// Of an edge that is set and removed, the last counts.
+    pub(super) fn edge(&mut self, from: Id, predicate: &'static str, to: Id) {
+        self.edges.insert((from, predicate, to), true);
+    }
+
+    /// Writes an edge as it was found, so that whoever changes it at the same time conflicts; what the
+    /// draft does to it otherwise stays.
+    pub(super) fn guard_edge(&mut self, from: Id, predicate: &'static str, to: Id, exists: bool) {
+        self.edges.entry((from, predicate, to)).or_insert(exists);
+    }
+
+    /// Has whoever makes the node of `key` at the same time conflict.
+    pub(super) fn guard_absence(&mut self, key: Key) {
+        self.absent.insert(key);
     }
 
     pub(super) fn text(&mut self, of: Id, predicate: &str, text: &str) {
@@ -73,10 +101,8 @@ impl Draft {
     }
 
     /// Nothing to do for a node that is only being made.
-    pub(super) fn remove_edge(&mut self, from: Id, predicate: &str, to: Id) {
-        if let (Id::Stored(_), Id::Stored(_)) = (from, to) {
-            let _ = writeln!(self.delete, "{from} <{predicate}> {to} .");
-        }
+    pub(super) fn remove_edge(&mut self, from: Id, predicate: &'static str, to: Id) {
+        self.edges.insert((from, predicate, to), false);
     }
 
     pub(super) fn remove_all(&mut self, of: Id, predicate: &str) {
@@ -159,17 +185,26 @@ impl Draft {
     }
 
     /// The N-Quads to delete, of a draft that sets nothing and has nothing to tell.
-    pub(super) fn deletions(self) -> String {
+    pub(super) fn deletions(mut self) -> String {
+        self.render_edges();
         self.delete
+    }
+
+    fn render_edges(&mut self) {
+        for ((from, predicate, to), is_set) in std::mem::take(&mut self.edges) {
+            // A node that is only being made has nothing to remove.
+            let is_stored = matches!((from, to), (Id::Stored(_), Id::Stored(_)));
+            let quads = if is_set { &mut self.set } else { &mut self.delete };
+            if is_set || is_stored {
+                let _ = writeln!(quads, "{from} <{predicate}> {to} .");
+            }
+        }
     }
 
     /// The N-Quads to set and to delete, with the outbox nodes if there is something to tell, and what they
     /// change.
-    pub(super) fn finish(
-        mut self,
-        tenant: &TenantId,
-        now: DateTime<Utc>,
-    ) -> (String, String, Vec<Key>) {
+    pub(super) fn finish(mut self, tenant: &TenantId, now: DateTime<Utc>) -> Finished {
+        self.render_edges();
         let changed: Vec<_> = std::mem::take(&mut self.changed).into_iter().collect();
         let mut parts = changed.chunks(OUTBOX_KEYS);
         let first = parts.next().unwrap_or_default();
@@ -178,7 +213,8 @@ impl Draft {
             self.tell(tenant, first, events, now);
         }
         parts.for_each(|keys| self.tell(tenant, keys, Vec::new(), now));
-        (self.set, self.delete, changed)
+        let Self { set, delete, absent, .. } = self;
+        Finished { set, delete, absent, changed }
     }
 
     fn tell(
@@ -209,11 +245,27 @@ mod tests {
         for n in 0..=2 * OUTBOX_KEYS {
             draft.change(Key::role(&tenant, &n.to_string()));
         }
-        let (set, _, changed) = draft.finish(&tenant, Utc::now());
+        let Finished { set, changed, .. } = draft.finish(&tenant, Utc::now());
         assert_eq!(changed.len(), 2 * OUTBOX_KEYS + 1);
         assert_eq!(set.matches("<Outbox.pending>").count(), 3);
         for key in &changed {
             assert_eq!(set.matches(&format!("\\\"{}\\\"", key.as_str())).count(), 1);
         }
+    }
+
+    #[test]
+    fn an_edge_is_set_or_removed_and_what_is_written_wins_over_its_guard() {
+        let tenant = TenantId::parse("acme").unwrap();
+        let [from, to, other] = [1, 2, 3].map(Id::Stored);
+        let mut draft = Draft::quiet();
+        draft.guard_edge(from, "to", to, true);
+        draft.remove_edge(from, "to", to);
+        draft.edge(from, "to", other);
+        draft.guard_edge(from, "to", other, false);
+        draft.guard_edge(to, "to", other, true);
+        draft.remove_edge(from, "to", Id::New(0));
+        let Finished { set, delete, .. } = draft.finish(&tenant);
+        assert_eq!(set, "<0x1> <to> <0x3> .\n<0x2> <to> <0x3> .\n");
+        assert_eq!(delete, "<0x1> <to> <0x2> .\n");
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use contracts::TenantId;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::super::client::Mode;
 use super::draft::Draft;
@@ -114,7 +115,10 @@ impl Writer<'_> {
             let mut draft = Draft::default();
             if entity.put(&mut draft, tenant, &nodes, form) {
                 let (kind, type_, name) = entity.names();
-                draft.event(tenant, author, &format!("authz.{kind}.put"), (type_, name), []);
+                // A deactivation must be seen in the trail; attributes may be anything, and are not told.
+                let active = Value::Bool(form.active != Some(false));
+                let details = matches!(entity, Entity::Subject(_)).then_some(("active", active));
+                draft.event(tenant, author, &format!("authz.{kind}.put"), (type_, name), details);
             }
             Ok((draft, ()))
         };

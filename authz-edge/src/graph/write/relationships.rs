@@ -57,6 +57,7 @@ impl Writer<'_> {
             let mut plan = Plan::new(tenant, &nodes, self.ownership, author);
             plan.preconditions(list)?;
             plan.writes(list)?;
+            plan.guards();
             Ok((plan.draft, ()))
         };
         Ok(self.transact(tenant, &load::query(tenant, &keys), plan).await?.0)
@@ -106,6 +107,7 @@ pub(super) struct Plan<'a> {
     author: &'a Author,
     now: Micros,
     made: BTreeMap<Key, Id>,
+    tested: Vec<Identity>,
     /// Relationships that are not as they were.
     pub(super) written: usize,
     pub(super) draft: Draft,
@@ -119,8 +121,8 @@ impl<'a> Plan<'a> {
         author: &'a Author,
     ) -> Self {
         let now = author.at.timestamp_micros();
-        let (made, draft) = (BTreeMap::new(), Draft::default());
-        Self { tenant, nodes, ownership, author, now, made, written: 0, draft }
+        let (made, tested, draft) = (BTreeMap::new(), Vec::new(), Draft::default());
+        Self { tenant, nodes, ownership, author, now, made, tested, written: 0, draft }
     }
 
     fn identity(&self, relationship: &Relationship) -> (Identity, Micros) {
@@ -188,30 +190,39 @@ impl<'a> Plan<'a> {
             if exists != (precondition.must == Must::Exist) {
                 return Err(WriteError::Precondition { index });
             }
-            self.guard(&identity)?;
+            self.tested.push(identity);
         }
         Ok(())
     }
 
-    /// Writes what was read, so that whoever changes it at the same time conflicts.
-    fn guard(&mut self, identity: &Identity) -> Result<(), WriteError> {
-        match identity {
-            Identity::Edge { from, predicate, to } => {
-                let exists = self.kept(identity).is_some();
-                let (from, to) = (self.node(from)?, self.node(to)?);
-                if exists {
-                    self.draft.edge(from, predicate, to);
-                } else {
-                    self.draft.remove_edge(from, predicate, to);
+    /// Writes what was tested, so that whoever changes it at the same time conflicts. Behind the writes,
+    /// which have made what they need and win over the guards.
+    fn guards(&mut self) {
+        for identity in std::mem::take(&mut self.tested) {
+            match &identity {
+                Identity::Edge { from, predicate, to } => {
+                    let exists = self.kept(&identity).is_some();
+                    self.guard(from, predicate, to, exists);
+                }
+                Identity::Binding { subject, role, .. } => {
+                    let holder = Key::subject(self.tenant, subject.type_, &subject.id);
+                    self.guard(&holder, "guard", &Key::role(self.tenant, role), true);
                 }
             }
-            Identity::Binding { subject, role, .. } => {
-                let key = Key::subject(self.tenant, subject.type_, &subject.id);
-                let (holder, role) = (self.node(&key)?, self.node(&Key::role(self.tenant, role))?);
-                self.draft.edge(holder, "guard", role);
+        }
+    }
+
+    fn guard(&mut self, from: &Key, predicate: &'static str, to: &Key, exists: bool) {
+        match (self.nodes.id(from), self.nodes.id(to)) {
+            (Some(from), Some(to)) => self.draft.guard_edge(from, predicate, to, exists),
+            // Without its ends there is no relationship, and one that this list makes is guarded thereby.
+            (from_id, _) => {
+                let missing = if from_id.is_none() { from } else { to };
+                if !self.made.contains_key(missing) {
+                    self.draft.guard_absence(missing.clone());
+                }
             }
         }
-        Ok(())
     }
 
     pub(super) fn writes(&mut self, list: &WriteList) -> Result<(), WriteError> {
@@ -260,7 +271,7 @@ impl<'a> Plan<'a> {
                 let holder_key = Key::subject(self.tenant, subject.type_, &subject.id);
                 let role_id = self.node(&Key::role(self.tenant, role))?;
                 let holder = self.node(&holder_key)?;
-                self.guard(identity)?;
+                self.draft.edge(holder, "guard", role_id);
                 self.bind(holder, role_id, scope, key, before, after)?;
                 self.draft.change(holder_key);
             }
@@ -280,7 +291,7 @@ impl<'a> Plan<'a> {
     ) -> Result<(), WriteError> {
         let is_edge = |state: State| state == Some(NEVER) && scope.is_all();
         let is_node = |state: State| state.is_some() && !is_edge(state);
-        let list = if matches!(scope, Scope::Resource(_)) {
+        let list: &'static str = if matches!(scope, Scope::Resource(_)) {
             "Team.hasBinding"
         } else {
             "Team.hasWideBinding"
@@ -316,7 +327,7 @@ impl<'a> Plan<'a> {
         role: Id,
         scope: &Scope,
         key: &Key,
-        list: &str,
+        list: &'static str,
     ) -> Result<Id, WriteError> {
         let binding = self.draft.node();
         self.draft.text(binding, "xid", key.as_str());

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use contracts::TenantId;
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::super::client::{Answer, Mode};
 use super::super::dql::{HasUid, Uid, literal, literals};
@@ -147,10 +148,9 @@ impl Writer<'_> {
             let rows: Rows = answer.read()?;
             let mut draft = Draft::default();
             let created = rows.role.is_empty();
-            replace(&mut draft, tenant, &key, &rows, &role)?;
+            let difference = replace(&mut draft, tenant, &key, &rows, &role)?;
             if !draft.changes_nothing() {
-                let count = role.permissions.len().into();
-                let details = [("permissions", count)];
+                let details = difference.details(role.permissions.len());
                 draft.event(tenant, author, "authz.role.put", ("role", id), details);
             }
             Ok((draft, StoredRole { created }))
@@ -196,14 +196,55 @@ impl Writer<'_> {
     }
 }
 
+/// Permissions of one side of a difference that an audit event tells, in bytes of JSON.
+const TOLD_BYTES: usize = 4096;
+
+/// Permissions that came and went.
+#[derive(Default)]
+struct Difference<'a> {
+    added: Vec<&'a Permission>,
+    removed: Vec<Permission>,
+}
+
+impl Difference<'_> {
+    /// For the audit trail, with how many there are now; what is too much is counted.
+    fn details(&self, permissions: usize) -> Vec<(&'static str, Value)> {
+        let (added, added_more) = told(self.added.iter().copied());
+        let (removed, removed_more) = told(self.removed.iter());
+        let mut details =
+            vec![("permissions", permissions.into()), ("added", added), ("removed", removed)];
+        let left_out = added_more + removed_more;
+        if left_out > 0 {
+            details.push(("left_out", left_out.into()));
+        }
+        details
+    }
+}
+
+/// As many as there is room for, and how many there is none for.
+fn told<'a>(permissions: impl Iterator<Item = &'a Permission>) -> (Value, usize) {
+    let (mut told, mut room, mut left_out) = (Vec::new(), TOLD_BYTES, 0);
+    for permission in permissions {
+        let one = serde_json::to_value(permission).unwrap_or_default();
+        match room.checked_sub(one.to_string().len()) {
+            Some(left) => {
+                room = left;
+                told.push(one);
+            }
+            None => left_out += 1,
+        }
+    }
+    (Value::Array(told), left_out)
+}
+
 /// Drafts what makes the stored role the wanted one.
-fn replace(
+fn replace<'a>(
     draft: &mut Draft,
     tenant: &TenantId,
     key: &Key,
     rows: &Rows,
-    role: &Role,
-) -> Result<(), GraphError> {
+    role: &'a Role,
+) -> Result<Difference<'a>, GraphError> {
     let found = rows.role.first();
     let mut stored = BTreeMap::new();
     let mut dead = Vec::new();
@@ -216,10 +257,10 @@ fn replace(
         }
     }
     let missing: Vec<_> = role.permissions.iter().filter(|p| stored.remove(*p).is_none()).collect();
-    let surplus: Vec<_> = stored.into_values().chain(dead).collect();
+    let surplus: Vec<_> = stored.values().copied().chain(dead).collect();
     let renamed = found.is_none_or(|row| row.name != role.name);
     if missing.is_empty() && surplus.is_empty() && !renamed {
-        return Ok(());
+        return Ok(Difference::default());
     }
     let node = match found {
         Some(row) => Id::Stored(row.uid.0),
@@ -238,11 +279,11 @@ fn replace(
         .iter()
         .filter_map(|target| Some((Key::from_text(target.xid.clone()?), Id::Stored(target.uid.0))))
         .collect();
-    for permission in missing {
+    for permission in &missing {
         add_permission(draft, tenant, node, permission, &mut targets);
     }
     draft.change(key.clone());
-    Ok(())
+    Ok(Difference { added: missing, removed: stored.into_keys().collect() })
 }
 
 /// Removes a permission from its role, with all that its node holds.
@@ -277,5 +318,28 @@ fn add_permission(
             let target = *targets.entry(key.clone()).or_insert_with(|| draft.keyed(tenant, &key));
             draft.edge(node, "Permission.onResource", target);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_tells_what_changed_of_a_role_as_far_as_there_is_room() {
+        let permission = |action: String| Permission { action, on: Scope::All, condition: None };
+        let (few, one) = ([permission("read".to_owned())], permission("write".to_owned()));
+        let difference = Difference { added: vec![&one], removed: few.to_vec() };
+        let told = serde_json::to_value(difference.details(3)).unwrap();
+        let expected = serde_json::json!([
+            ["permissions", 3], ["added", [{"action": "write"}]], ["removed", [{"action": "read"}]],
+        ]);
+        assert_eq!(told, expected);
+        let many: Vec<_> = (0..1000).map(|n| permission(format!("action-{n}"))).collect();
+        let all = Difference { added: many.iter().collect(), removed: many.clone() }.details(1000);
+        let size: usize = all.iter().map(|(_, value)| value.to_string().len()).sum();
+        assert!(size < 3 * TOLD_BYTES, "{size}");
+        let told = all[1].1.as_array().unwrap().len() + all[2].1.as_array().unwrap().len();
+        assert_eq!(all[3], ("left_out", (2000 - told).into()));
     }
 }

@@ -7,8 +7,9 @@ use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
 use contracts::TenantId;
-use contracts::identity::{Member, SnapshotLine};
+use contracts::identity::{Made, Member, SnapshotLine};
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::super::client::Answer;
 use super::super::dql::{Uid, literals};
@@ -16,7 +17,7 @@ use super::super::store::GraphError;
 use super::draft::{Draft, Id};
 use super::identity::{TenantRow, member, program, properties, put, team, tenant_block, user};
 use super::load::{Nodes, leads_to};
-use super::{WriteError, Writer};
+use super::{Author, WriteError, Writer};
 use crate::model::{Invalid, Key, Properties, SubjectRef, SubjectType, check_properties};
 
 /// Nodes of one page of a sweep.
@@ -33,6 +34,8 @@ pub struct Wanted {
     pub attributes: Properties,
     /// Every team that it is in.
     pub teams: BTreeSet<String>,
+    /// The change that created it, as far as the snapshot says.
+    pub created_seq: Option<u64>,
 }
 
 impl Wanted {
@@ -41,16 +44,28 @@ impl Wanted {
     /// # Errors
     /// Attributes that the graph does not hold.
     pub fn read(line: &SnapshotLine) -> Result<Option<Self>, Invalid> {
-        let (subject, active, attributes) = match line {
-            SnapshotLine::User(u) => (user(&u.id), u.active, properties(&u.attributes)),
-            SnapshotLine::ServiceAccount(s) => {
-                (program(&s.id), s.active, properties(&s.attributes))
+        let (subject, active, attributes, created_seq) = match line {
+            SnapshotLine::User(Made { of, created_seq }) => {
+                (user(&of.id), of.active, properties(&of.attributes), *created_seq)
             }
-            SnapshotLine::Team(t) => (team(&t.id), true, Properties::new()),
+            SnapshotLine::ServiceAccount(Made { of, created_seq }) => {
+                (program(&of.id), of.active, properties(&of.attributes), *created_seq)
+            }
+            SnapshotLine::Team(Made { of, created_seq }) => {
+                (team(&of.id), true, Properties::new(), *created_seq)
+            }
             _ => return Ok(None),
         };
         check_properties(&subject.to_string(), Some(&attributes))?;
-        Ok(Some(Self { subject, inactive: !active, attributes, teams: BTreeSet::new() }))
+        let (inactive, teams) = (!active, BTreeSet::new());
+        Ok(Some(Self { subject, inactive, attributes, teams, created_seq }))
+    }
+
+    /// Whether it came behind change `applied`, so that one of its id that is stored is a former one. A
+    /// graph that sync never wrote to (0) has none: what it has was bound by hand to who is there.
+    #[must_use]
+    pub fn came_behind(&self, applied: u64) -> bool {
+        applied > 0 && self.created_seq.is_some_and(|seq| seq > applied)
     }
 
     /// Who a member is.
@@ -120,11 +135,23 @@ pub struct Page {
     pub buried: usize,
 }
 
+/// One event for all that a rebuild changes.
+fn record(
+    draft: &mut Draft,
+    tenant: &TenantId,
+    action: &str,
+    details: impl IntoIterator<Item = (&'static str, Value)>,
+) {
+    let author = Author::system(Utc::now());
+    draft.event(tenant, &author, action, ("tenant", tenant.as_str()), details);
+}
+
 /// A tenant that is being rebuilt.
 pub struct Rebuild<'a> {
     writer: &'a Writer<'a>,
     tenant: &'a TenantId,
     generation: i64,
+    applied: u64,
 }
 
 impl<'a> Rebuild<'a> {
@@ -155,18 +182,31 @@ impl<'a> Rebuild<'a> {
                 draft.flag(node, "Tenant.suspended", true);
                 draft.change(Key::tenant(tenant));
             }
-            Ok((draft, Ok(generation)))
+            let details = [("seq", seq.into()), ("applied_seq", applied.into())];
+            record(&mut draft, tenant, "authz.identity.rebuild_started", details);
+            Ok((draft, Ok((generation, applied))))
         };
         let dql = format!("{{ {} }}", tenant_block(tenant));
-        let generation = writer.transact(tenant, &dql, plan).await?.1?;
-        Ok(Self { writer, tenant, generation })
+        let (generation, applied) = writer.transact(tenant, &dql, plan).await?.1?;
+        Ok(Self { writer, tenant, generation, applied })
     }
 
-    /// Ends it: sync goes on behind `seq`.
+    /// The last change that sync had applied when it began.
+    #[must_use]
+    pub fn applied(&self) -> u64 {
+        self.applied
+    }
+
+    /// Ends it: sync goes on behind `seq`. `details` say what was done.
     ///
     /// # Errors
     /// [`StepError`].
-    pub async fn end(self, seq: u64, suspended: bool) -> Result<(), StepError> {
+    pub async fn end(
+        self,
+        seq: u64,
+        suspended: bool,
+        details: &[(&'static str, Value)],
+    ) -> Result<(), StepError> {
         let plan = |answer: &Answer| {
             let mut draft = Draft::default();
             let node = match self.holds(answer)? {
@@ -177,6 +217,8 @@ impl<'a> Rebuild<'a> {
             TenantRow::set_seq(&mut draft, node, seq);
             draft.flag(node, "Tenant.suspended", suspended);
             draft.change(Key::tenant(self.tenant));
+            let details = details.iter().cloned().chain([("seq", seq.into())]);
+            record(&mut draft, self.tenant, "authz.identity.rebuilt", details);
             Ok((draft, Ok(())))
         };
         let dql = format!("{{ {} }}", tenant_block(self.tenant));

@@ -44,10 +44,13 @@ impl Decision {
         Self { decision, context: None }
     }
 
-    fn failed(error: &CheckError) -> Self {
-        let problem = problem(error);
+    /// Whatever is wrong with one evaluation is said in its place. That the graph is away, or that a limit
+    /// was reached, is no property of one, and must not be read as a denial.
+    fn failed(error: CheckError) -> Result<Self, Refusal> {
+        let CheckError::Invalid(_) = &error else { return Err(error.into()) };
+        let problem = problem(&error);
         let error = Failure { status: problem.status.as_u16(), message: message(&problem) };
-        Self { decision: false, context: Some(Context { error }) }
+        Ok(Self { decision: false, context: Some(Context { error }) })
     }
 }
 
@@ -117,10 +120,7 @@ async fn several<'a>(
                 answered.push((asked, (decision, revision)));
                 Decision::of(decision)
             }
-            // Whatever is wrong with one evaluation is said in its place; that the graph is away is no
-            // property of one, and must not be read as a denial.
-            Err(error) if problem(&error).status.is_client_error() => Decision::failed(&error),
-            Err(error) => return Err(error.into()),
+            Err(error) => Decision::failed(error)?,
         };
         let ends = semantic.ends_with(decision.decision);
         decisions.push(decision);
@@ -162,4 +162,26 @@ async fn decide(
     };
     let answer = checker.ask(&words, &asked.given, at_least).await?;
     Ok((answer.allowed, answer.revision))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::graph::GraphError;
+
+    #[test]
+    fn only_what_is_wrong_with_an_evaluation_is_said_in_its_place() {
+        let invalid = CheckError::Invalid(Invalid::new("subject.id", "is empty"));
+        assert!(!Decision::failed(invalid).unwrap().decision);
+        for other in [
+            CheckError::Graph(GraphError::Limit("too many".to_owned())),
+            CheckError::Graph(GraphError::Unavailable("away".to_owned())),
+            CheckError::Graph(GraphError::Contended),
+            CheckError::Busy,
+            CheckError::Behind("behind".to_owned()),
+            CheckError::Lag("lag".to_owned()),
+        ] {
+            assert!(Decision::failed(other.clone()).is_err(), "{other:?}");
+        }
+    }
 }

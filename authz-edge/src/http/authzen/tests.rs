@@ -23,24 +23,24 @@ use crate::clock::Clock;
 use crate::graph::read::{Reader, Strangers};
 use crate::graph::write::Ownership;
 use crate::graph::{Dgraph, client, schema};
-use crate::http::{self, Api, TOKEN};
+use crate::http::{self, Api, Bodies, TOKEN};
 use crate::model::condition::Precedence;
 
 /// Nobody listens there.
 pub(in crate::http) const NOWHERE: &str = "127.0.0.1:1";
 
 /// A decision point.
-pub(super) struct Pdp(pub(super) Router);
+pub(in crate::http) struct Pdp(pub(super) Router);
 
 /// An answer: its status, headers and body.
-pub(super) struct Answer {
-    pub(super) status: u16,
-    pub(super) headers: HeaderMap,
-    pub(super) text: String,
+pub(in crate::http) struct Answer {
+    pub(in crate::http) status: u16,
+    pub(in crate::http) headers: HeaderMap,
+    pub(in crate::http) text: String,
 }
 
 impl Answer {
-    pub(super) fn json(&self) -> Value {
+    pub(in crate::http) fn json(&self) -> Value {
         assert_eq!(self.headers[header::CONTENT_TYPE], "application/json", "{}", self.text);
         serde_json::from_str(&self.text).unwrap()
     }
@@ -102,23 +102,25 @@ pub(in crate::http) async fn api(
     let reader = Reader::new(Arc::clone(&graph), Strangers::Everyone);
     let checker = Checker::new(reader, Arc::default(), freshness, Clock::system(), checking());
     let (_trigger, shutdown) = Shutdown::new();
-    let options = http::Options {
-        max_body_bytes: 1 << 20,
-        ownership: Ownership::Anyone,
-        public_url: public_url.map(str::to_owned),
-    };
+    let options =
+        http::Options { ownership: Ownership::Anyone, public_url: public_url.map(str::to_owned) };
     Arc::new(Api {
         checker: Arc::new(checker),
         graph,
         verifier: Verifier::start(auth, shutdown).await.unwrap(),
         options,
+        bodies: Bodies::new(1 << 20, Duration::from_secs(10)),
         audit,
         wake: Arc::default(),
     })
 }
 
 impl Pdp {
-    pub(super) async fn new(alpha: &str, auth: &AuthConfig, public_url: Option<&str>) -> Self {
+    pub(in crate::http) async fn new(
+        alpha: &str,
+        auth: &AuthConfig,
+        public_url: Option<&str>,
+    ) -> Self {
         Self::audited(alpha, auth, public_url, DecisionAudit::off()).await
     }
 
@@ -128,10 +130,11 @@ impl Pdp {
         public_url: Option<&str>,
         audit: DecisionAudit,
     ) -> Self {
-        Self(http::router(api(alpha, auth, public_url, audit).await))
+        let api = api(alpha, auth, public_url, audit).await;
+        Self(http::service(Arc::clone(&api), http::router(api)))
     }
 
-    pub(super) async fn send(&self, request: Request<Body>) -> Answer {
+    pub(in crate::http) async fn send(&self, request: Request<Body>) -> Answer {
         let response = self.0.clone().oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
         let text = to_bytes(body, 1 << 24).await.unwrap();
@@ -142,7 +145,7 @@ impl Pdp {
         }
     }
 
-    pub(super) async fn post(&self, path: &str, body: &Value) -> Answer {
+    pub(in crate::http) async fn post(&self, path: &str, body: &Value) -> Answer {
         let request = Request::post(path).header(header::CONTENT_TYPE, "application/json");
         self.send(request.body(Body::from(body.to_string())).unwrap()).await
     }
@@ -350,10 +353,10 @@ async fn a_caller_without_a_tenant_names_one_in_the_path() {
 }
 
 /// The key pair of RFC 8037, appendix A.
-const PUBLIC: &str = "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo";
+pub(in crate::http) const PUBLIC: &str = "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo";
 const PRIVATE: &str = "nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A";
 
-fn bearer(tenant: &str, scope: &str) -> String {
+pub(in crate::http) fn bearer(tenant: &str, scope: &str) -> String {
     let mut key = b"\x30\x2e\x02\x01\x00\x30\x05\x06\x03\x2b\x65\x70\x04\x22\x04\x20".to_vec();
     key.extend(URL_SAFE_NO_PAD.decode(PRIVATE).unwrap());
     let mut header = Header::new(Algorithm::EdDSA);

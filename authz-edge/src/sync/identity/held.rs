@@ -5,10 +5,12 @@ use std::collections::BTreeMap;
 
 use contracts::identity::Change;
 
+use super::progress::Place;
+
 /// A change, or what stands in the place of one.
 #[derive(Debug, Clone, PartialEq)]
 enum Entry {
-    Change(Box<Change>),
+    Change(Box<Change>, Place),
     Poison,
 }
 
@@ -37,14 +39,14 @@ pub(super) struct Held {
 }
 
 impl Held {
-    /// Takes a change; `false` when it is held already.
-    pub(super) fn push(&mut self, change: Change) -> bool {
+    /// Takes a change and where it came from; `false` when it is held already.
+    pub(super) fn push(&mut self, change: Change, place: Place) -> bool {
         let seq = change.seq;
         match self.entries.get(&seq) {
-            Some(Entry::Change(_)) => false,
+            Some(Entry::Change(..)) => false,
             // What a retry brings takes the place of what was parked.
             Some(Entry::Poison) | None => {
-                self.entries.insert(seq, Entry::Change(Box::new(change)));
+                self.entries.insert(seq, Entry::Change(Box::new(change), place));
                 true
             }
         }
@@ -53,6 +55,14 @@ impl Held {
     /// Takes the number of a record that cannot be applied; `false` when it is held already.
     pub(super) fn poison(&mut self, seq: u64) -> bool {
         !matches!(self.entries.insert(seq, Entry::Poison), Some(Entry::Poison))
+    }
+
+    /// Where the changes came from.
+    pub(super) fn places(&self) -> impl Iterator<Item = Place> {
+        self.entries.values().filter_map(|entry| match entry {
+            Entry::Change(_, place) => Some(*place),
+            Entry::Poison => None,
+        })
     }
 
     pub(super) fn len(&self) -> usize {
@@ -71,7 +81,7 @@ impl Held {
         let mut run = Vec::<Change>::new();
         for (seq, entry) in self.entries.iter().take(limit.max(1)) {
             match entry {
-                Entry::Change(change) if run.last().is_none_or(|last| last.seq + 1 == *seq) => {
+                Entry::Change(change, _) if run.last().is_none_or(|last| last.seq + 1 == *seq) => {
                     run.push(Change::clone(change));
                 }
                 Entry::Poison if run.is_empty() => return Step::Ask(*seq),

@@ -15,6 +15,7 @@ use tokio::time::{Instant, sleep};
 use super::Options;
 use super::held::{Held, Step, Stop};
 use super::intake::{Poison, Received};
+use super::progress::Place;
 use crate::graph::Dgraph;
 use crate::graph::write::identity::{Applied, ApplyError};
 use crate::graph::write::{Ownership, Writer, Written};
@@ -27,6 +28,7 @@ const LAST_BACKOFF: Duration = Duration::from_secs(5);
 struct Waiting {
     held: Held,
     stop: Option<Stop>,
+    rebuilding: bool,
     applied: usize,
 }
 
@@ -50,11 +52,11 @@ impl<'a, F: Fn(&TenantId, &Written)> Tenants<'a, F> {
         Self { waiting: HashMap::new(), applier, look_at: Instant::now(), applied: 0 }
     }
 
-    pub(super) fn take(&mut self, received: Received) {
+    pub(super) fn take(&mut self, received: Received, place: Place) {
         match received {
             Received::Change(change) => {
                 let waiting = self.waiting.entry(change.tenant_id.clone()).or_default();
-                if !waiting.held.push(*change) {
+                if !waiting.held.push(*change, place) {
                     count("repeated", 1);
                 }
             }
@@ -104,6 +106,13 @@ impl<'a, F: Fn(&TenantId, &Written)> Tenants<'a, F> {
         gauge!("triad_authz_sync_stopped_tenants").set(self.waiting.len() as f64);
     }
 
+    /// Where changes came from that wait for the end of a rebuild. Its snapshot does not have them: they
+    /// must come again if this process ends before.
+    pub(super) fn held_by_rebuilds(&self) -> impl Iterator<Item = Place> {
+        let rebuilding = self.waiting.values().filter(|waiting| waiting.rebuilding);
+        rebuilding.flat_map(|waiting| waiting.held.places())
+    }
+
     /// Changes that were applied since the start.
     pub(super) fn applied(&self) -> usize {
         self.applied
@@ -125,6 +134,7 @@ impl<F: Fn(&TenantId, &Written)> Applier<'_, F> {
     /// Applies until nothing is held or nothing goes on.
     async fn drive(&self, tenant: TenantId, mut waiting: Waiting) -> (TenantId, Waiting) {
         let before = waiting.stop.take();
+        waiting.rebuilding = false;
         while waiting.stop.is_none() {
             let step = waiting.held.next(self.options.batch);
             let (changes, first) = match step {
@@ -150,6 +160,7 @@ impl<F: Fn(&TenantId, &Written)> Applier<'_, F> {
                 // Looked at again later; nothing that comes tells that it is over.
                 Err(error) => {
                     tracing::debug!(%tenant, %error, "identity changes wait");
+                    waiting.rebuilding = matches!(error, ApplyError::Rebuilding);
                     Some(Stop { expected: 0, found: first })
                 }
             };

@@ -10,6 +10,7 @@ use service_kit::shutdown::Shutdown;
 
 use super::held::{Held, Step, Stop};
 use super::intake::{Received, receive};
+use super::progress::Place;
 use super::{Consumer, Written};
 use crate::model::MAX_PROPERTIES_BYTES;
 
@@ -36,6 +37,9 @@ fn message(payload: Vec<u8>) -> Message {
         headers: Vec::new(),
     }
 }
+
+/// Where all of them came from.
+const AT: Place = Place { partition: 0, offset: 0 };
 
 /// The numbers that were applied, in order.
 #[derive(Debug, Default)]
@@ -81,7 +85,7 @@ proptest! {
         let (mut graph, mut held) = (Graph::default(), Held::default());
         for (from, count) in deliveries.into_iter().chain([(1, length)]) {
             for seq in from..(from + count).min(length + 1) {
-                held.push(change(seq));
+                held.push(change(seq), AT);
             }
             graph.drive(&mut held, limit);
         }
@@ -99,7 +103,7 @@ proptest! {
         for (from, count) in deliveries.into_iter().chain([(1, length)]) {
             for seq in from..(from + count).min(length + 1) {
                 if seq != missing {
-                    held.push(change(seq));
+                    held.push(change(seq), AT);
                 } else if poisoned {
                     held.poison(seq);
                 }
@@ -114,7 +118,7 @@ proptest! {
         if rebuilt {
             graph.1 = missing;
         } else {
-            held.push(change(missing));
+            held.push(change(missing), AT);
             prop_assert!(stop.is_none_or(|stop| held.may_resume(stop)));
         }
         graph.drive(&mut held, limit);
@@ -126,8 +130,8 @@ proptest! {
 #[test]
 fn of_too_many_that_wait_the_newest_stay() {
     let mut held = Held::default();
-    (5..15).for_each(|seq| assert!(held.push(change(seq))));
-    assert!(!held.push(change(7)));
+    (5..15).for_each(|seq| assert!(held.push(change(seq), AT)));
+    assert!(!held.push(change(7), AT));
     assert_eq!(held.trim(4), 6);
     assert_eq!(held.trim(4), 0);
     let Step::Apply(left) = held.next(10) else { panic!("nothing is left") };

@@ -1,0 +1,134 @@
+//! Request bodies: read once the caller is known, with a deadline, and bounded all together.
+
+use std::convert::Infallible;
+use std::ops::Deref;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use axum::body::{Body, Bytes, HttpBody as _};
+use axum::extract::{FromRequest, Request};
+use axum::http::StatusCode;
+use bytes::BytesMut;
+use http_body_util::BodyExt as _;
+use service_kit::Problem;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
+
+use super::RETRY_SECONDS;
+
+/// Bytes of bodies that are held at once, of all requests together; beyond it they are 429. A body is
+/// held until its request is answered.
+const HELD_BYTES: usize = 64 << 20;
+/// So much of each body is not counted: connections are bounded, and most bodies are smaller.
+const FREE_BYTES: usize = 16 << 10;
+
+/// The bounds of bodies.
+#[derive(Debug)]
+pub struct Bodies {
+    max_bytes: usize,
+    patience: Duration,
+    held: Arc<Semaphore>,
+}
+
+/// A body that is still to come: who may not ask is told so before.
+pub(super) struct Unread(pub(super) Body);
+
+impl<S: Send + Sync> FromRequest<S> for Unread {
+    type Rejection = Infallible;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Infallible> {
+        Ok(Self(request.into_body()))
+    }
+}
+
+/// A body that came, with its share of what may be held.
+#[derive(Debug)]
+pub(super) struct Received {
+    bytes: Bytes,
+    _share: Option<OwnedSemaphorePermit>,
+}
+
+impl Deref for Received {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl Bodies {
+    /// Bodies of at most `max_bytes`, each of which may take `patience` to come.
+    #[must_use]
+    pub fn new(max_bytes: usize, patience: Duration) -> Self {
+        let held = Arc::new(Semaphore::new(HELD_BYTES.max(max_bytes)));
+        Self { max_bytes, patience, held }
+    }
+
+    /// A body. One that came with its head costs no timer.
+    ///
+    /// # Errors
+    /// 400 when it breaks off, 408 when it takes too long, 413 when it is too large, 429 when all bodies
+    /// together are.
+    pub(super) async fn read(&self, Unread(body): Unread) -> Result<Received, Problem> {
+        let mut reading = pin!(self.collect(body));
+        if let Poll::Ready(read) = futures::poll!(reading.as_mut()) {
+            return read;
+        }
+        timeout(self.patience, reading).await.unwrap_or_else(|_| {
+            let status = StatusCode::REQUEST_TIMEOUT;
+            let slow = Problem::new(status, "request-timeout", "Request timeout");
+            Err(slow.detail("the body was too slow"))
+        })
+    }
+
+    async fn collect(&self, mut body: Body) -> Result<Received, Problem> {
+        let max = self.max_bytes;
+        let too_large = || Problem::payload_too_large(format!("at most {max} bytes"));
+        if body.size_hint().lower() > max as u64 {
+            return Err(too_large());
+        }
+        // Most bodies are one piece, which is not copied.
+        let (mut first, mut all, mut share) = (Bytes::new(), BytesMut::new(), None);
+        while let Some(frame) = body.frame().await {
+            let frame =
+                frame.map_err(|error| Problem::bad_request(format!("the body: {error}")))?;
+            let Ok(data) = frame.into_data() else { continue };
+            let before = first.len().max(all.len());
+            let length = before + data.len();
+            if length > max {
+                return Err(too_large());
+            }
+            self.take(&mut share, length.saturating_sub(before.max(FREE_BYTES)))?;
+            if before == 0 {
+                first = data;
+                continue;
+            }
+            if all.is_empty() {
+                all.extend_from_slice(&first);
+            }
+            all.extend_from_slice(&data);
+        }
+        let bytes = if all.is_empty() { first } else { all.freeze() };
+        Ok(Received { bytes, _share: share })
+    }
+
+    /// Takes so many more bytes of what may be held.
+    fn take(&self, share: &mut Option<OwnedSemaphorePermit>, bytes: usize) -> Result<(), Problem> {
+        if bytes == 0 {
+            return Ok(());
+        }
+        let wanted = u32::try_from(bytes).unwrap_or(u32::MAX);
+        let busy = |_| Problem::too_many_requests("too much is under way", RETRY_SECONDS);
+        let more = Arc::clone(&self.held).try_acquire_many_owned(wanted).map_err(busy)?;
+        match share {
+            Some(share) => share.merge(more),
+            None => *share = Some(more),
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;
