@@ -30,6 +30,7 @@ use crate::grpc::{self, GrpcOptions};
 use crate::http::{self, Api};
 use crate::sync::changes::Source;
 use crate::sync::identity::Consumer;
+use crate::sync::lag;
 use crate::sync::relay::{self, Relay};
 use crate::{Config, Error};
 
@@ -105,7 +106,7 @@ async fn serve_until_drained(
         topic: config.kafka.changes_topic.clone(),
         fences,
         freshness,
-        clock,
+        clock: clock.clone(),
         health: health.component("authz_changes"),
     };
     let changes = tokio::spawn(changes.run(draining.clone()));
@@ -125,6 +126,7 @@ async fn serve_until_drained(
             wake.notify_one();
         }
     });
+    lag::watch(config, &config.kafka.cluster(), &checker.shared().freshness, &clock, &draining)?;
     let housekeeping = tokio::spawn(keep_house(Arc::clone(&checker), Arc::clone(&graph)));
     let (audit, publishing) = DecisionAudit::new(
         &config.decision_audit,

@@ -186,11 +186,13 @@ async fn batch(
     let all = api.at_least(&headers, form.at_least.as_deref(), &tenant)?;
     let caller = Some(&*principal.subject);
     let asker = Asker { caller, headers: &headers, route: Route::Batch };
+    let own = |form: &CheckForm<'_>| match form.at_least.as_deref() {
+        Some(token) => api.checker.at_least(token, &tenant),
+        None => Ok(all),
+    };
+    let reached = api.checker.reached(&tenant, form.checks.iter().flat_map(own)).await;
     let ask = async |mut form: CheckForm<'_>| {
-        let at_least = match form.at_least.as_deref() {
-            Some(token) => api.checker.at_least(token, &tenant)?,
-            None => all,
-        };
+        let at_least = reached.now(own(&form)?)?;
         let given = form.take_given();
         let words = form.words(&tenant);
         let answer = api.checker.ask(&words, &given, at_least).await?;

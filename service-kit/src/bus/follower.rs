@@ -6,14 +6,14 @@ use super::{
 };
 use rdkafka::{
     Offset, TopicPartitionList,
-    consumer::{Consumer as _, StreamConsumer},
+    consumer::{Consumer, StreamConsumer},
     error::{KafkaError, RDKafkaErrorCode},
 };
 use std::{sync::Arc, time::Duration};
 use tokio::time::{Instant, timeout_at};
 
 /// How long a broker may take to say what partitions there are and where they end.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Why following ends. The follower is of no use any more: begin a new one, and take it that records were
 /// missed.
@@ -89,12 +89,12 @@ impl KafkaFollower {
     /// No broker answers.
     pub async fn has_other_partitions(&self) -> Result<bool, BusError> {
         let (consumer, topic) = (Arc::clone(&self.consumer), self.topic.clone());
-        let found = tokio::task::spawn_blocking(move || count(&consumer, &topic));
+        let found = tokio::task::spawn_blocking(move || count(&*consumer, &topic));
         Ok(found.await.map_err(BusError::kafka)?? != self.partitions)
     }
 }
 
-fn count(consumer: &StreamConsumer, topic: &str) -> Result<i32, BusError> {
+pub(super) fn count(consumer: &impl Consumer, topic: &str) -> Result<i32, BusError> {
     let metadata = consumer.fetch_metadata(Some(topic), PATIENCE).map_err(BusError::kafka)?;
     let found = metadata.topics().iter().find(|found| found.name() == topic);
     let partitions =
