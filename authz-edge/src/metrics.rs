@@ -37,7 +37,7 @@ pub fn describe() {
     count!(
         "triad_authz_invalidations_total",
         Unit::Count,
-        "Cached entries found void, by reason (life, fence, cleared)"
+        "Cached reads found void, each once whatever was made from it, by reason (life, fence, cleared)"
     );
     count!(
         "triad_authz_reread_total",
@@ -129,7 +129,8 @@ pub fn describe() {
     level!(
         "triad_authz_sync_lag_seconds",
         Unit::Seconds,
-        "Age of the last applied identity change when it was applied"
+        "How long identity changes may have waited: the age of the last moment of which all that was \
+         published before is applied, by whichever replica"
     );
     count!(
         "triad_authz_sync_changes_total",

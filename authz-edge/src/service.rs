@@ -35,6 +35,7 @@ use crate::grpc::{self, GrpcOptions};
 use crate::http::{self, Api};
 use crate::sync::changes::Source;
 use crate::sync::identity::Consumer;
+use crate::sync::lag;
 use crate::sync::relay::audit::Events;
 use crate::sync::relay::{self, Relay};
 use crate::{Config, Error, topics};
@@ -115,7 +116,8 @@ async fn serve_until_drained(
         refused_after: config.checker().fail_closed_after,
         health: health.component("authz_changes"),
     };
-    let changes = tokio::spawn(changes.run(draining.clone()));
+    // What is answered during the drain is as fresh as ever.
+    let changes = tokio::spawn(changes.run(last_answered.clone()));
     let (fenced, to_audit) = mpsc::channel(relay::audit::WAITING);
     let events = Events {
         graph: Arc::clone(&graph),
@@ -130,7 +132,7 @@ async fn serve_until_drained(
         graph: Arc::clone(&graph),
         publisher: Arc::clone(&publisher),
         freshness,
-        clock,
+        clock: clock.clone(),
         options: relay_options(config),
         wake: Arc::clone(&wake),
         fenced,
@@ -144,6 +146,7 @@ async fn serve_until_drained(
             wake.notify_one();
         }
     });
+    lag::watch(config, &config.kafka.cluster(), &checker.shared().freshness, &clock, &draining)?;
     let housekeeping = tokio::spawn(keep_house(Arc::clone(&checker), Arc::clone(&graph)));
     let (audit, publishing) =
         DecisionAudit::new(&config.decision_audit, Arc::clone(&auditor), &config.kafka.audit_topic);

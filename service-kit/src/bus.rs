@@ -7,6 +7,8 @@ mod config;
 #[cfg(feature = "engines")]
 mod follower;
 #[cfg(feature = "engines")]
+mod group;
+#[cfg(feature = "engines")]
 mod kafka;
 #[cfg(feature = "engines")]
 mod subscriber;
@@ -15,6 +17,8 @@ pub mod topics;
 pub use config::KafkaConfig;
 #[cfg(feature = "engines")]
 pub use follower::{FollowError, KafkaFollower};
+#[cfg(feature = "engines")]
+pub use group::{GroupPosition, KafkaGroup};
 #[cfg(feature = "engines")]
 pub use kafka::{KafkaPublisher, PublisherOptions};
 #[cfg(feature = "engines")]

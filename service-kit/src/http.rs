@@ -132,11 +132,7 @@ impl<A: App> Server<A> {
         Self { app, http, slots: Arc::new(Semaphore::new(connections)), cut }
     }
 
-    async fn accept_all(
-        &self,
-        listener: &TcpListener,
-        graceful: &GracefulShutdown,
-    ) -> Infallible {
+    async fn accept_all(&self, listener: &TcpListener, graceful: &GracefulShutdown) -> Infallible {
         let (first, longest) = ACCEPT_BACKOFF;
         let mut backoff = first;
         loop {

@@ -4,26 +4,31 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use contracts::{ConsistencyToken, Revision, TenantId};
-use metrics::{Counter, Histogram, counter, histogram};
+use metrics::counter;
 
-use super::decisions::{Decision, DecisionKey, Decisions, Looked, Stored, decisions};
+use super::applied::Applied;
+use super::counters::Counters;
+use super::decisions::{Decision, Decisions, Looked, Said, Says, Stored, decisions};
 use super::doorkeeper::Doorkeeper;
 use super::fences::Fences;
 use super::freshness::Freshness;
+use super::key::DecisionKey;
+use super::narrowed::Narrowed;
 use super::question::{Answer, AtLeast, CheckError, Given, Question, Source, Words};
 use super::stamp::{Millis, Present, millis};
-use super::views::{self, Need, Shared, Subject, Viewed, Views};
+use super::views::{self, Need, Shared, Subject, Views};
 use crate::clock::Clock;
-use crate::graph::Graph;
+use crate::graph::{Graph, GraphError};
 use crate::model::condition::Precedence;
-use crate::model::view::{SubjectView, Verdict, evaluate};
-
-/// Between looks at what sync has applied.
-const LOOK: Duration = Duration::from_millis(20);
+use crate::model::view::{Verdict, evaluate};
 
 /// How often both views are looked at for one question, so that one does not change while the other is
 /// read.
 const LOOKS: u32 = 3;
+
+/// Whoever got an answer from conditions that took more steps than this lets others go on: half a
+/// millisecond. A batch asks for a thousand.
+const LONG: u64 = 25_000;
 
 /// Bounds and ways of the checker.
 #[derive(Debug, Clone)]
@@ -41,7 +46,8 @@ pub struct Options {
     pub precedence: Precedence,
     /// How long a check waits for what its token names.
     pub wait: Duration,
-    /// With a watermark older than this, nothing is answered; `None` answers as long as entries live.
+    /// With a watermark or an identity sync that is further behind than this, nothing is answered; `None`
+    /// answers as long as entries live.
     pub fail_closed_after: Option<Duration>,
 }
 
@@ -50,6 +56,8 @@ pub struct Checker<G> {
     views: Views<G>,
     decisions: Decisions,
     doorkeeper: Doorkeeper,
+    narrowed: Narrowed,
+    applied: Applied,
     options: Options,
     counters: Counters,
 }
@@ -61,30 +69,8 @@ enum Miss {
     Absent,
     /// It does not hold, or not for what is asked.
     Void,
-}
-
-/// What is counted of every check, made once.
-struct Counters {
-    /// By result and source.
-    checks: [[Counter; 3]; 2],
-    /// How long those took that no cached decision answered.
-    missed: Histogram,
-}
-
-impl Counters {
-    fn new() -> Self {
-        let of = |result: &'static str| {
-            [Source::Decision, Source::Views, Source::Graph].map(|source| {
-                counter!("triad_authz_checks_total", "result" => result, "source" => source.as_str())
-            })
-        };
-        let checks = [of("deny"), of("allow")];
-        Self { checks, missed: histogram!("triad_authz_check_seconds") }
-    }
-
-    fn count(&self, answer: &Answer) {
-        self.checks[usize::from(answer.allowed)][answer.source as usize].increment(1);
-    }
+    /// It holds, and its conditions take too many steps: no read changes that.
+    Limit,
 }
 
 impl<G: Graph> Checker<G> {
@@ -100,7 +86,9 @@ impl<G: Graph> Checker<G> {
         let views = Views::new(graph, fences, freshness, clock, options.views.clone());
         let decisions = decisions(options.decision_bytes);
         let doorkeeper = Doorkeeper::new(options.doorkeeper);
-        Self { views, decisions, doorkeeper, options, counters: Counters::new() }
+        let (narrowed, applied) = (Narrowed::default(), Applied::default());
+        let counters = Counters::new();
+        Self { views, decisions, doorkeeper, narrowed, applied, options, counters }
     }
 
     /// The store, fences, watermark and clock.
@@ -164,16 +152,26 @@ impl<G: Graph> Checker<G> {
     ) -> Result<Answer, CheckError> {
         given.check()?;
         let need = self.need(words.tenant, at_least).await?;
-        match self.cached(words, given, need) {
-            Ok(answer) => {
+        let (answer, steps) = match self.cached(words, given, need) {
+            Ok((answer, steps)) => {
                 self.counters.count(&answer);
-                Ok(answer)
+                (answer, steps)
             }
-            Err(miss) => self.missed(words, given, need, miss).await,
+            Err(miss) => self.missed(words, given, need, miss).await?,
+        };
+        if steps > LONG {
+            tokio::task::yield_now().await;
         }
+        Ok(answer)
     }
 
-    fn cached(&self, words: &Words<'_>, given: &Given, need: Revision) -> Result<Answer, Miss> {
+    /// The answer of a cached decision, and the steps that its conditions took.
+    fn cached(
+        &self,
+        words: &Words<'_>,
+        given: &Given,
+        need: Revision,
+    ) -> Result<(Answer, u64), Miss> {
         let key = DecisionKey::new(words).ok_or(Miss::Absent)?;
         if self.lags() {
             return Err(Miss::Void);
@@ -181,7 +179,7 @@ impl<G: Graph> Checker<G> {
         // Before the look: what is found then holds at this watermark at least.
         let watermark = self.shared().freshness.watermark();
         let decision = self.decisions.get(key.as_bytes()).ok_or(Miss::Absent)?;
-        self.still(&decision, words, given, need, watermark).ok_or(Miss::Void)
+        self.still(&decision, words, given, need, watermark)
     }
 
     /// What a cached decision answers now, if it holds.
@@ -192,22 +190,28 @@ impl<G: Graph> Checker<G> {
         given: &Given,
         need: Revision,
         watermark: Revision,
-    ) -> Option<Answer> {
+    ) -> Result<(Answer, u64), Miss> {
         let shared = self.shared();
         let present = shared.present();
         if decision.denies() && self.is_old(decision.begun(), present)
             || !shared.held(&decision.subject, present)
             || !shared.held(&decision.resource, present)
         {
-            return None;
+            return Err(Miss::Void);
         }
         let revision = decision.revision().max(watermark);
         if revision < need {
-            return None;
+            return Err(Miss::Void);
         }
         let now = shared.clock.micros();
-        let allowed = decision.answer(words, given, self.options.precedence, now)?;
-        Some(Answer { allowed, revision, source: Source::Decision })
+        let Said { says, steps } = decision.answer(words, given, self.options.precedence, now);
+        let allowed = match says {
+            Says::Allow => true,
+            Says::Deny => false,
+            Says::Expired => return Err(Miss::Void),
+            Says::Limit => return Err(Miss::Limit),
+        };
+        Ok((Answer { allowed, revision, source: Source::Decision }, steps))
     }
 
     async fn missed(
@@ -216,12 +220,15 @@ impl<G: Graph> Checker<G> {
         given: &Given,
         need: Revision,
         miss: Miss,
-    ) -> Result<Answer, CheckError> {
+    ) -> Result<(Answer, u64), CheckError> {
         let begun = Instant::now();
-        let answer = self.decide(words, given, need, miss).await;
+        let answer = match miss {
+            Miss::Limit => Err(limit().await),
+            Miss::Absent | Miss::Void => self.decide(words, given, need, miss).await,
+        };
         self.counters.missed.record(begun.elapsed());
         match &answer {
-            Ok(answer) => self.counters.count(answer),
+            Ok((answer, _)) => self.counters.count(answer),
             Err(_) => {
                 counter!("triad_authz_checks_total", "result" => "error", "source" => "graph")
                     .increment(1);
@@ -236,7 +243,7 @@ impl<G: Graph> Checker<G> {
         given: &Given,
         need: Revision,
         miss: Miss,
-    ) -> Result<Answer, CheckError> {
+    ) -> Result<(Answer, u64), CheckError> {
         words.check()?;
         self.refuse_lag()?;
         let watermark = self.shared().freshness.watermark();
@@ -244,7 +251,7 @@ impl<G: Graph> Checker<G> {
         let Looked { verdict, now, stored, stamps, cached, narrowed } = looked;
         let decision = Decision::new(verdict, stored, stamps);
         // The verdict was made at `now`: nothing that it rests on has expired.
-        let allowed = decision.answer(words, given, self.options.precedence, now).unwrap_or(false);
+        let Said { says, steps } = decision.answer(words, given, self.options.precedence, now);
         // Each view is this new itself, or was found to hold after the watermark was.
         let revision = decision.revision().max(watermark).max(need);
         if let Some(key) = DecisionKey::new(words)
@@ -252,8 +259,11 @@ impl<G: Graph> Checker<G> {
         {
             self.decisions.insert(key.as_bytes().into(), Arc::new(decision));
         }
+        if says == Says::Limit {
+            return Err(limit().await);
+        }
         let source = if cached { Source::Views } else { Source::Graph };
-        Ok(Answer { allowed, revision, source })
+        Ok((Answer { allowed: says == Says::Allow, revision, source }, steps))
     }
 
     /// What follows from two views that hold at once. One of them is cached, or read sooner than the
@@ -292,7 +302,7 @@ impl<G: Graph> Checker<G> {
         let (view, stamp, narrowed) = match &subject.view {
             Some(view) => (view, &subject.stamp, false),
             None => {
-                read = self.narrowed(&words.question(), need.revision).await?;
+                read = Box::pin(self.narrowed(words, need, &resource)).await?;
                 (&read.view, &read.stamp, true)
             }
         };
@@ -307,19 +317,6 @@ impl<G: Graph> Checker<G> {
             cached: subject_cached && resource_cached && !narrowed,
             narrowed,
         })
-    }
-
-    /// A view for one question, of a subject that is too large for a whole one.
-    async fn narrowed(
-        &self,
-        question: &Question,
-        need: Revision,
-    ) -> Result<Arc<Viewed<SubjectView>>, CheckError> {
-        let shared = self.shared();
-        let strict = shared.freshness.watermark() < need;
-        let Question { tenant, subject, action, resource } = question;
-        let read = |mode| shared.graph.narrowed(tenant, subject, action, resource, mode);
-        shared.fill(tenant, strict, "narrowed", read).await
     }
 
     /// The views that a question is decided from, as they are cached or read: for searches, which ask
@@ -342,23 +339,30 @@ impl<G: Graph> Checker<G> {
     /// # Errors
     /// `Behind` when that takes too long.
     pub async fn need(&self, tenant: &TenantId, at_least: AtLeast) -> Result<Revision, CheckError> {
-        let wanted = match at_least {
-            AtLeast::Bound => return Ok(Revision(0)),
-            AtLeast::Revision(revision) => return Ok(revision),
-            AtLeast::Identity(seq) => seq,
-        };
-        let deadline = Instant::now() + self.options.wait;
-        loop {
-            let (applied, revision) = self.shared().graph.applied(tenant).await?;
-            if applied >= wanted {
-                return Ok(revision);
+        match at_least {
+            AtLeast::Bound => Ok(Revision(0)),
+            AtLeast::Revision(revision) => Ok(revision),
+            AtLeast::Identity(seq) => {
+                // Boxed, as each check's future has room for it otherwise.
+                let (applied, wait) = (&self.applied, self.options.wait);
+                Box::pin(applied.revision(self.shared(), tenant, seq, wait)).await
             }
-            if Instant::now() >= deadline {
-                let reason = format!("identity change {wanted}; sync has applied {applied}");
-                return Err(CheckError::Behind(reason));
-            }
-            tokio::time::sleep(LOOK).await;
         }
+    }
+
+    /// The cached views.
+    pub(super) fn views(&self) -> &Views<G> {
+        &self.views
+    }
+
+    /// All cached decisions.
+    pub(super) fn decisions(&self) -> &Decisions {
+        &self.decisions
+    }
+
+    /// The reads about subjects that are too large for a view.
+    pub(super) fn narrowed_flights(&self) -> &Narrowed {
+        &self.narrowed
     }
 
     /// Whether the request's properties or the stored ones win.
@@ -368,8 +372,8 @@ impl<G: Graph> Checker<G> {
 
     fn lags(&self) -> bool {
         let shared = self.shared();
-        let age = || shared.freshness.age(shared.clock.millis());
-        self.options.fail_closed_after.is_some_and(|limit| age() > millis(limit))
+        let lag = || shared.freshness.lag(shared.clock.millis());
+        self.options.fail_closed_after.is_some_and(|limit| lag() > millis(limit))
     }
 
     fn refuse_lag(&self) -> Result<(), CheckError> {
@@ -378,21 +382,17 @@ impl<G: Graph> Checker<G> {
         }
         Ok(())
     }
+}
 
-    /// Writes the gauges of what is cached.
-    pub fn observe(&self) {
-        let [subjects, resources] = self.views.sizes();
-        let decisions = (self.decisions.entry_count(), self.decisions.weighted_size());
-        for (kind, (entries, weight)) in
-            [("subject", subjects), ("resource", resources), ("decision", decisions)]
-        {
-            metrics::gauge!("triad_authz_cache_entries", "kind" => kind).set(entries as f64);
-            metrics::gauge!("triad_authz_cache_weight_bytes", "kind" => kind).set(weight as f64);
-        }
-        let shared = self.shared();
-        let now = shared.clock.millis();
-        // Without any, it is as old as the process.
-        let age = shared.freshness.age(now).min(now);
-        metrics::gauge!("triad_authz_watermark_age_seconds").set(age as f64 / 1000.0);
-    }
+/// That took long: others go on.
+async fn limit() -> CheckError {
+    tokio::task::yield_now().await;
+    too_many_steps()
+}
+
+/// Of conditions that could not all be evaluated, while none that was holds.
+pub(super) fn too_many_steps() -> CheckError {
+    let most = crate::model::condition::MAX_DECISION_STEPS;
+    GraphError::Limit(format!("the conditions of this decision could take more than {most} steps"))
+        .into()
 }

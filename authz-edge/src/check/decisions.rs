@@ -8,49 +8,10 @@ use moka::sync::Cache;
 
 use super::question::{Given, Words};
 use super::stamp::{Millis, Stamp};
-use crate::model::condition::{Inputs, Overlay, Precedence};
+use crate::model::condition::{Budget, Inputs, Overlay, Precedence, Undecided};
 use crate::model::view::{Micros, Verdict};
+use crate::model::weight::share_of;
 use crate::model::{Condition, Properties};
-
-/// The longest key: five words of at most 255 bytes with their lengths, and the type.
-const MAX_KEY: usize = 5 * 256 + 1;
-
-/// A decision's key: each word with its length, so that no two questions share one. Made on the stack.
-pub struct DecisionKey {
-    bytes: [u8; MAX_KEY],
-    len: usize,
-}
-
-impl DecisionKey {
-    /// `None` when a word is longer than any id may be.
-    #[must_use]
-    pub fn new(words: &Words<'_>) -> Option<Self> {
-        let mut key = Self { bytes: [0; MAX_KEY], len: 0 };
-        let all = [
-            words.tenant.as_str(),
-            words.subject,
-            words.action,
-            words.resource_type,
-            words.resource,
-        ];
-        for word in all {
-            let length = u8::try_from(word.len()).ok()?;
-            let end = key.len + 1 + word.len();
-            key.bytes[key.len] = length;
-            key.bytes[key.len + 1..end].copy_from_slice(word.as_bytes());
-            key.len = end;
-        }
-        key.bytes[key.len] = words.subject_type as u8;
-        key.len += 1;
-        Some(key)
-    }
-
-    /// The key.
-    #[must_use]
-    pub fn as_bytes(&self) -> &[u8] {
-        &self.bytes[..self.len]
-    }
-}
 
 /// What was decided from two views.
 #[derive(Debug)]
@@ -74,6 +35,34 @@ struct Conditional {
     conditions: Vec<(Condition, Micros)>,
     subject: Option<Arc<Properties>>,
     resource: Option<Arc<Properties>>,
+}
+
+/// What a decision says to one request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Says {
+    /// It is allowed.
+    Allow,
+    /// It is not.
+    Deny,
+    /// A binding that it rests on has expired: the views must be asked again.
+    Expired,
+    /// No condition that was evaluated holds, and not all could be: nobody knows.
+    Limit,
+}
+
+/// What a decision says, and what that took.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Said {
+    /// What it says.
+    pub says: Says,
+    /// Steps of conditions.
+    pub steps: u64,
+}
+
+impl From<Says> for Said {
+    fn from(says: Says) -> Self {
+        Self { says, steps: 0 }
+    }
 }
 
 /// The stored attributes of both.
@@ -114,8 +103,9 @@ impl Decision {
         self.subject.revision.min(self.resource.revision)
     }
 
-    /// Whether it allows, for this request; `None` when a binding that it rests on has expired, and the
-    /// views must be asked again.
+    /// Whether it allows, for this request. Conditions take [`MAX_DECISION_STEPS`] together at most.
+    ///
+    /// [`MAX_DECISION_STEPS`]: crate::model::condition::MAX_DECISION_STEPS
     #[must_use]
     pub fn answer(
         &self,
@@ -123,14 +113,14 @@ impl Decision {
         given: &Given,
         precedence: Precedence,
         now: Micros,
-    ) -> Option<bool> {
+    ) -> Said {
         self.kind.answer(words, given, precedence, now)
     }
 
     fn bytes(&self) -> usize {
         let kind = match &self.kind {
             Kind::Allow(_) | Kind::Deny => 0,
-            Kind::When(conditional) => 64 + 24 * conditional.conditions.len(),
+            Kind::When(conditional) => conditional.bytes(),
         };
         size_of::<Self>() + 16 + kind
     }
@@ -154,16 +144,17 @@ impl Kind {
         given: &Given,
         precedence: Precedence,
         now: Micros,
-    ) -> Option<bool> {
+    ) -> Said {
         match self {
-            Self::Allow(until) => (now < *until).then_some(true),
-            Self::Deny => Some(false),
-            Self::When(conditional) => Some(conditional.answer(words, given, precedence, now)),
+            Self::Allow(until) if now < *until => Says::Allow.into(),
+            Self::Allow(_) => Says::Expired.into(),
+            Self::Deny => Says::Deny.into(),
+            Self::When(conditional) => conditional.answer(words, given, precedence, now),
         }
     }
 }
 
-/// Whether a verdict of `now` allows, as a decision that is made of it says.
+/// What a decision that is made of a verdict of `now` says.
 pub(super) fn settle(
     verdict: Verdict,
     stored: Stored,
@@ -171,8 +162,8 @@ pub(super) fn settle(
     given: &Given,
     precedence: Precedence,
     now: Micros,
-) -> bool {
-    Kind::of(verdict, stored).answer(words, given, precedence, now).unwrap_or(false)
+) -> Says {
+    Kind::of(verdict, stored).answer(words, given, precedence, now).says
 }
 
 impl Conditional {
@@ -182,12 +173,26 @@ impl Conditional {
         given: &Given,
         precedence: Precedence,
         now: Micros,
-    ) -> bool {
+    ) -> Said {
         let inputs =
             inputs(words, self.subject.as_deref(), self.resource.as_deref(), given, precedence);
-        let mut live = self.conditions.iter().filter(|(_, until)| now < *until);
-        // What cannot be evaluated grants nothing; `explain` says why.
-        live.any(|(condition, _)| condition.holds(&inputs) == Ok(true))
+        let (mut says, mut budget) = (Says::Deny, Budget::default());
+        for (condition, _) in self.conditions.iter().filter(|(_, until)| now < *until) {
+            match condition.holds_within(&inputs, &mut budget) {
+                Ok(true) => return Said { says: Says::Allow, steps: budget.spent() },
+                // A cheaper one may still hold.
+                Err(Undecided::OverBudget) => says = Says::Limit,
+                // What cannot be evaluated grants nothing; `explain` says why.
+                Ok(false) | Err(_) => {}
+            }
+        }
+        Said { says, steps: budget.spent() }
+    }
+
+    /// Memory, in bytes, roughly; of what views or other decisions hold too, a part.
+    fn bytes(&self) -> usize {
+        let conditions = self.conditions.iter().map(|(condition, _)| 24 + condition.share());
+        64 + conditions.sum::<usize>() + share_of(&self.subject) + share_of(&self.resource)
     }
 }
 
@@ -257,31 +262,72 @@ impl Decision {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use contracts::TenantId;
-    use proptest::prelude::*;
 
     use super::*;
+    use crate::check::fences::Fences;
+    use crate::check::stamp::Life;
     use crate::model::SubjectType;
+    use crate::model::view::NEVER;
 
-    proptest! {
-        #[test]
-        fn no_two_questions_share_a_key(
-            tenants in prop::array::uniform2("[ab0]{1,3}"),
-            a in prop::array::uniform4("[ab\u{e9}:0]{0,3}"),
-            b in prop::array::uniform4("[ab\u{e9}:0]{0,3}"),
-            types in prop::array::uniform2(0..3_usize),
-        ) {
-            let kinds = [SubjectType::User, SubjectType::ServiceAccount, SubjectType::Team];
-            let key = |tenant: &str, w: &[String; 4], type_: usize| {
-                let words = Words {
-                    tenant: &TenantId::parse(tenant).unwrap(), subject_type: kinds[type_],
-                    subject: &w[0], action: &w[1], resource_type: &w[2], resource: &w[3],
-                };
-                DecisionKey::new(&words).unwrap().as_bytes().to_vec()
-            };
-            let same = tenants[0] == tenants[1] && a == b && types[0] == types[1];
-            let (a, b) = (key(&tenants[0], &a, types[0]), key(&tenants[1], &b, types[1]));
-            prop_assert_eq!(a == b, same);
-        }
+    fn decision(verdict: Verdict, stored: Stored) -> Decision {
+        let (fences, tenant) = (Fences::with_places(1, 1), TenantId::parse("acme").unwrap());
+        let day = crate::check::stamp::millis(Duration::from_secs(86_400));
+        let life = Life { begun: 0, unconfirmed: day, ends: day };
+        let stamp = || Arc::new(Stamp::new(&fences, &tenant, &[], Revision(1), life, 1));
+        Decision::new(verdict, stored, (stamp(), stamp()))
+    }
+
+    fn when(texts: impl IntoIterator<Item = String>) -> Verdict {
+        let compiled = texts.into_iter().map(|text| (Condition::compile(&text).unwrap(), NEVER));
+        Verdict::When(compiled.collect())
+    }
+
+    /// What conditions say of a context whose `n` is a list of so many numbers.
+    fn says(texts: impl IntoIterator<Item = String>, numbers: u64) -> Says {
+        let list: Vec<u64> = (0..numbers).collect();
+        let context = Properties::from_iter([("n".to_owned(), serde_json::json!(list))]);
+        let given = Given { context: Some(context), ..Given::default() };
+        let tenant = TenantId::parse("acme").unwrap();
+        let words = Words {
+            tenant: &tenant,
+            subject_type: SubjectType::User,
+            subject: "anna",
+            action: "read",
+            resource_type: "doc",
+            resource: "1",
+        };
+        let said =
+            decision(when(texts), Stored::default()).answer(&words, &given, Precedence::Request, 0);
+        assert!(said.steps <= crate::model::condition::MAX_DECISION_STEPS);
+        said.says
+    }
+
+    #[test]
+    fn a_decision_that_takes_too_many_steps_is_a_limit_and_no_denial() {
+        let dear = |n: usize| format!("context.n.all(a, context.n.exists(b, a + b < {n} - 1))");
+        let (dears, cheap) = (|count| (0..count).map(dear), "context.n.size() > 0".to_owned());
+        // Each by itself is within its own bound.
+        assert_eq!(says(dears(1), 40), Says::Deny);
+        assert_eq!(says(dears(1000), 40), Says::Limit);
+        // Whatever holds within the budget allows, also behind what does not fit.
+        assert_eq!(says(dears(100).chain([cheap]), 40), Says::Allow);
+        // As many usual ones as a view may hold are within it.
+        let usual = |n: usize| format!("context.a{n} == subject.id && has(context.b)");
+        assert_eq!(says((0..4096).map(usual), 40), Says::Deny);
+    }
+
+    #[test]
+    fn a_decision_weighs_the_attributes_and_conditions_that_it_holds() {
+        let bytes = crate::model::MAX_PROPERTIES_BYTES;
+        let text = "x".repeat(bytes).into();
+        let subject = Some(Arc::new(Properties::from_iter([("x".to_owned(), text)])));
+        let of = |stored| decision(when(["true".to_owned()]), stored).bytes();
+        let alone = of(Stored { subject, resource: None });
+        assert!(alone >= bytes, "{alone}");
+        let long = format!("context.a == '{}'", "x".repeat(1000));
+        assert!(decision(when([long]), Stored::default()).bytes() >= 1000);
     }
 }

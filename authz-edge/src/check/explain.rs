@@ -22,9 +22,10 @@ use contracts::Revision;
 use self::answer::{Explanation, MAX_CYCLES, MAX_PATHS, Reason, Resource, Subject};
 use self::candidates::Candidates;
 use self::walk::Ways;
-use super::checker::Checker;
-use super::decisions::{self, Stored, settle};
+use super::checker::{Checker, too_many_steps};
+use super::decisions::{self, Says, Stored, settle};
 use super::question::{AtLeast, CheckError, Given, Question};
+use crate::graph::GraphError;
 use crate::graph::read::Reader;
 use crate::model::condition::Precedence;
 use crate::model::trace::Trace;
@@ -53,25 +54,36 @@ impl Checker<Reader> {
         if revision < need {
             return Err(CheckError::Behind("the graph has no such revision yet".to_owned()));
         }
-        let now = shared.clock.micros();
-        Ok((explain(&traced.view, question, given, self.precedence(), now), revision))
+        let (now, precedence) = (shared.clock.micros(), self.precedence());
+        let (question, given) = (question.clone(), given.clone());
+        // Every condition that is shown is compiled for it.
+        let explaining = tokio::task::spawn_blocking(move || {
+            explain(&traced.view, &question, &given, precedence, now)
+        });
+        let died = |_| GraphError::Unavailable("an explanation died".to_owned());
+        Ok((explaining.await.map_err(died)??, revision))
     }
 }
 
 /// Explains a question at `now`.
-#[must_use]
+///
+/// # Errors
+/// `Limit` where a check has one.
 pub fn explain(
     trace: &Trace,
     question: &Question,
     given: &Given,
     precedence: Precedence,
     now: Micros,
-) -> Explanation {
+) -> Result<Explanation, CheckError> {
     let (subject, resource) = (trace.subject.attributes.clone(), trace.resource.attributes.clone());
     let verdict = evaluate(&trace.subject, &trace.resource, &question.action, now);
     let words = question.words();
     let stored = Stored { subject: subject.clone(), resource: resource.clone() };
-    let decision = settle(verdict, stored, &words, given, precedence, now);
+    let decision = match settle(verdict, stored, &words, given, precedence, now) {
+        Says::Limit => return Err(too_many_steps()),
+        says => says == Says::Allow,
+    };
     let inputs =
         decisions::inputs(&words, subject.as_deref(), resource.as_deref(), given, precedence);
 
@@ -83,7 +95,7 @@ pub fn explain(
     let (cycles, more_cycles) = map.cycles(MAX_CYCLES);
     let more = found.total > paths.len() || found.others.len() > MAX_PATHS || more_cycles;
     let reason = if decision { Reason::Allowed } else { refusal(trace, &found) };
-    Explanation {
+    Ok(Explanation {
         decision,
         reason,
         summary: map.summary(reason, paths.first(), &found),
@@ -95,7 +107,7 @@ pub fn explain(
         truncated: more || map.is_shortened() || trace.cut,
         paths,
         cycles,
-    }
+    })
 }
 
 fn standing(trace: &Trace) -> &'static str {

@@ -1,4 +1,4 @@
-//! How fresh this edge is: the watermark of `authz.changes`, and the graph's epoch.
+//! How fresh this edge is: the watermark of `authz.changes`, identity sync, and the graph's epoch.
 //!
 //! Watermarks come from other machines, whose clocks may be wrong. How old one is follows from this
 //! process's own strict reads of the graph and its own monotonic clock: a watermark at or above such a
@@ -25,13 +25,24 @@ pub struct Freshness {
     at: AtomicU64,
     /// Strict reads of this generation, oldest first. Held by whoever changes any of the others.
     reads: Mutex<VecDeque<(Revision, Millis)>>,
+    /// Monotonic milliseconds up to which all identity changes are applied; [`NOWHERE`] where none come.
+    identities: AtomicU64,
 }
+
+/// The time up to which identity changes are applied that come from nowhere.
+const NOWHERE: Millis = Millis::MAX;
 
 impl Default for Freshness {
     fn default() -> Self {
         let zero = || AtomicU64::new(0);
-        let (generation, reads) = (AtomicU64::new(1), Mutex::default());
-        Self { epoch: zero(), generation, watermark: zero(), at: zero(), reads }
+        Self {
+            epoch: zero(),
+            generation: AtomicU64::new(1),
+            watermark: zero(),
+            at: zero(),
+            reads: Mutex::default(),
+            identities: AtomicU64::new(NOWHERE),
+        }
     }
 }
 
@@ -112,6 +123,33 @@ impl Freshness {
     #[must_use]
     pub fn confirmed(&self) -> Millis {
         self.at.load(Ordering::Acquire)
+    }
+
+    /// Identity changes come from elsewhere: nothing of them is known to be applied yet.
+    pub fn follow_identities(&self) {
+        self.identities.store(0, Ordering::Release);
+    }
+
+    /// Every identity change that was published before `at` is applied.
+    pub fn caught_up(&self, at: Millis) {
+        self.identities.fetch_max(at, Ordering::AcqRel);
+    }
+
+    /// How long identity changes may have waited, in milliseconds; nothing where none come, `Millis::MAX`
+    /// before it is known.
+    #[must_use]
+    pub fn identity_lag(&self, now: Millis) -> Millis {
+        match self.identities.load(Ordering::Acquire) {
+            0 => Millis::MAX,
+            // Of none, too.
+            at => now.saturating_sub(at),
+        }
+    }
+
+    /// How old what is answered may be beside what is cached: by the watermark, and by identity sync.
+    #[must_use]
+    pub fn lag(&self, now: Millis) -> Millis {
+        self.age(now).max(self.identity_lag(now))
     }
 
     /// How long ago the watermark was true, in milliseconds; `Millis::MAX` while there is none, however

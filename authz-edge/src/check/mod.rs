@@ -8,22 +8,32 @@
 //! | [`freshness`] | watermark, epoch, tokens |
 //! | [`flights`] | one fill a key, in a task of its own |
 //! | [`views`] | the cached views |
-//! | [`decisions`] | the cached decisions |
+//! | `fills`, [`turns`] | reads of the graph, and whose turn it is to make one |
+//! | [`key`], [`decisions`] | the cached decisions |
 //! | [`doorkeeper`] | which decisions are worth caching |
 //! | [`checker`] | how they make an answer |
+//! | `narrowed` | the same, of a subject that is too large for a view |
+//! | `counters` | what is counted of them |
+//! | [`applied`] | what identity tokens wait for |
 //! | [`explain`] | why: the same verdict with the paths that lead to it, or fail to |
 //! | [`search`] | who, what and on what: candidates, each answered as a check |
 
+pub mod applied;
 pub mod checker;
+mod counters;
 pub mod decisions;
 pub mod doorkeeper;
 pub mod explain;
 pub mod fences;
+mod fills;
 pub mod flights;
 pub mod freshness;
+pub mod key;
+mod narrowed;
 pub mod question;
 pub mod search;
 pub mod stamp;
+pub mod turns;
 pub mod views;
 
 #[cfg(test)]

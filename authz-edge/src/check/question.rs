@@ -174,7 +174,7 @@ pub enum CheckError {
     /// The answer could not be made as fresh as was asked in time.
     #[error("not there yet: {0}")]
     Behind(String),
-    /// The watermark is older than `fail_closed_on_lag_ms`.
+    /// The watermark or identity sync is further behind than `fail_closed_on_lag_ms`.
     #[error("the staleness bound cannot be kept: {0}")]
     Lag(String),
 }

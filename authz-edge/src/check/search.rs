@@ -88,7 +88,8 @@ impl Checker<Reader> {
     ) -> Result<Page, CheckError> {
         let list = Key::subjects(search.tenant, type_);
         let graph = &self.shared().graph.graph;
-        let found = search::listed(graph, &list, node(search.after), MAX_EXAMINED).await?;
+        let listed = search::listed(graph, &list, node(search.after), MAX_EXAMINED);
+        let found = self.shared().in_turn(search.tenant, listed).await?;
         let question = |id: &str| Question {
             tenant: search.tenant.clone(),
             subject: SubjectRef::new(type_, id),
@@ -117,13 +118,15 @@ impl Checker<Reader> {
         let named = if walks {
             None
         } else {
-            search::named(graph, tenant, (subject, action, type_), after, MAX_EXAMINED).await?
+            let named = search::named(graph, tenant, (subject, action, type_), after, MAX_EXAMINED);
+            self.shared().in_turn(tenant, named).await?
         };
         let (found, whole) = match named {
             Some(found) => (found, false),
             None => {
                 let list = Key::resources(tenant, type_);
-                (search::listed(graph, &list, after, MAX_EXAMINED).await?, true)
+                let listed = search::listed(graph, &list, after, MAX_EXAMINED);
+                (self.shared().in_turn(tenant, listed).await?, true)
             }
         };
         let question = |id: &str| Question {
@@ -185,7 +188,8 @@ impl Checker<Reader> {
             }
             None => {
                 let graph = &self.shared().graph.graph;
-                Ok(search::actions(graph, search.tenant, subject, resource).await?)
+                let actions = search::actions(graph, search.tenant, subject, resource);
+                self.shared().in_turn(search.tenant, actions).await
             }
         }
     }

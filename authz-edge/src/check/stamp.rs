@@ -1,7 +1,7 @@
 //! What a cached entry depends on. Shared by a view and every decision made from it, so that a decision
 //! outlives the view that moka evicts and is still voided with it.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use contracts::{Revision, TenantId};
@@ -29,6 +29,8 @@ pub struct Stamp {
     places: Box<[Place]>,
     /// The tenant's count at which all fences were below `revision`.
     verified: AtomicU64,
+    /// Whether it was found void.
+    is_void: AtomicBool,
 }
 
 /// How long a read counts.
@@ -102,8 +104,13 @@ impl Stamp {
         places.dedup();
         // No count is this one: the first look is at the fences.
         let verified = AtomicU64::new(u64::MAX);
-        let tenant = fences.tenant_place(tenant);
-        Self { revision, life, generation, tenant, places: places.into(), verified }
+        let (tenant, is_void) = (fences.tenant_place(tenant), AtomicBool::new(false));
+        Self { revision, life, generation, tenant, places: places.into(), verified, is_void }
+    }
+
+    /// Whether nobody found it void before: all that share it do, one after the other.
+    pub(super) fn first_void(&self) -> bool {
+        !self.is_void.swap(true, Ordering::Relaxed)
     }
 
     /// Whether it still holds.

@@ -1,6 +1,7 @@
 //! The cached views: read once, shared by all decisions about a subject or a resource.
 
 use std::future::Future;
+use std::hash::Hash;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,18 +9,17 @@ use contracts::{Revision, TenantId};
 use foldhash::fast::RandomState;
 use metrics::counter;
 use moka::sync::Cache;
-use rand::Rng as _;
-use tokio::sync::Semaphore;
 
 use super::fences::Fences;
 use super::flights::Flights;
 use super::freshness::Freshness;
 use super::question::CheckError;
-use super::stamp::{Life, Millis, Present, Stamp, millis};
+use super::stamp::{Millis, Present, Stamp};
+use super::turns::Turns;
 use crate::clock::Clock;
 use crate::graph::store::SubjectReading;
-use crate::graph::{Graph, GraphError, Mode, Reading};
-use crate::metrics::{BusyFill, evictions};
+use crate::graph::{Graph, GraphError};
+use crate::metrics::evictions;
 use crate::model::view::{ResourceView, SubjectView};
 use crate::model::{Key, ResourceRef, SubjectRef, SubjectType};
 
@@ -71,7 +71,7 @@ pub struct Options {
     pub fills: usize,
     /// With a watermark older than this, reads are strict.
     pub strict_after: Duration,
-    /// Time for one fill, its repetition included.
+    /// Time for one fill, its repetition included; and for its turn.
     pub deadline: Duration,
 }
 
@@ -87,7 +87,8 @@ pub struct Shared<G> {
     pub clock: Clock,
     /// The bounds.
     pub options: Options,
-    permits: Semaphore,
+    /// Whose turn it is to read.
+    pub(super) turns: Turns,
 }
 
 /// The views of both kinds.
@@ -124,12 +125,12 @@ impl<G: Graph> Views<G> {
         clock: Clock,
         options: Options,
     ) -> Self {
-        let permits = Semaphore::new(options.fills);
+        let turns = Turns::new(options.fills, options.deadline);
         let subjects = weighed("subject", options.subject_bytes, |view: &Option<SubjectView>| {
             view.as_ref().map_or(0, SubjectView::bytes)
         });
         let resources = weighed("resource", options.resource_bytes, ResourceView::bytes);
-        let shared = Arc::new(Shared { graph, fences, freshness, clock, options, permits });
+        let shared = Arc::new(Shared { graph, fences, freshness, clock, options, turns });
         let (subject_flights, resource_flights) = (Flights::default(), Flights::default());
         Self { shared, subjects, resources, subject_flights, resource_flights }
     }
@@ -215,7 +216,7 @@ impl<G: Graph> Shared<G> {
         Present { now: self.clock.millis(), confirmed, generation }
     }
 
-    /// Whether an entry holds now; counts why not.
+    /// Whether an entry holds now; what does not is counted once, whatever shares it.
     #[must_use]
     pub fn holds(&self, stamp: &Stamp) -> bool {
         self.held(stamp, self.present())
@@ -224,7 +225,9 @@ impl<G: Graph> Shared<G> {
     /// Whether an entry holds at a present that was looked at before.
     pub(super) fn held(&self, stamp: &Stamp, present: Present) -> bool {
         let held = stamp.check(&self.fences, present);
-        if let Err(void) = held {
+        if let Err(void) = held
+            && stamp.first_void()
+        {
             counter!("triad_authz_invalidations_total", "reason" => void.as_str()).increment(1);
         }
         held.is_ok()
@@ -248,101 +251,52 @@ impl<G: Graph> Shared<G> {
         {
             return Ok((found, true));
         }
+        let filling = |strict| {
+            let (cache, key, filling) = (cache.clone(), key.clone(), fill(strict));
+            async move {
+                let filled = filling.await;
+                // By the fill itself: who asked first may have left.
+                if let Ok(found) = &filled {
+                    cache.insert(key, Arc::clone(found));
+                }
+                filled
+            }
+        };
+        Ok((self.join(key, need, flights, filling).await?, false))
+    }
+
+    /// What a fill has found that serves `need`: one that is under way, or one that is begun here.
+    pub(super) async fn join<K, T, F>(
+        &self,
+        key: &K,
+        need: Need,
+        flights: &Flights<(K, bool), Arc<Viewed<T>>, CheckError>,
+        fill: impl Fn(bool) -> F,
+    ) -> Result<Arc<Viewed<T>>, CheckError>
+    where
+        K: Eq + Hash + Clone + Send + 'static,
+        T: Send + Sync + 'static,
+        F: Future<Output = Result<Arc<Viewed<T>>, CheckError>> + Send + 'static,
+    {
         let mut strict = self.freshness.watermark() < need.revision;
         for _ in 0..ATTEMPTS {
             let lost = CheckError::Graph(GraphError::Unavailable("a fill died".to_owned()));
             let flight = (key.clone(), strict);
-            let filling = || {
-                let (cache, key, filling) = (cache.clone(), key.clone(), fill(strict));
-                async move {
-                    let filled = filling.await;
-                    // By the fill itself: who asked first may have left.
-                    if let Ok(found) = &filled {
-                        cache.insert(key, Arc::clone(found));
-                    }
-                    filled
-                }
-            };
-            let (filled, begun) = flights.join(&flight, filling, lost).await;
+            let (filled, begun) = flights.join(&flight, || fill(strict), lost).await;
             let found = filled?;
             if !begun {
                 counter!("triad_authz_shared_fills_total").increment(1);
             }
             // What was begun here began after the question did, whatever happened since.
             if self.serves(&found.stamp, need) && (begun || self.holds(&found.stamp)) {
-                return Ok((found, false));
+                return Ok(found);
+            }
+            // Every revision that was given out is below a strict read that is begun later.
+            if begun && strict && found.stamp.revision < need.revision {
+                return Err(CheckError::Behind("the graph has no such revision yet".to_owned()));
             }
             strict = true;
         }
         Err(CheckError::Behind("what it depends on changes faster than it can be read".to_owned()))
-    }
-
-    /// Reads, and again strictly if the read is older than what it depends on.
-    pub(super) async fn fill<T, F>(
-        &self,
-        tenant: &TenantId,
-        strict: bool,
-        kind: &'static str,
-        read: impl Fn(Mode) -> F,
-    ) -> Result<Arc<Viewed<T>>, CheckError>
-    where
-        F: Future<Output = Result<Reading<T>, GraphError>>,
-    {
-        let filled = tokio::time::timeout(self.options.deadline, async {
-            let _permit = self.permits.acquire().await.map_err(|_| CheckError::Busy)?;
-            let _busy = BusyFill::begin();
-            self.read(tenant, strict, read).await
-        });
-        let filled = filled.await.unwrap_or_else(|_| {
-            Err(GraphError::Unavailable("a read took too long".to_owned()).into())
-        });
-        let outcome = if filled.is_ok() { "ok" } else { "error" };
-        counter!("triad_authz_fills_total", "kind" => kind, "outcome" => outcome).increment(1);
-        filled
-    }
-
-    async fn read<T, F>(
-        &self,
-        tenant: &TenantId,
-        strict: bool,
-        read: impl Fn(Mode) -> F,
-    ) -> Result<Arc<Viewed<T>>, CheckError>
-    where
-        F: Future<Output = Result<Reading<T>, GraphError>>,
-    {
-        let old = self.freshness.age(self.clock.millis()) > millis(self.options.strict_after);
-        if !strict && !old {
-            let (begun, generation) = (self.clock.millis(), self.freshness.generation());
-            let reading = read(Mode::BestEffort).await?;
-            let viewed = self.stamped(tenant, reading, begun, generation);
-            let behind = viewed.stamp.revision < self.freshness.watermark();
-            if !behind && self.holds(&viewed.stamp) {
-                return Ok(viewed);
-            }
-            counter!("triad_authz_reread_total").increment(1);
-        }
-        let (begun, generation) = (self.clock.millis(), self.freshness.generation());
-        let reading = read(Mode::Strict).await?;
-        Ok(self.stamped(tenant, reading, begun, generation))
-    }
-
-    /// What was read, with its life: from before the read was sent, shortened by chance so that entries
-    /// that were made together do not die together.
-    fn stamped<T>(
-        &self,
-        tenant: &TenantId,
-        reading: Reading<T>,
-        begun: Millis,
-        generation: u64,
-    ) -> Arc<Viewed<T>> {
-        let shortened = |life: Duration| {
-            let life = millis(life);
-            life - rand::rng().random_range(0..=life / 10)
-        };
-        let unconfirmed = shortened(self.options.life);
-        let life = Life { begun, unconfirmed, ends: begun + shortened(self.options.max_life) };
-        let Reading { revision, visited, view } = reading;
-        let stamp = Stamp::new(&self.fences, tenant, &visited, revision, life, generation);
-        Arc::new(Viewed { view, stamp: Arc::new(stamp) })
     }
 }

@@ -60,7 +60,7 @@ impl Config {
 
 impl HttpConfig {
     fn validate(&self) -> Result<(), ConfigError> {
-        let ranges: [Range; 3] = [
+        let ranges: [Range; 4] = [
             ("http.max_connections", self.max_connections as u64, 1, 1_000_000),
             ("http.max_body_bytes", self.max_body_bytes as u64, 1024, 64 << 20),
             ("http.header_read_timeout_ms", self.header_read_timeout_ms, 100, 600_000),

@@ -231,7 +231,7 @@ impl Graph for Reader {
         if found.is_too_large() {
             return Ok(too_large(tenant, &answer));
         }
-        let reading = self.view(&answer, found, visited);
+        let reading = self.view(&answer, found, visited).await?;
         let fits = reading.view.items() <= MAX_ITEMS && reading.view.bytes() <= MAX_VIEW_BYTES;
         Ok(if fits { SubjectReading::Whole(reading) } else { too_large(tenant, &answer) })
     }
@@ -252,10 +252,13 @@ impl Graph for Reader {
         let answer = self.graph.query(mode, &self.queries.narrowed, &vars).await?;
         let found: SubjectAnswer<'_> = answer.read()?;
         if found.holds_too_much() {
-            let limit = format!("{subject} has more than {MAX_ITEMS} bindings for one question");
+            let limit = format!(
+                "{subject} has more than {MAX_ITEMS} bindings or {MAX_VIEW_BYTES} bytes of conditions \
+                 for one question"
+            );
             return Err(GraphError::Limit(limit));
         }
-        Ok(self.view(&answer, found, vec![Key::anything(tenant)]))
+        self.view(&answer, found, vec![Key::anything(tenant)]).await
     }
 
     async fn resource(
@@ -281,13 +284,13 @@ impl Graph for Reader {
 }
 
 impl Reader {
-    fn view(
+    async fn view(
         &self,
         answer: &Answer,
         found: SubjectAnswer<'_>,
         visited: Vec<Key>,
-    ) -> Reading<SubjectView> {
-        let standing = self.standing(&found);
+    ) -> Result<Reading<SubjectView>, GraphError> {
+        let standing = standing(&found, self.strangers);
         let attributes =
             found.subject.first().and_then(|row| attributes(row.attributes.as_deref()));
         let mut held = std::collections::BTreeMap::<Uid, Vec<Holding>>::new();
@@ -304,7 +307,7 @@ impl Reader {
                 hold(role.uid, covers, binding.expires_at.unwrap_or(NEVER));
             }
         }
-        let mut grants = self.roles.grants(found.permissions);
+        let mut grants = self.roles.grants(found.permissions).await?;
         // A role that was deleted has no key any more, and so is not among the roles.
         let roles = found.roles.iter().filter_map(|role| {
             let uid = role.uid?;
@@ -312,19 +315,20 @@ impl Reader {
             Some(HeldRole::new(grants.remove(&uid)?, holdings))
         });
         let view = SubjectView { standing, attributes, roles: roles.collect() };
-        Reading { revision: answer.revision, visited, view }
+        Ok(Reading { revision: answer.revision, visited, view })
     }
+}
 
-    fn standing(&self, found: &SubjectAnswer<'_>) -> Standing {
-        if found.tenant.iter().any(|tenant| tenant.suspended) {
-            return Standing::Barred;
-        }
-        match found.subject.first() {
-            Some(subject) if subject.inactive => Standing::Barred,
-            Some(_) => Standing::Active,
-            None if self.strangers == Strangers::Everyone => Standing::Active,
-            None => Standing::Unknown,
-        }
+fn standing(found: &SubjectAnswer<'_>, strangers: Strangers) -> Standing {
+    if found.tenant.iter().any(|tenant| tenant.suspended) {
+        return Standing::Barred;
+    }
+    match found.subject.first() {
+        Some(subject) if subject.inactive => Standing::Barred,
+        Some(_) => Standing::Active,
+        // Also who was deleted: its key is gone, and it is a stranger again.
+        None if strangers == Strangers::Everyone => Standing::Active,
+        None => Standing::Unknown,
     }
 }
 
@@ -405,11 +409,37 @@ impl SubjectAnswer<'_> {
 
     fn holds_too_much(&self) -> bool {
         let lists = [self.plain.len(), self.scoped.len(), self.wide.len(), self.roles.len()];
+        let conditions = self.permissions.iter().map(roles::PermissionRow::condition_bytes);
         lists.into_iter().chain([self.permissions.len()]).any(|found| found > MAX_ITEMS)
+            // Compiled they are larger still; whoever has so many need not be compiled to know.
+            || conditions.sum::<usize>() > MAX_VIEW_BYTES
     }
 }
 
 fn attributes(stored: Option<&str>) -> Option<Arc<Properties>> {
     // What was stored was an object.
     serde_json::from_str(stored?).ok().map(Arc::new)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_subject_without_a_key_is_a_stranger_or_nobody() {
+        let standing = |json: &str, strangers| {
+            standing(&serde_json::from_str::<SubjectAnswer<'_>>(json).unwrap(), strangers)
+        };
+        let (nobody, known) = (r#"{"subject":[]}"#, r#"{"subject":[{"uid":"0x1"}]}"#);
+        let inactive = r#"{"subject":[{"uid":"0x1","Subject.inactive":true}]}"#;
+        let suspended = r#"{"tenant":[{"Tenant.suspended":true}],"subject":[]}"#;
+        for (strangers, of_nobody) in
+            [(Strangers::Barred, Standing::Unknown), (Strangers::Everyone, Standing::Active)]
+        {
+            assert_eq!(standing(nobody, strangers), of_nobody);
+            assert_eq!(standing(known, strangers), Standing::Active);
+            assert_eq!(standing(inactive, strangers), Standing::Barred);
+            assert_eq!(standing(suspended, strangers), Standing::Barred);
+        }
+    }
 }

@@ -195,12 +195,16 @@ async fn batch(
     let all = api.at_least(&headers, form.at_least.as_deref(), &tenant)?;
     let caller = Some(&*principal.subject);
     let asker = Asker { caller, headers: &headers, route: Route::Batch };
-    let ask = async |(index, check): (usize, &RawValue)| {
-        let mut form = CheckForm::of_batch(index, check)?;
-        let at_least = match form.at_least.as_deref() {
-            Some(token) => api.checker.at_least(token, &tenant)?,
-            None => all,
-        };
+    let own = |form: &CheckForm<'_>| match form.at_least.as_deref() {
+        Some(token) => api.checker.at_least(token, &tenant),
+        None => Ok(all),
+    };
+    let read = |(index, text)| CheckForm::of_batch(index, text).map_err(CheckError::from);
+    let checks: Vec<_> = form.checks.into_iter().enumerate().map(read).collect();
+    let reached = api.checker.reached(&tenant, checks.iter().flatten().flat_map(own)).await;
+    let ask = async |form: Result<CheckForm<'_>, CheckError>| {
+        let mut form = form?;
+        let at_least = reached.now(own(&form)?)?;
         let given = form.take_given();
         let words = form.words(&tenant);
         let answer = api.checker.ask(&words, &given, at_least).await?;
@@ -208,11 +212,7 @@ async fn batch(
         Ok(answer)
     };
     let answers: Vec<Result<crate::check::Answer, CheckError>> =
-        futures::stream::iter(form.checks.into_iter().enumerate())
-            .map(ask)
-            .buffered(AT_ONCE)
-            .collect()
-            .await;
+        futures::stream::iter(checks).map(ask).buffered(AT_ONCE).collect().await;
     // The freshness of the whole is that of its oldest part.
     let oldest = answers.iter().flatten().map(|answer| answer.revision).min();
     let results: Vec<_> = answers

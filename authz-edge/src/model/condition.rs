@@ -58,6 +58,13 @@ pub const MAX_LOOPS: usize = 2;
 /// or 16 bytes of a string that an operation looks at or copies: 20 ns as a rule, up to 80 ns where
 /// objects are copied. Enough to compare two lists of 200 strings each with each.
 pub const MAX_STEPS: u64 = 100_000;
+/// The most steps that the conditions of one decision may take together at worst, with what looking at
+/// each of them costs: 5 ms as a rule, up to 20 ms where objects are copied. Enough for two of the dearest
+/// conditions, or for all of the largest view if each compares a few members.
+pub const MAX_DECISION_STEPS: u64 = 250_000;
+
+/// What any condition takes beside its expressions, in steps: its values and its context are made.
+const SETUP: u64 = 16;
 
 /// Compiles conditions that share one table of functions, which takes 30 KB and some 50 µs to
 /// build: keep one and clone it.
@@ -85,6 +92,31 @@ impl Compiler {
 impl Default for Compiler {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+/// The steps that are left to the conditions of one decision.
+#[derive(Debug)]
+pub struct Budget(u64);
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self(MAX_DECISION_STEPS)
+    }
+}
+
+impl Budget {
+    /// The steps that were taken.
+    #[must_use]
+    pub fn spent(&self) -> u64 {
+        MAX_DECISION_STEPS - self.0
+    }
+
+    /// Takes `steps`; where they are too many, what finding that out has cost.
+    fn take(&mut self, steps: u64, found_out: u64) -> Result<(), Undecided> {
+        let fits = steps <= self.0;
+        self.0 = self.0.saturating_sub(if fits { steps } else { found_out });
+        fits.then_some(()).ok_or(Undecided::OverBudget)
     }
 }
 
@@ -134,19 +166,42 @@ impl Condition {
         size_of::<Compiled>() + self.0.text.len() + self.0.checked.nodes * size_of::<IdedExpr>()
     }
 
+    /// Its part of [`Condition::weight`]: who made the first of many holders pays most, which errs on the
+    /// safe side.
+    #[must_use]
+    pub fn share(&self) -> usize {
+        self.weight() / Arc::strong_count(&self.0).max(1)
+    }
+
+    /// Whether the condition holds, by itself.
+    ///
+    /// # Errors
+    /// As [`Condition::holds_within`].
+    pub fn holds(&self, inputs: &Inputs<'_>) -> Result<bool, Undecided> {
+        self.holds_within(inputs, &mut Budget::default())
+    }
+
     /// Whether the condition holds. Only members that it reads are looked at: two comparisons of
     /// strings take half a microsecond. A `matches` compiles its pattern, which takes tens.
     ///
     /// # Errors
     /// [`Undecided`] when it evaluates to no boolean, fails, or could exceed [`MAX_STEPS`]: it
-    /// grants nothing then.
-    pub fn holds(&self, inputs: &Inputs<'_>) -> Result<bool, Undecided> {
+    /// grants nothing then. [`Undecided::OverBudget`] when it could exceed `budget`: then nobody knows.
+    pub fn holds_within(
+        &self,
+        inputs: &Inputs<'_>,
+        budget: &mut Budget,
+    ) -> Result<bool, Undecided> {
         let Compiled { checked, env, .. } = &*self.0;
+        // Before anything is looked at: a step for each expression, whose cost is computed below.
+        budget.take(SETUP.saturating_add(checked.nodes as u64), 0)?;
         let values = Values::find(&checked.slots, inputs)?;
-        let steps = cost::steps(&checked.expr.expr, &values);
+        let (steps, measured) = (cost::steps(&checked.expr.expr, &values), values.conversion());
         if steps > MAX_STEPS {
+            budget.take(measured, measured)?;
             return Err(Undecided::TooCostly { steps, limit: MAX_STEPS });
         }
+        budget.take(steps, measured)?;
         let mut context = Context::with_env(Arc::clone(env));
         context.set_variable_resolver(&values);
         let result = Value::resolve_val(&checked.expr, &context)

@@ -7,6 +7,7 @@
 //! | [`role`] | permissions and their scopes |
 //! | [`condition`] | CEL |
 //! | [`view`] | what one reading of the graph says about a subject or a resource |
+//! | [`weight`] | what they hold, in bytes |
 //! | [`trace`] | the nodes and edges that two views were made from |
 
 pub mod condition;
@@ -15,6 +16,7 @@ pub mod relationship;
 pub mod role;
 pub mod trace;
 pub mod view;
+pub mod weight;
 
 pub use condition::Condition;
 pub use key::{Key, ResourceRef, SubjectRef, SubjectType};

@@ -2,11 +2,14 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::Invalid;
+use super::condition::Compiler;
 use super::key::{ResourceRef, check_id};
-use super::{Condition, Invalid};
 
 /// The most permissions of one role.
 pub const MAX_PERMISSIONS: usize = 1000;
+/// The most bytes of all conditions of one role: what a holder's view compiles and keeps.
+pub const MAX_CONDITION_BYTES: usize = 64 << 10;
 
 /// What a permission or a binding covers: a resource if it is named by it, or one of its ancestors is.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
@@ -92,12 +95,13 @@ pub struct Role {
     /// For people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// What its holders may do; at most [`MAX_PERMISSIONS`].
+    /// What its holders may do; at most [`MAX_PERMISSIONS`], with [`MAX_CONDITION_BYTES`] of conditions.
     pub permissions: Vec<Permission>,
 }
 
 impl Role {
-    /// Checks every member, and that every condition compiles.
+    /// Checks every member, and that every condition compiles: up to a tenth of a second for the largest
+    /// role.
     ///
     /// # Errors
     /// The first member that is refused.
@@ -109,9 +113,21 @@ impl Role {
             let rule = format!("a role has at most {MAX_PERMISSIONS} permissions");
             return Err(Invalid::new("permissions", rule));
         }
+        // Before anything is compiled.
+        let conditions =
+            self.permissions.iter().filter_map(|permission| permission.condition.as_ref());
+        let bytes = conditions.map(String::len).sum::<usize>();
+        if bytes > MAX_CONDITION_BYTES {
+            let rule = format!(
+                "the conditions of a role have at most {MAX_CONDITION_BYTES} bytes together, not {bytes}"
+            );
+            return Err(Invalid::new("permissions", rule));
+        }
+        let compiler = Compiler::new();
         let mut each = self.permissions.iter().enumerate();
         each.try_for_each(|(at, permission)| {
-            permission.check().map_err(|invalid| invalid.within(&format!("permissions[{at}]")))
+            let checked = permission.check(&compiler);
+            checked.map_err(|invalid| invalid.within(&format!("permissions[{at}]")))
         })
     }
 
@@ -125,12 +141,12 @@ impl Role {
 }
 
 impl Permission {
-    fn check(&self) -> Result<(), Invalid> {
+    fn check(&self, compiler: &Compiler) -> Result<(), Invalid> {
         check_id("action", &self.action)?;
         self.on.check().map_err(|invalid| invalid.within("on"))?;
         match &self.condition {
             Some(text) => {
-                Condition::compile(text).map(drop).map_err(|error| Invalid::new("condition", error))
+                compiler.compile(text).map(drop).map_err(|error| Invalid::new("condition", error))
             }
             None => Ok(()),
         }
@@ -171,5 +187,21 @@ mod tests {
         assert_eq!(role(&["a", ""]).check().unwrap_err().member, "permissions[1].action");
         let many = vec!["a"; MAX_PERMISSIONS + 1];
         assert_eq!(role(&many).check().unwrap_err().member, "permissions");
+    }
+
+    #[test]
+    fn the_conditions_of_a_role_are_bounded_together() {
+        let condition = |bytes: usize| Some(format!("{}true", " ".repeat(bytes - 4)));
+        let permission = |n: usize| Permission {
+            action: format!("a{n}"),
+            on: Scope::All,
+            condition: condition(1 << 10),
+        };
+        let mut role = Role { name: None, permissions: (0..64).map(permission).collect() };
+        assert_eq!(role.check(), Ok(()));
+        role.permissions.push(Permission { condition: condition(4), ..permission(64) });
+        let refused = role.check().unwrap_err();
+        assert_eq!(refused.member, "permissions");
+        assert!(refused.rule.contains("65536 bytes together, not 65540"), "{refused}");
     }
 }

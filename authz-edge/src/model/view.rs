@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::weight::share_of;
 use super::{Condition, Properties};
 
 /// A node of the graph. Bindings and permissions refer to nodes, not to external keys, so that a
@@ -97,6 +98,14 @@ impl RoleGrants {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.actions.is_empty()
+    }
+
+    /// Memory that it holds, in bytes, roughly; conditions that others hold too are counted in part.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let condition = |grant: &Grant| grant.condition.as_ref().map_or(0, Condition::share);
+        let grants = |grants: &[Grant]| grants.iter().map(|g| 64 + condition(g)).sum::<usize>();
+        self.actions.iter().map(|(action, of)| action.len() + grants(of)).sum()
     }
 }
 
@@ -218,7 +227,7 @@ impl ResourceView {
         size_of::<Self>()
             + 8 * self.lineage.len()
             + types.sum::<usize>()
-            + bytes_of(&self.attributes)
+            + share_of(&self.attributes)
     }
 }
 
@@ -234,27 +243,10 @@ impl SubjectView {
     pub fn bytes(&self) -> usize {
         let roles = self.roles.iter().map(|role| {
             let types = role.types.iter().map(|(type_, _)| type_.len() + 24);
-            let shared = 64 * role.grants.len() / Arc::strong_count(&role.grants).max(1);
+            let shared = role.grants.bytes() / Arc::strong_count(&role.grants).max(1);
             size_of::<HeldRole>() + 16 * role.nodes.len() + types.sum::<usize>() + shared
         });
-        size_of::<Self>() + roles.sum::<usize>() + bytes_of(&self.attributes)
-    }
-}
-
-/// A rough size: each member's name, and its value as JSON would be written.
-fn bytes_of(attributes: &Option<Arc<Properties>>) -> usize {
-    attributes.as_ref().map_or(0, |attributes| {
-        attributes.iter().map(|(name, value)| name.len() + 64 + value_bytes(value)).sum()
-    })
-}
-
-fn value_bytes(value: &serde_json::Value) -> usize {
-    use serde_json::Value;
-    match value {
-        Value::String(text) => text.len(),
-        Value::Array(items) => items.iter().map(|item| 32 + value_bytes(item)).sum(),
-        Value::Object(map) => map.iter().map(|(name, v)| name.len() + 64 + value_bytes(v)).sum(),
-        _ => 0,
+        size_of::<Self>() + roles.sum::<usize>() + share_of(&self.attributes)
     }
 }
 

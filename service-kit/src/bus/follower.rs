@@ -7,14 +7,14 @@ use super::{
 };
 use rdkafka::{
     Offset, TopicPartitionList,
-    consumer::{Consumer as _, StreamConsumer},
+    consumer::{Consumer, StreamConsumer},
     error::{KafkaError, RDKafkaErrorCode},
 };
 use std::{sync::Arc, time::Duration};
 use tokio::time::{Instant, timeout_at};
 
 /// How long a broker may take to say where a partition ends.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Why following ends. The follower is of no use any more: begin a new one, and take it that records were
 /// missed.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::answer::{Condition, Counts, MAX_PATHS, Outcome};
-use crate::model::condition::{Compiler, Inputs, Undecided};
+use crate::model::condition::{Budget, Compiler, Inputs, Undecided};
 use crate::model::trace::{Bound, Permitted, Trace};
 use crate::model::view::{Micros, Node, Standing};
 
@@ -57,7 +57,8 @@ impl<'a> Candidates<'a> {
             others: BTreeSet::new(),
             passed_over: trace.permissions.len() - kept,
         };
-        let mut evaluator = Evaluator { compiler: Compiler::new(), inputs, evaluated: 0 };
+        let (compiler, budget) = (Compiler::new(), Budget::default());
+        let mut evaluator = Evaluator { compiler, inputs, evaluated: 0, budget };
         for bound in &trace.bindings {
             match permissions.get_mut(&bound.role) {
                 None => all.others.extend(trace.roles.get(&bound.role).cloned()),
@@ -140,6 +141,8 @@ struct Evaluator<'a> {
     compiler: Compiler,
     inputs: &'a Inputs<'a>,
     evaluated: usize,
+    /// Of all of them, as in a check.
+    budget: Budget,
 }
 
 impl Evaluator<'_> {
@@ -158,7 +161,7 @@ impl Evaluator<'_> {
             Ok(condition) => {
                 let missing = condition.missing(self.inputs);
                 shown.missing = missing.iter().map(|&name| name.to_owned()).collect();
-                match condition.holds(self.inputs) {
+                match condition.holds_within(self.inputs, &mut self.budget) {
                     Ok(holds) => {
                         shown.result = Some(holds);
                         if holds { Outcome::Granted } else { Outcome::ConditionFalse }

@@ -10,7 +10,7 @@ use proptest::test_runner::{Config, TestCaseError, TestRunner};
 use serde_json::json;
 
 use super::edge::{Edge, acme, anna, doc, options, question};
-use super::property::{Ask, SECOND, ask, change, ground};
+use super::steps::{Ask, SECOND, ask, change, ground};
 use super::world::{Change, Rule, State, allows, team};
 use crate::check::explain::answer::{Cycle, Explanation, Outcome, Path, Reason};
 use crate::check::explain::explain;
@@ -144,7 +144,7 @@ fn an_explanation_decides_as_a_check_and_shows_what_is_there() {
 fn explained(edge: &Edge, question: &Question, given: &Given, now: Micros) -> Explanation {
     let state = edge.memory.with(|history| history.last());
     let trace = edge.memory.trace(&state, question);
-    explain(&trace, question, given, Precedence::Request, now)
+    explain(&trace, question, given, Precedence::Request, now).unwrap()
 }
 
 #[test]

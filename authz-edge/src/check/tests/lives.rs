@@ -200,6 +200,24 @@ async fn who_fails_closed_answers_nothing_without_a_watermark_of_late() {
 }
 
 #[tokio::test]
+async fn who_fails_closed_answers_nothing_while_identities_wait() {
+    let mut options = options();
+    options.fail_closed_after = Some(std::time::Duration::from_millis(STRICT_AFTER));
+    let edge = Edge::seeded(options);
+    assert!(edge.may().await, "none come");
+    edge.freshness.follow_identities();
+    assert!(matches!(edge.ask(&reads()).await, Err(CheckError::Lag(_))), "nothing is known yet");
+    edge.freshness.caught_up(edge.clock.millis());
+    assert!(edge.may().await);
+    // A watermark of now says nothing about them.
+    edge.clock.step(STRICT_AFTER + 1, 0);
+    edge.advance();
+    assert!(matches!(edge.ask(&reads()).await, Err(CheckError::Lag(_))));
+    edge.freshness.caught_up(edge.clock.millis() - STRICT_AFTER);
+    assert!(edge.may().await);
+}
+
+#[tokio::test]
 async fn properties_that_are_too_large_are_refused_whatever_is_cached() {
     let edge = Edge::seeded(options());
     let long = "x".repeat(crate::model::MAX_PROPERTIES_BYTES);

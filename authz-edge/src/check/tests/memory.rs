@@ -34,6 +34,8 @@ pub(super) struct History {
     pub(super) now: u64,
     /// How far the alphas are behind.
     pub(super) lag: u64,
+    /// The last identity change that was applied.
+    pub(super) applied: u64,
     /// How reads fail, if they do.
     pub(super) failure: Option<GraphError>,
     held: VecDeque<(What, oneshot::Sender<()>, oneshot::Receiver<()>)>,
@@ -46,6 +48,7 @@ pub(super) enum What {
     Subject,
     Narrowed,
     Resource,
+    Applied,
 }
 
 /// A read that is held: it has looked, and does not return.
@@ -71,6 +74,7 @@ pub(super) struct Memory {
     history: Arc<Mutex<History>>,
     europe: Condition,
     open: Condition,
+    dear: Condition,
     pub(super) reading: Arc<AtomicUsize>,
 }
 
@@ -80,6 +84,7 @@ impl Memory {
             states: BTreeMap::from([(0, Arc::default())]),
             now: 0,
             lag: 0,
+            applied: 0,
             failure: None,
             held: VecDeque::new(),
             reads: Vec::new(),
@@ -91,6 +96,7 @@ impl Memory {
             history: Arc::new(Mutex::new(history)),
             europe: compile(super::world::Rule::Europe),
             open: compile(super::world::Rule::Open),
+            dear: compile(super::world::Rule::Dear),
             reading: Arc::default(),
         }
     }
@@ -116,6 +122,20 @@ impl Memory {
         let (release, released) = oneshot::channel();
         self.with(|history| history.held.push_back((what, arrived, released)));
         Held { arrived: Some(has_arrived), release }
+    }
+
+    /// From now on strangers have what everyone of their type has.
+    pub(super) fn welcome(&self) {
+        self.with(|history| {
+            let mut state = State::clone(&history.last());
+            state.welcomes = true;
+            history.states.insert(history.now, Arc::new(state));
+        });
+    }
+
+    /// Nothing that is to come is held any more.
+    pub(super) fn hold_nothing(&self) {
+        self.with(|history| history.held.clear());
     }
 
     pub(super) fn lag(&self, lag: u64) {
@@ -155,6 +175,17 @@ impl Memory {
         reading
     }
 
+    /// The keys that a question's views in a state depend on, the subject's and the resource's.
+    pub(super) fn visits(&self, state: &State, question: &Question) -> [Vec<Key>; 2] {
+        let Question { tenant, subject, resource, .. } = question;
+        let of_subject = if subject.id == GIANT {
+            vec![Key::anything(tenant)]
+        } else {
+            self.subject_view(state, tenant, subject).0
+        };
+        [of_subject, resource_keys(state, tenant, resource)]
+    }
+
     fn subject_view(
         &self,
         state: &State,
@@ -171,6 +202,7 @@ impl Memory {
             _ if state.is_suspended(tenant) => Standing::Barred,
             Some(me) if state.nodes[&me].is_barred => Standing::Barred,
             Some(_) => Standing::Active,
+            None if state.welcomes => Standing::Active,
             None => Standing::Unknown,
         };
         let mut holders = state.closure(me);
@@ -190,6 +222,7 @@ impl Memory {
                     super::world::Rule::Always => None,
                     super::world::Rule::Europe => Some(self.europe.clone()),
                     super::world::Rule::Open => Some(self.open.clone()),
+                    super::world::Rule::Dear => Some(self.dear.clone()),
                 };
                 let grant = Grant { covers: covers(&permits.on), condition };
                 (Box::<str>::from(permits.action.as_str()), grant)
@@ -199,6 +232,14 @@ impl Memory {
         let roles = roles.collect();
         (visited, SubjectView { standing, attributes: None, roles })
     }
+}
+
+/// What its view in a state depends on.
+fn resource_keys(state: &State, tenant: &TenantId, resource: &ResourceRef) -> Vec<Key> {
+    let key = Key::resource(tenant, &resource.type_, &resource.id);
+    let lineage = state.closure(state.named(&key));
+    let above = lineage.iter().map(|id| state.nodes[id].key.clone());
+    std::iter::once(key).chain(above).collect()
 }
 
 /// What a resource is in a state.
@@ -339,17 +380,15 @@ impl Graph for Memory {
         resource: &ResourceRef,
         mode: Mode,
     ) -> Result<ResourceReading, GraphError> {
-        let key = Key::resource(tenant, &resource.type_, &resource.id);
         let look = |state: &State| {
-            let lineage = state.closure(state.named(&key));
-            let mut visited = vec![key.clone()];
-            visited.extend(lineage.iter().map(|id| state.nodes[id].key.clone()));
-            (visited, resource_view(state, tenant, resource))
+            (resource_keys(state, tenant, resource), resource_view(state, tenant, resource))
         };
         self.read(What::Resource, mode, look).await
     }
 
     async fn applied(&self, _: &TenantId) -> Result<(u64, Revision), GraphError> {
-        Ok(self.with(|history| (history.now, Revision(history.now))))
+        let seq = self.with(|history| history.applied);
+        let read = self.read(What::Applied, Mode::Strict, |_| (Vec::new(), ())).await?;
+        Ok((seq, read.revision))
     }
 }

@@ -11,180 +11,23 @@ use proptest::test_runner::{Config, TestCaseError, TestRunner};
 use serde_json::json;
 
 use super::edge::{Edge, LIFE, MAX_LIFE, STRICT_AFTER, options};
-use super::memory::GIANT;
-use super::world::{Change, Rule, State, allows, team};
-use crate::check::{Answer, AtLeast, Given, Question, Source};
-use crate::model::key::EVERYONE;
+use super::memory::What;
+use super::moments::Moment;
+use super::steps::{Ask, Asked, Step, change, ground, step};
+use super::world::{Change, State, allows};
+use crate::check::{Answer, AtLeast, CheckError, Given, Question, Source};
 use crate::model::view::Micros;
-use crate::model::{Key, Properties, ResourceRef, Scope, SubjectRef, SubjectType};
+use crate::model::{Key, Properties};
 
 /// Both have the same ids in them.
 const TENANTS: [&str; 2] = ["acme", "globex"];
-/// One second on the wall.
-pub(super) const SECOND: Micros = 1_000_000;
-
-#[derive(Debug, Clone)]
-enum Step {
-    Write(usize, Change),
-    /// One of the fences that wait, in any order; `again` leaves it waiting, as a second relay would.
-    Deliver(usize, bool),
-    DeliverAll,
-    /// One of all that there ever were.
-    Repeat(usize),
-    Advance,
-    /// Fences are lost for good, and that is noticed.
-    Lose,
-    Lag(u64),
-    /// Milliseconds on, and the wall's microseconds.
-    Clock(u64, Micros),
-    /// Before how many commits the revision is that must be in the answer, if one must.
-    Check(usize, Ask, Option<usize>),
-}
-
-#[derive(Debug, Clone)]
-pub(super) struct Ask {
-    pub(super) subject: SubjectRef,
-    pub(super) action: String,
-    pub(super) resource: ResourceRef,
-    pub(super) europe: bool,
-}
-
-fn subject() -> impl Strategy<Value = SubjectRef> {
-    let user = |id| SubjectRef::new(SubjectType::User, id);
-    prop_oneof![
-        3 => Just(user("anna")),
-        2 => Just(user("bob")),
-        1 => Just(user(GIANT)),
-        1 => Just(SubjectRef::new(SubjectType::ServiceAccount, "anna")),
-        2 => team_id().prop_map(|id| team(&id)),
-    ]
-}
-
-fn holder() -> impl Strategy<Value = SubjectRef> {
-    let everyone = [SubjectType::User, SubjectType::ServiceAccount];
-    let everyone = prop::sample::select(everyone.to_vec());
-    prop_oneof![
-        6 => subject(),
-        1 => everyone.prop_map(|type_| SubjectRef::new(type_, EVERYONE)),
-    ]
-}
-
-fn named(ids: &[&str]) -> impl Strategy<Value = String> + use<> {
-    prop::sample::select(ids.iter().map(|id| (*id).to_owned()).collect::<Vec<_>>())
-}
-
-fn team_id() -> impl Strategy<Value = String> {
-    named(&["a", "b", "c"])
-}
-
-fn role() -> impl Strategy<Value = String> {
-    named(&["anna", "b"])
-}
-
-fn action() -> impl Strategy<Value = String> {
-    named(&["read", "write"])
-}
-
-fn resource() -> impl Strategy<Value = ResourceRef> {
-    let (types, ids) = (named(&["doc", "folder"]), named(&["1", "2"]));
-    (types, ids).prop_map(|(type_, id)| ResourceRef::new(type_, id))
-}
-
-fn scope() -> impl Strategy<Value = Scope> {
-    prop_oneof![
-        Just(Scope::All),
-        named(&["doc", "folder"]).prop_map(Scope::Type),
-        resource().prop_map(Scope::Resource),
-    ]
-}
-
-fn rule() -> impl Strategy<Value = Rule> {
-    prop_oneof![3 => Just(Rule::Always), 1 => Just(Rule::Europe), 1 => Just(Rule::Open)]
-}
-
-fn end() -> impl Strategy<Value = Option<Micros>> {
-    prop_oneof![
-        3 => Just(Some(super::world::until(None))),
-        3 => (0..90_i64).prop_map(|seconds| Some(seconds * SECOND)),
-        2 => Just(None),
-    ]
-}
-
-pub(super) fn change() -> impl Strategy<Value = Change> {
-    let permissions = prop::collection::vec((action(), scope(), rule()), 0..3);
-    let open = prop::option::of(any::<bool>());
-    prop_oneof![
-        2 => subject().prop_map(Change::Add),
-        1 => (subject(), any::<bool>()).prop_map(|(of, barred)| Change::Bar(of, barred)),
-        1 => prop::bool::weighted(0.15).prop_map(Change::Suspend),
-        4 => (subject(), team_id(), prop::bool::weighted(0.7))
-            .prop_map(|(of, to, on)| Change::Member(of, to, on)),
-        8 => (holder(), role(), scope(), end()).prop_map(|(of, r, on, e)| Change::Bind(of, r, on, e)),
-        3 => (role(), permissions).prop_map(|(role, list)| Change::Role(role, list)),
-        2 => (resource(), open).prop_map(|(of, open)| Change::Open(of, open)),
-        3 => (resource(), resource(), prop::bool::weighted(0.7))
-            .prop_map(|(of, to, on)| Change::Parent(of, to, on)),
-        1 => subject().prop_map(Change::RemoveSubject),
-        1 => role().prop_map(Change::RemoveRole),
-        1 => resource().prop_map(Change::RemoveResource),
-    ]
-}
-
-pub(super) fn ask() -> impl Strategy<Value = Ask> {
-    (subject(), action(), resource(), any::<bool>())
-        .prop_map(|(subject, action, resource, europe)| Ask { subject, action, resource, europe })
-}
-
-fn step() -> impl Strategy<Value = Step> {
-    let tenant = || prop::bool::weighted(0.2).prop_map(usize::from);
-    let clock = prop_oneof![
-        // Along with the wall.
-        4 => (0..LIFE / 3).prop_map(|m| (m, i64::try_from(m).unwrap() * 1000)),
-        // And apart from it.
-        1 => (0..LIFE, -20 * SECOND..40 * SECOND),
-    ];
-    prop_oneof![
-        6 => (tenant(), change()).prop_map(|(at, change)| Step::Write(at, change)),
-        3 => (any::<usize>(), any::<bool>()).prop_map(|(at, again)| Step::Deliver(at, again)),
-        3 => Just(Step::DeliverAll),
-        1 => any::<usize>().prop_map(Step::Repeat),
-        3 => Just(Step::Advance),
-        1 => Just(Step::Lose),
-        1 => (0..6_u64).prop_map(Step::Lag),
-        2 => clock.prop_map(|(millis, micros)| Step::Clock(millis, micros)),
-        16 => (tenant(), ask(), prop::option::weighted(0.2, 0..4_usize))
-            .prop_map(|(at, ask, need)| Step::Check(at, ask, need)),
-    ]
-}
-
-/// A world in which some things are allowed.
-pub(super) fn ground() -> Vec<Change> {
-    let user = |id| SubjectRef::new(SubjectType::User, id);
-    let read = |on| ("read".to_owned(), on, Rule::Always);
-    let (doc, folder) = (ResourceRef::new("doc", "1"), ResourceRef::new("folder", "1"));
-    let forever = Some(super::world::until(None));
-    let bind = |who, role: &str, on| Change::Bind(who, role.to_owned(), on, forever);
-    let write = ("write".to_owned(), Scope::All, Rule::Europe);
-    vec![
-        Change::Role("anna".to_owned(), vec![read(Scope::All), write]),
-        Change::Role("b".to_owned(), vec![read(Scope::Type("folder".to_owned()))]),
-        Change::Member(user("anna"), "a".to_owned(), true),
-        Change::Member(user(GIANT), "b".to_owned(), true),
-        Change::Member(team("a"), "b".to_owned(), true),
-        Change::Member(team("b"), "a".to_owned(), true),
-        Change::Parent(doc, folder.clone(), true),
-        Change::Add(user("bob")),
-        bind(team("b"), "anna", Scope::Resource(folder)),
-        bind(user(EVERYONE), "b", Scope::All),
-    ]
-}
 
 /// A fence, and when its change was committed.
 #[derive(Clone)]
-struct Fence {
-    tenant: TenantId,
-    keys: Vec<Key>,
-    at: Revision,
+pub(super) struct Fence {
+    pub(super) tenant: TenantId,
+    pub(super) keys: Vec<Key>,
+    pub(super) at: Revision,
     millis: u64,
 }
 
@@ -255,7 +98,7 @@ impl Run {
         }
     }
 
-    fn step(&mut self, step: &Step) -> Option<(Ask, usize, Option<usize>)> {
+    fn step(&mut self, step: &Step) -> Option<Asked> {
         match step {
             Step::Write(tenant, change) => self.write(*tenant, change),
             Step::Deliver(at, again) if !self.waiting.is_empty() => {
@@ -282,7 +125,15 @@ impl Run {
                 self.edge.clock.step(*millis, *micros);
                 self.walls.push((self.edge.clock.millis(), self.edge.clock.micros()));
             }
-            Step::Check(tenant, ask, need) => return Some((ask.clone(), *tenant, *need)),
+            Step::Check(tenant, ask, back) => {
+                let (tenant, ask, back) = (*tenant, ask.clone(), *back);
+                return Some(Asked { tenant, ask, back, race: None });
+            }
+            Step::Race(tenant, ask, what, changes) => {
+                let (tenant, ask) = (*tenant, ask.clone());
+                let race = Some((*what, changes.clone()));
+                return Some(Asked { tenant, ask, back: None, race });
+            }
         }
         None
     }
@@ -295,11 +146,38 @@ impl Run {
         lived.max().unwrap_or(Revision(0)).max(self.watermark().0).max(need).0
     }
 
-    fn states(&self, from: u64) -> Vec<Arc<State>> {
-        self.edge.memory.with(|history| {
-            let after = history.states.range(from + 1..).map(|(_, state)| Arc::clone(state));
-            std::iter::once(history.at(from)).chain(after).collect()
-        })
+    fn moment(&self) -> Moment {
+        let waits = |fence: &Fence| self.waiting.iter().any(|waiting| waiting.at == fence.at);
+        // What is lost was found out, which voids everything.
+        let delivered = self.all.iter().filter(|fence| !waits(fence)).cloned().collect();
+        Moment { now: self.now(), delivered }
+    }
+
+    /// Asks, and writes while a read of it hangs.
+    async fn race(
+        &mut self,
+        tenant: usize,
+        (question, given): (&Question, &Given),
+        what: What,
+        changes: &[Change],
+    ) -> Result<Answer, CheckError> {
+        let mut held = self.edge.memory.hold(what);
+        let checker = Arc::clone(&self.edge.checker);
+        let (question, given) = (question.clone(), given.clone());
+        let mut asked =
+            tokio::spawn(async move { checker.check(&question, &given, AtLeast::Bound).await });
+        tokio::select! {
+            answer = &mut asked => {
+                self.edge.memory.hold_nothing();
+                answer.unwrap()
+            }
+            () = held.arrived() => {
+                changes.iter().for_each(|change| self.write(tenant, change));
+                self.deliver_all();
+                held.release();
+                asked.await.unwrap()
+            }
+        }
     }
 
     /// Every time that the wall showed while what is cached may have been made, and now.
@@ -310,29 +188,28 @@ impl Run {
         self.walls[first..].iter().map(|(_, micros)| *micros).collect()
     }
 
-    async fn check(
-        &self,
-        ask: Ask,
-        tenant: usize,
-        back: Option<usize>,
-    ) -> Result<Answer, TestCaseError> {
+    async fn check(&mut self, asked: Asked) -> Result<Answer, TestCaseError> {
+        let Asked { ask, tenant: at, back, race } = asked;
         let need = back.map_or(Revision(0), |back| {
             let commits = self.all.len();
             commits.checked_sub(back + 1).map_or(Revision(0), |at| self.all[at].at)
         });
         let Ask { subject, action, resource, europe } = ask;
-        let tenant = self.tenants[tenant].clone();
+        let tenant = self.tenants[at].clone();
         let question = Question { tenant, subject, action, resource };
         let region = europe.then(|| Properties::from_iter([("region".to_owned(), json!("eu"))]));
         let given = Given { context: region, ..Given::default() };
         let at_least = if back.is_some() { AtLeast::Revision(need) } else { AtLeast::Bound };
-        let oldest = self.oldest(need);
-        let answer = self.edge.checker.check(&question, &given, at_least).await;
+        let (oldest, before) = (self.oldest(need), self.moment());
+        let answer = match &race {
+            None => self.edge.checker.check(&question, &given, at_least).await,
+            Some((what, changes)) => self.race(at, (&question, &given), *what, changes).await,
+        };
         let answer = answer.map_err(|error| TestCaseError::fail(error.to_string()))?;
         prop_assert!(answer.revision >= need, "{answer:?} is of before {need:?}");
         prop_assert!(answer.revision.0 <= self.now());
         // What an answer says of itself binds it, too.
-        let states = self.states(oldest.max(answer.revision.0));
+        let from = oldest.max(answer.revision.0);
         let now = self.edge.clock.micros();
         // A wall that steps back gives nothing back at once: denials may be of any wall of late.
         let walls = if answer.allowed { BTreeSet::from([now]) } else { self.walls() };
@@ -342,7 +219,10 @@ impl Run {
                 allows((subjects, resources), &question, &given, *wall) == answer.allowed
             })
         };
-        let explained = states.iter().any(|s| states.iter().any(|r| explains(s, r)));
+        // One view may be of another state than the other one, but each holds at one moment.
+        let mut moments = [self.moment(), before].into_iter();
+        let memory = &self.edge.memory;
+        let explained = moments.any(|moment| moment.explains(memory, &question, from, explains));
         prop_assert!(explained, "{answer:?} to {question:?} since {oldest}: never so");
         Ok(answer)
     }
@@ -384,8 +264,8 @@ fn every_answer_is_the_naive_one_at_a_state_that_it_may_be_of() {
             }
             run.deliver_all();
             for step in &steps {
-                if let Some((ask, tenant, need)) = run.step(step) {
-                    let answer = run.check(ask, tenant, need).await?;
+                if let Some(asked) = run.step(step) {
+                    let answer = run.check(asked).await?;
                     seen.borrow_mut().count(&answer);
                 }
             }

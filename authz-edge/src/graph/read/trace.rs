@@ -149,12 +149,12 @@ impl Reader {
         let mut vars = keys.vars().to_vec();
         vars.push(("$r", on.as_str()));
         let answer = self.graph.query(mode, &self.traces.whole, &vars).await.map_err(limited)?;
-        if let Some(view) = self.traced(tenant, resource, &answer, false)? {
+        if let Some(view) = self.traced(tenant, resource, &answer, false).await? {
             return Ok(Reading { revision: answer.revision, visited: Vec::new(), view });
         }
         vars.push(("$a", action));
         let answer = self.graph.query(mode, &self.traces.narrowed, &vars).await.map_err(limited)?;
-        match self.traced(tenant, resource, &answer, true)? {
+        match self.traced(tenant, resource, &answer, true).await? {
             Some(view) => Ok(Reading { revision: answer.revision, visited: Vec::new(), view }),
             None => {
                 let limit = format!("{subject} has too many bindings for one question");
@@ -164,7 +164,7 @@ impl Reader {
     }
 
     /// `None` when it is too much for a view.
-    fn traced(
+    async fn traced(
         &self,
         tenant: &TenantId,
         resource: &ResourceRef,
@@ -197,7 +197,7 @@ impl Reader {
             holders: details.holders.iter().filter_map(|row| row.holder(tenant)).collect(),
             permissions: permissions.collect(),
             lineage: details.lineage.iter().filter_map(|row| row.place(tenant)).collect(),
-            subject: self.view(answer, found, Vec::new()).view,
+            subject: self.view(answer, found, Vec::new()).await?.view,
             resource,
             bindings,
             roles,

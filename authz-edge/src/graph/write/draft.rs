@@ -264,7 +264,7 @@ mod tests {
         draft.guard_edge(from, "to", other, false);
         draft.guard_edge(to, "to", other, true);
         draft.remove_edge(from, "to", Id::New(0));
-        let Finished { set, delete, .. } = draft.finish(&tenant);
+        let Finished { set, delete, .. } = draft.finish(&tenant, Utc::now());
         assert_eq!(set, "<0x1> <to> <0x3> .\n<0x2> <to> <0x3> .\n");
         assert_eq!(delete, "<0x1> <to> <0x2> .\n");
     }

@@ -126,6 +126,13 @@ fn target(tenant: &TenantId, on: &Scope) -> Option<Key> {
     }
 }
 
+/// The role as it is stored. Its conditions are compiled where nobody waits for a check.
+async fn checked(role: Role) -> Result<Role, WriteError> {
+    let checking = tokio::task::spawn_blocking(move || role.check().map(|()| role.normal()));
+    let died = |_| GraphError::Unavailable("checking a role died".to_owned());
+    Ok(checking.await.map_err(died)??)
+}
+
 impl Writer<'_> {
     /// Makes a role, or replaces its permissions.
     ///
@@ -139,8 +146,7 @@ impl Writer<'_> {
         author: &Author,
     ) -> Result<(Written, StoredRole), WriteError> {
         crate::model::key::check_id("role", id)?;
-        role.check()?;
-        let role = role.clone().normal();
+        let role = checked(role.clone()).await?;
         let key = Key::role(tenant, id);
         let targets: Vec<_> =
             role.permissions.iter().filter_map(|p| target(tenant, &p.on)).collect();

@@ -118,6 +118,9 @@ pub enum Undecided {
         /// The limit.
         limit: u64,
     },
+    /// The conditions of one decision could together exceed [`super::MAX_DECISION_STEPS`].
+    #[error("the conditions of this decision could take too many steps together")]
+    OverBudget,
     /// An input is JSON nested deeper than parsers accept.
     #[error("an input is nested too deep")]
     TooDeep,

@@ -148,7 +148,7 @@ impl<F: Fn(&TenantId, &Written)> Applier<'_, F> {
             waiting.stop = match self.patiently(&tenant, &changes).await {
                 Ok(applied) => {
                     waiting.applied += applied.applied;
-                    self.observe(&tenant, &changes, &applied);
+                    self.observe(&tenant, &applied);
                     waiting.held.applied(applied.last_seq)
                 }
                 Err(ApplyError::Gap { expected, .. }) => {
@@ -201,14 +201,10 @@ impl<F: Fn(&TenantId, &Written)> Applier<'_, F> {
         }
     }
 
-    fn observe(&self, tenant: &TenantId, changes: &[Change], applied: &Applied) {
+    fn observe(&self, tenant: &TenantId, applied: &Applied) {
         count("applied", applied.applied);
         count("repeated", applied.repeated);
         count("skipped", applied.skipped);
-        if let Some(last) = changes.last().filter(|_| applied.applied > 0) {
-            let lag = (Utc::now() - last.occurred_at).num_milliseconds();
-            gauge!("triad_authz_sync_lag_seconds").set(lag as f64 / 1000.0);
-        }
         if !applied.written.changed.is_empty() {
             (self.written)(tenant, &applied.written);
         }

@@ -1,5 +1,5 @@
 use super::*;
-use crate::bus::{KafkaSubscriber, Start};
+use crate::bus::{GroupPosition, KafkaGroup, KafkaSubscriber, Start};
 use bytes::Bytes;
 use rdkafka::{
     Offset, TopicPartitionList,
@@ -43,6 +43,22 @@ fn committed(config: &KafkaConfig, group: &str) -> Offset {
     offsets.add_partition("t", 0);
     let offsets = reader.committed_offsets(offsets, DEADLINE).unwrap();
     offsets.find_partition("t", 0).unwrap().offset()
+}
+
+#[tokio::test]
+async fn how_far_a_group_is_can_be_seen_from_outside() {
+    let (_cluster, config) = broker();
+    let publisher = publisher(&config, DEADLINE);
+    for payload in ["one", "two"] {
+        publisher.publish("t", record(payload)).await.unwrap();
+    }
+    let group = KafkaGroup::new(&config, "g", "t").unwrap();
+    let position = async || group.positions().await.unwrap()[0];
+    assert_eq!(position().await, GroupPosition { begin: 0, end: 2, committed: None });
+    let member = KafkaSubscriber::new(&config, "g", &["t"], Start::Earliest).unwrap();
+    let one = member.next(DEADLINE).await.unwrap().unwrap();
+    member.commit(&one).await.unwrap();
+    assert_eq!(position().await.committed, Some(1));
 }
 
 #[tokio::test]
