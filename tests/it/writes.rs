@@ -82,7 +82,8 @@ async fn of_writes_about_one_relationship_the_last_counts() -> Result<()> {
                 (&["delete", "create"], true),
                 (&["touch", "delete", "create", "delete"], false),
             ] {
-                edge.write(&t, if stands { "touch" } else { "delete" }, &[one.clone()]).await?;
+                edge.write(&t, if stands { "touch" } else { "delete" }, std::slice::from_ref(one))
+                    .await?;
                 let others: Vec<_> = all.iter().filter(|other| *other != one).cloned().collect();
                 edge.write(&t, "touch", &others).await?;
                 let write = |op: &&str| json!({"op": op, "relationship": one});
@@ -129,7 +130,7 @@ async fn preconditions_on_edges_hold_against_write_skew_also_where_nodes_are_mis
         let left = both(&edge, &t, leave).await?;
         ensure!(left == 1, "round {round}: {left} left");
         // Of two that delete the same, one finds it.
-        edge.write(&t, "touch", &[a.clone()]).await?;
+        edge.write(&t, "touch", std::slice::from_ref(&a)).await?;
         let gone = both(&edge, &t, [(); 2].map(|()| list("delete", &a, "exist", &a))).await?;
         ensure!(gone == 1, "round {round}: {gone} deleted it");
         // Neither seat is there before.
@@ -153,7 +154,7 @@ async fn a_precondition_on_what_is_missing_holds_and_makes_nothing() -> Result<(
     ];
     let written = member("user", "v", "w");
     for one in &tested {
-        edge.write(&t, "delete", &[written.clone()]).await?;
+        edge.write(&t, "delete", std::slice::from_ref(&written)).await?;
         let list = list("touch", &written, "not_exist", one);
         let answer = edge.try_write(&t, &list).await?;
         ensure!(answer.status == StatusCode::OK, "{one}: {}", answer.body);

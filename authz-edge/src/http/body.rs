@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use axum::body::{Body, Bytes, HttpBody as _};
+use axum::BoxError;
+use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::{FromRequest, Request};
 use axum::http::StatusCode;
 use bytes::BytesMut;
@@ -33,7 +34,7 @@ pub struct Bodies {
 }
 
 /// A body that is still to come: who may not ask is told so before.
-pub(super) struct Unread(pub(super) Body);
+pub(super) struct Unread<B = Body>(pub(super) B);
 
 impl<S: Send + Sync> FromRequest<S> for Unread {
     type Rejection = Infallible;
@@ -71,7 +72,10 @@ impl Bodies {
     /// # Errors
     /// 400 when it breaks off, 408 when it takes too long, 413 when it is too large, 429 when all bodies
     /// together are.
-    pub(super) async fn read(&self, Unread(body): Unread) -> Result<Received, Problem> {
+    pub(super) async fn read<B>(&self, Unread(body): Unread<B>) -> Result<Received, Problem>
+    where
+        B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Unpin,
+    {
         let mut reading = pin!(self.collect(body));
         if let Poll::Ready(read) = futures::poll!(reading.as_mut()) {
             return read;
@@ -83,7 +87,10 @@ impl Bodies {
         })
     }
 
-    async fn collect(&self, mut body: Body) -> Result<Received, Problem> {
+    async fn collect<B>(&self, mut body: B) -> Result<Received, Problem>
+    where
+        B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Unpin,
+    {
         let max = self.max_bytes;
         let too_large = || Problem::payload_too_large(format!("at most {max} bytes"));
         if body.size_hint().lower() > max as u64 {
@@ -91,9 +98,14 @@ impl Bodies {
         }
         // Most bodies are one piece, which is not copied.
         let (mut first, mut all, mut share) = (Bytes::new(), BytesMut::new(), None);
-        while let Some(frame) = body.frame().await {
-            let frame =
-                frame.map_err(|error| Problem::bad_request(format!("the body: {error}")))?;
+        // A body whose length is known has ended before its stream is closed.
+        while !body.is_end_stream()
+            && let Some(frame) = body.frame().await
+        {
+            let broken = |error: B::Error| {
+                Problem::bad_request(format!("the body: {}", Into::<BoxError>::into(error)))
+            };
+            let frame = frame.map_err(broken)?;
             let Ok(data) = frame.into_data() else { continue };
             let before = first.len().max(all.len());
             let length = before + data.len();

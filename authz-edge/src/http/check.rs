@@ -121,10 +121,10 @@ async fn check(
     Path(tenant): Path<String>,
     headers: HeaderMap,
     body: Unread,
-) -> Result<Response, Problem> {
+) -> Result<Decided, Problem> {
     let (principal, tenant) = api.authorize(&headers, &tenant, Scope::AuthzCheck).await?;
     let body = api.bodies.read(body).await?;
-    answer(&api, &principal, &tenant, &headers, &body).await
+    decide(&api, &principal, &tenant, &headers, &body).await
 }
 
 /// A body's question, what it says beside it, and how fresh the answer must be.
@@ -140,14 +140,26 @@ pub(super) fn asked(
     Ok((form.words(tenant).question(), given, at_least))
 }
 
-/// The body and headers of an answer.
-pub(super) async fn answer(
+/// An answer: what its body says, and its token.
+pub(super) struct Decided {
+    pub(super) body: Bytes,
+    pub(super) token: HeaderValue,
+}
+
+impl IntoResponse for Decided {
+    fn into_response(self) -> Response {
+        ([(header::CONTENT_TYPE, JSON), (TOKEN, self.token)], self.body).into_response()
+    }
+}
+
+/// The answer to the question in a body.
+pub(super) async fn decide(
     api: &Api,
     principal: &Principal,
     tenant: &TenantId,
     headers: &HeaderMap,
     body: &[u8],
-) -> Result<Response, Problem> {
+) -> Result<Decided, Problem> {
     let mut form = CheckForm::read(body)?;
     let given = form.take_given();
     let at_least = api.at_least(headers, form.at_least.as_deref(), tenant)?;
@@ -158,8 +170,7 @@ pub(super) async fn answer(
     api.audit.answered(&words, (answer.allowed, answer.revision), &asker);
     let body: &'static [u8] =
         if answer.allowed { br#"{"decision":true}"# } else { br#"{"decision":false}"# };
-    let headers = [(header::CONTENT_TYPE, JSON), (TOKEN, api.token(answer.revision, tenant))];
-    Ok((headers, Bytes::from_static(body)).into_response())
+    Ok(Decided { body: Bytes::from_static(body), token: api.token(answer.revision, tenant) })
 }
 
 #[derive(Deserialize)]

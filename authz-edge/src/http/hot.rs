@@ -4,30 +4,40 @@
 //! itself. The router serves the same route: what is not plainly hot is left to it.
 
 use std::convert::Infallible;
+use std::future::Future;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use axum::Router;
-use axum::body::Body;
-use axum::extract::Request;
-use axum::http::Method;
-use axum::response::{IntoResponse as _, Response};
+use axum::body::{Body, Bytes, HttpBody};
+use axum::http::{HeaderValue, Method, Request, Response, header};
+use axum::response::IntoResponse as _;
+use axum::{BoxError, Router};
 use contracts::{Scope, TenantId};
-use futures::future::BoxFuture;
+use futures::FutureExt as _;
+use futures::future::{BoxFuture, Either as Ways};
+use http_body_util::{Either, Full};
+use hyper::body::Incoming;
 use metrics::{Counter, Histogram, counter, histogram};
 use service_kit::Problem;
+use service_kit::http::App;
 use service_kit::track::REQUEST_ID;
 use tower::Service;
 
 use super::body::Unread;
-use super::{Api, check};
+use super::check::{self, Decided};
+use super::{Api, TOKEN};
 
 const ROUTE: &str = "/v1/tenants/{tenant}/check";
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+
+/// What is answered here, or by the router.
+type Answer = Response<Either<Full<Bytes>, Body>>;
 
 /// Answers checks itself and leaves everything else to the router.
 #[derive(Clone)]
-pub(super) struct Hot {
+pub struct Hot {
     api: Arc<Api>,
     rest: Router,
     metrics: Arc<Metrics>,
@@ -46,6 +56,22 @@ impl Hot {
         let seconds = histogram!("triad_authz_http_request_duration_seconds",
             "route" => ROUTE, "method" => "POST");
         Self { api, rest, metrics: Arc::new(Metrics { answered, seconds }) }
+    }
+
+    /// The answer to a check; gives back what is none.
+    fn check<B>(
+        &self,
+        request: Request<B>,
+    ) -> Result<impl Future<Output = Answer> + Send + use<B>, Request<B>>
+    where
+        B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + Unpin + 'static,
+    {
+        if request.method() != Method::POST || tenant(request.uri().path()).is_none() {
+            return Err(request);
+        }
+        let metrics = Arc::clone(&self.metrics);
+        let record = Record { metrics, status: None, begun: Instant::now() };
+        Ok(answered(Arc::clone(&self.api), record, request))
     }
 }
 
@@ -70,23 +96,32 @@ impl Drop for Record {
     }
 }
 
-async fn check(api: Arc<Api>, mut record: Record, request: Request) -> Response {
-    let id = request.headers().get(&REQUEST_ID).cloned();
-    let answer = answer(&api, request).await;
-    let mut response = answer.unwrap_or_else(Problem::into_response);
+async fn answered<B>(api: Arc<Api>, mut record: Record, request: Request<B>) -> Answer
+where
+    B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Unpin,
+{
+    let (head, body) = request.into_parts();
+    let id = head.headers.get(&REQUEST_ID).cloned();
+    let decided = async {
+        let tenant = tenant(head.uri.path()).unwrap_or_default();
+        let (principal, tenant) = api.authorize(&head.headers, tenant, Scope::AuthzCheck).await?;
+        let body = api.bodies.read(Unread(body)).await?;
+        check::decide(&api, &principal, &tenant, &head.headers, &body).await
+    };
+    let mut response = match decided.await {
+        Ok(Decided { body, token }) => {
+            let mut response = Response::new(Either::Left(Full::new(body)));
+            response.headers_mut().insert(header::CONTENT_TYPE, JSON);
+            response.headers_mut().insert(TOKEN, token);
+            response
+        }
+        Err(problem) => Problem::into_response(problem).map(Either::Right),
+    };
     if let Some(id) = id {
         response.headers_mut().insert(REQUEST_ID, id);
     }
     record.status = Some(response.status().as_u16());
     response
-}
-
-async fn answer(api: &Api, request: Request) -> Result<Response, Problem> {
-    let (head, body) = request.into_parts();
-    let tenant = tenant(head.uri.path()).unwrap_or_default();
-    let (principal, tenant) = api.authorize(&head.headers, tenant, Scope::AuthzCheck).await?;
-    let body = api.bodies.read(Unread(body)).await?;
-    check::answer(api, &principal, &tenant, &head.headers, &body).await
 }
 
 /// The tenant of the hot route's path.
@@ -95,23 +130,39 @@ fn tenant(path: &str) -> Option<&str> {
     TenantId::is_valid(tenant).then_some(tenant)
 }
 
-impl Service<Request> for Hot {
-    type Response = Response;
+impl App for Hot {
+    type Body = Either<Full<Bytes>, Body>;
+
+    fn answer(
+        &self,
+        peer: SocketAddr,
+        request: Request<Incoming>,
+    ) -> impl Future<Output = Answer> + Send + use<> {
+        match self.check(request) {
+            Ok(answered) => Ways::Left(answered),
+            Err(request) => {
+                let answered = self.rest.answer(peer, request);
+                Ways::Right(answered.map(|response| response.map(Either::Right)))
+            }
+        }
+    }
+}
+
+/// The same without a connection.
+impl Service<Request<Body>> for Hot {
+    type Response = axum::response::Response;
     type Error = Infallible;
-    type Future = BoxFuture<'static, Result<Response, Infallible>>;
+    type Future = BoxFuture<'static, Result<Self::Response, Infallible>>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        if request.method() == Method::POST && tenant(request.uri().path()).is_some() {
-            let api = Arc::clone(&self.api);
-            let metrics = Arc::clone(&self.metrics);
-            let record = Record { metrics, status: None, begun: Instant::now() };
-            return Box::pin(async move { Ok(check(api, record, request).await) });
+        match self.check(request) {
+            Ok(answered) => answered.map(|response| Ok(response.map(Body::new))).boxed(),
+            Err(request) => self.rest.call(request).boxed(),
         }
-        Box::pin(self.rest.call(request))
     }
 }
 

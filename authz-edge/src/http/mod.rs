@@ -39,6 +39,8 @@ use service_kit::problem::{no_method, no_route};
 use service_kit::track::{given_id, track};
 use tokio::sync::Notify;
 
+pub use hot::Hot;
+
 use crate::audit::DecisionAudit;
 use crate::check::{AtLeast, CheckError, Checker};
 use crate::graph::read::Reader;
@@ -213,9 +215,8 @@ pub fn router(api: Arc<Api>) -> Router {
 }
 
 /// `routes`, [`router`]'s among them, behind the hot path; what no route has is a problem.
-pub fn service(api: Arc<Api>, routes: Router) -> Router {
-    let rest = routes.fallback(no_route.layer(track(METRICS)));
-    Router::new().fallback_service(hot::Hot::new(api, rest))
+pub fn service(api: Arc<Api>, routes: Router) -> Hot {
+    Hot::new(api, routes.fallback(no_route.layer(track(METRICS))))
 }
 
 fn routes(api: Arc<Api>) -> Router {

@@ -56,7 +56,8 @@ mod tests {
         drop(role);
         let all: usize = views.iter().map(SubjectView::bytes).sum();
         assert!(all >= summed && all < 2 * summed, "{all} of {summed}");
-        let alone = view(&self::role(), None).bytes();
+        let alone = view(&self::role(), None);
+        let alone = alone.bytes();
         assert!(alone >= summed, "{alone} of {summed}");
     }
 

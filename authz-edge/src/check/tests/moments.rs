@@ -2,6 +2,7 @@
 //! it rests on was delivered. Views of two states meet in an answer only as far as changes are still on
 //! their way: else it would be one of a state that never was.
 
+use std::ops::Bound::{Excluded, Included};
 use std::sync::Arc;
 
 use contracts::Revision;
@@ -33,7 +34,7 @@ impl Moment {
             return false;
         }
         let states: Vec<(u64, Arc<State>)> = memory.with(|history| {
-            let later = history.states.range(from + 1..=self.now);
+            let later = history.states.range((Excluded(from), Included(self.now)));
             let later = later.map(|(time, state)| (*time, Arc::clone(state)));
             std::iter::once((from, history.at(from))).chain(later).collect()
         });

@@ -4,7 +4,6 @@ use std::io::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Request, StatusCode, header};
 use base64::Engine as _;
@@ -30,7 +29,7 @@ use crate::model::condition::Precedence;
 pub(in crate::http) const NOWHERE: &str = "127.0.0.1:1";
 
 /// A decision point.
-pub(in crate::http) struct Pdp(pub(super) Router);
+pub(in crate::http) struct Pdp(pub(super) http::Hot);
 
 /// An answer: its status, headers and body.
 pub(in crate::http) struct Answer {

@@ -32,16 +32,16 @@ async fn nowhere() -> Arc<Api> {
 }
 
 /// The routes as the service merges them.
-async fn router() -> Router {
+async fn service() -> http::Hot {
     let (api, ext_authz) = (nowhere().await, World::usual().await.ext_authz);
     let routes = http::router(Arc::clone(&api)).merge(http::ext_authz::router(ext_authz));
     http::service(api, routes)
 }
 
-async fn send(router: &Router, method: &str, path: &str, body: String) -> Response {
+async fn send(service: &http::Hot, method: &str, path: &str, body: String) -> Response {
     let request = Request::builder().method(&*method.to_uppercase()).uri(path);
     let request = request.header(header::CONTENT_TYPE, "application/json");
-    router.clone().oneshot(request.body(Body::from(body)).unwrap()).await.unwrap()
+    service.clone().oneshot(request.body(Body::from(body)).unwrap()).await.unwrap()
 }
 
 /// The answer is one that the document has, in the form that it says.
@@ -86,7 +86,7 @@ async fn every_route_is_described_and_nothing_else() {
 
 #[tokio::test]
 async fn every_method_is_described_and_nothing_else() {
-    let (document, router) = (document(), router().await);
+    let (document, service) = (document(), service().await);
     for (path, item) in members(&document["paths"]) {
         let at = filled(&document, path, item);
         for method in METHODS {
@@ -94,7 +94,7 @@ async fn every_method_is_described_and_nothing_else() {
             let described =
                 item.get(method).or_else(|| item.get("get").filter(|_| method == "head"));
             let query = described.map_or_else(String::new, |known| query(&document, known));
-            let response = send(&router, method, &format!("{at}{query}"), String::new()).await;
+            let response = send(&service, method, &format!("{at}{query}"), String::new()).await;
             let what = format!("{method} {path}{query}");
             assert_eq!(response.status() != 405, described.is_some(), "{what}");
             if let Some(operation) = described.filter(|_| method != "head") {
@@ -106,7 +106,7 @@ async fn every_method_is_described_and_nothing_else() {
 
 #[tokio::test]
 async fn examples_are_read_and_what_is_required_is() {
-    let (document, router) = (document(), router().await);
+    let (document, service) = (document(), service().await);
     let mut sent = 0;
     for (path, item) in members(&document["paths"]) {
         let at = filled(&document, path, item);
@@ -114,7 +114,7 @@ async fn examples_are_read_and_what_is_required_is() {
             let content = &operation["requestBody"]["content"]["application/json"];
             for (name, example) in members(&content["examples"]) {
                 let (what, body) = (format!("{method} {path}: {name}"), &example["value"]);
-                let response = send(&router, method, &at, body.to_string()).await;
+                let response = send(&service, method, &at, body.to_string()).await;
                 // Read and understood; nobody can answer, which a batch says in the place of each.
                 let unanswered = if path.ends_with("/check/batch") { 200 } else { 503 };
                 assert_eq!(response.status(), unanswered, "{what}");
@@ -122,7 +122,7 @@ async fn examples_are_read_and_what_is_required_is() {
                 for required in items(&resolve(&document, &content["schema"])["required"]) {
                     let mut less = body.clone();
                     less.as_object_mut().and_then(|all| all.remove(required.as_str()?)).unwrap();
-                    let response = send(&router, method, &at, less.to_string()).await;
+                    let response = send(&service, method, &at, less.to_string()).await;
                     assert_eq!(response.status(), 400, "{what} without {required}");
                 }
                 let schema = content["schema"]["$ref"].as_str().unwrap();
@@ -170,7 +170,7 @@ fn examples_fit_their_schemas() {
 
 #[tokio::test]
 async fn it_is_served_as_it_was_reviewed_and_has_this_version() {
-    let response = send(&router().await, "get", PATH, String::new()).await;
+    let response = send(&service().await, "get", PATH, String::new()).await;
     assert_eq!(response.status(), 200);
     assert_eq!(response.headers()[header::CONTENT_TYPE], "application/json");
     let served = axum::body::to_bytes(response.into_body(), 1 << 24).await.unwrap();
