@@ -1,0 +1,85 @@
+//! One transaction on one connection.
+
+use std::fmt;
+use std::time::Duration;
+
+use sqlx::pool::PoolConnection;
+use sqlx::{Executor as _, MySql};
+
+use super::pool::spoil;
+use super::{execute, rows, within};
+use crate::db::{DbError, Row, Sql, Value};
+
+/// Not sqlx's own: that one cannot close its connection, which is the only way out of a statement that
+/// outlasted its deadline.
+pub(in crate::db) struct Tx {
+    connection: PoolConnection<MySql>,
+    deadline: Duration,
+    open: bool,
+}
+
+impl fmt::Debug for Tx {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tx").field("open", &self.open).finish_non_exhaustive()
+    }
+}
+
+impl Tx {
+    pub(super) async fn begin(
+        mut connection: PoolConnection<MySql>,
+        deadline: Duration,
+    ) -> Result<Self, DbError> {
+        let begun = within(deadline, connection.execute("START TRANSACTION")).await;
+        spoil(&mut connection, &begun);
+        begun?;
+        Ok(Self { connection, deadline, open: true })
+    }
+
+    pub(in crate::db) async fn execute(
+        &mut self,
+        sql: Sql,
+        params: &[Value],
+    ) -> Result<u64, DbError> {
+        let done = within(self.deadline, execute(&mut self.connection, sql, params)).await;
+        spoil(&mut self.connection, &done);
+        done
+    }
+
+    pub(in crate::db) async fn rows(
+        &mut self,
+        sql: Sql,
+        params: &[Value],
+    ) -> Result<Vec<Row>, DbError> {
+        let read = within(self.deadline, rows(&mut self.connection, sql, params)).await;
+        spoil(&mut self.connection, &read);
+        read
+    }
+
+    pub(in crate::db) async fn commit(mut self) -> Result<(), DbError> {
+        let done = within(self.deadline, self.connection.execute("COMMIT")).await;
+        match done {
+            Ok(_) => {
+                self.open = false;
+                Ok(())
+            }
+            // The answer is missing, not the commit.
+            Err(DbError::Lost(reason)) => Err(DbError::Unknown(reason)),
+            Err(DbError::Deadline) => Err(DbError::Unknown("no answer in time".to_owned())),
+            Err(error) => Err(error),
+        }
+    }
+
+    pub(in crate::db) async fn rollback(mut self) {
+        // Failing, it leaves the connection to be closed, which undoes as well.
+        let done = within(self.deadline, self.connection.execute("ROLLBACK")).await;
+        self.open = done.is_err();
+    }
+}
+
+impl Drop for Tx {
+    fn drop(&mut self) {
+        if self.open {
+            self.connection.close_on_drop();
+        }
+    }
+}
