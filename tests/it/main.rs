@@ -14,6 +14,7 @@ mod edge_faults;
 mod explain;
 mod faults;
 mod filters;
+mod identity;
 mod issuer;
 mod layouts;
 mod lists;
