@@ -229,7 +229,6 @@ mod tests {
         fn what_is_stored_is_stored_in_the_same_form_again(text in "\\PC{1,12}@\\PC{1,12}") {
             if let Ok(address) = email(&text) {
                 prop_assert_eq!(email(&address), Ok(address.clone()));
-                prop_assert_eq!(email(&text.to_uppercase().to_lowercase()).is_ok(), true);
             }
         }
 

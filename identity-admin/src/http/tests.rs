@@ -181,6 +181,8 @@ async fn a_bad_request_is_told_all_its_faults() {
             &["id", "name", "administrator.email"],
         ),
         (("PATCH", "/v1/tenants/acme"), r#"{"name": " a"}"#, &["name"]),
+        (("PATCH", "/v1/tenants/acme"), r#"{"name": null}"#, &["name"]),
+        (("PATCH", "/v1/tenants/acme/users/x"), r#"{"email": null}"#, &["email"]),
         (("PUT", "/v1/tenants/acme/users/x/settings"), r#"{"time_zone": "a b"}"#, &["time_zone"]),
     ] {
         let (status, answer) = ask(&router, at, &[], body).await;

@@ -54,6 +54,8 @@ impl ServiceAccountForm {
 #[serde(deny_unknown_fields)]
 pub(crate) struct ServiceAccountPatch {
     /// Unique in the tenant.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = String)]
     name: Option<String>,
     /// For people; null removes it.
     #[serde(default, deserialize_with = "present")]

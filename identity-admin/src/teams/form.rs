@@ -43,6 +43,8 @@ impl TeamForm {
 #[serde(deny_unknown_fields)]
 pub(crate) struct TeamPatch {
     /// Unique in the tenant.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = String)]
     name: Option<String>,
     /// For people; null removes it.
     #[serde(default, deserialize_with = "present")]

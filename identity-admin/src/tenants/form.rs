@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::change::{FieldFault, Refused};
-use crate::rules::{self, Faults};
+use crate::rules::{self, Faults, present};
 use crate::users::{NewUser, UserForm, UserView};
 
 /// A tenant to be made.
@@ -75,6 +75,8 @@ fn inside(field: &str, refused: Option<Refused>) -> Vec<FieldFault> {
 #[serde(deny_unknown_fields)]
 pub(crate) struct TenantPatch {
     /// Unique, 1 to 255 characters.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = String)]
     pub(super) name: Option<String>,
 }
 

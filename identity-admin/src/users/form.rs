@@ -74,8 +74,12 @@ impl UserForm {
 #[serde(deny_unknown_fields)]
 pub(crate) struct UserPatch {
     /// Unique in the tenant. A user name that was the address follows it.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = String)]
     email: Option<String>,
     /// Unique in the tenant.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = String)]
     user_name: Option<String>,
     /// For people; null removes it.
     #[serde(default, deserialize_with = "present")]

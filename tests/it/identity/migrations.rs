@@ -25,7 +25,7 @@ async fn migrations_run_once_however_many_begin_them() -> Result<()> {
 async fn a_migration_that_was_interrupted_anywhere_is_gone_on_with() -> Result<()> {
     let identities = Identities::new(&[]).await?;
     // As a crash leaves it: marked as begun, and some of its tables made.
-    for (version, lost) in [(5, &["signing_keys", "import_jobs"][..]), (5, &[])] {
+    for (version, lost) in [(5, &["signing_keys", "import_jobs"][..]), (5, &[][..])] {
         for table in lost {
             identities.db.execute(format!("DROP TABLE {table}"), &[]).await?;
         }
