@@ -111,7 +111,24 @@ pub(super) async fn insert(tx: &mut Tx, user: &UserView) -> Result<(), DbError> 
         user.created_at,
         user.updated_at,
     ];
-    tx.execute(sql, values).await.map(drop)
+    match tx.execute(sql, values).await {
+        Err(error) => Err(taken(tx, user, error).await),
+        Ok(_) => Ok(()),
+    }
+}
+
+/// Which of its values another user has. When an address and the name made of it are both taken, databases
+/// name either, and the client sent the address.
+async fn taken(tx: &mut Tx, user: &UserView, error: DbError) -> DbError {
+    if !matches!(error, DbError::Duplicate { .. }) {
+        return error;
+    }
+    let sql = "SELECT id FROM users WHERE tenant_id = ? AND email = ? AND id <> ?";
+    match tx.row(sql, params![&user.tenant_id, &user.email, &user.id]).await {
+        Ok(Some(_)) => DbError::Duplicate { field: "email".to_owned() },
+        Ok(None) => error,
+        Err(error) => error,
+    }
 }
 
 pub(super) async fn update(tx: &mut Tx, user: &UserView) -> Result<(), DbError> {
@@ -130,7 +147,10 @@ pub(super) async fn update(tx: &mut Tx, user: &UserView) -> Result<(), DbError> 
         &user.tenant_id,
         &user.id,
     ];
-    tx.execute(sql, values).await.map(drop)
+    match tx.execute(sql, values).await {
+        Err(error) => Err(taken(tx, user, error).await),
+        Ok(_) => Ok(()),
+    }
 }
 
 /// With settings, scopes and memberships, which go by foreign keys.

@@ -98,6 +98,9 @@ async fn a_user_lives_and_its_changes_are_told_without_gaps() -> Result<()> {
     ensure!(!made.header("triad-consistency-token").is_empty());
     ensure!(service.post(users, form).await?.must(409)?.faults() == ["email"]);
 
+    let namesake = json!({"email": "eve@example.com", "user_name": "ADA@example.com"});
+    ensure!(service.post(users, namesake).await?.must(409)?.faults() == ["user_name"]);
+
     ensure!(service.get(&user).await?.must(200)?.body == made.body);
     let found = service.get(&format!("{users}/by-email/ADA@example.com")).await?.must(200)?;
     ensure!(found.body == made.body);

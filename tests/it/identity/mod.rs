@@ -227,11 +227,6 @@ impl Service {
         &self.0
     }
 
-    /// kill -9.
-    pub(crate) fn kill(self) -> Result<()> {
-        self.0.kill()
-    }
-
     /// SIGTERM; the process must end in order.
     pub(crate) async fn stop(self) -> Result<()> {
         self.0.stop().await
