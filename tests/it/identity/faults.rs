@@ -2,10 +2,10 @@
 
 use anyhow::{Context, Result, ensure};
 use futures::future::try_join_all;
-use identity_admin::db::Tx;
+use identity_admin::db::{Db, DbError, Options, Tx};
 use serde_json::json;
 
-use super::{Answer, Identities};
+use super::{Answer, Identities, patient};
 use crate::world::{engines, until};
 
 const USERS: &str = "/v1/tenants/acme/users";
@@ -119,6 +119,28 @@ async fn a_busy_tenant_is_told_after_a_while_and_a_key_in_use_by_its_own_name() 
     held.rollback().await;
     service.keyed(USERS, "k", body).await?.must(201)?;
     service.stop().await
+}
+
+#[tokio::test]
+async fn a_statement_that_takes_too_long_takes_its_transaction_with_it() -> Result<()> {
+    let identities = Identities::new(&[]).await?;
+    let lease = "INSERT INTO relay_leases (name, holder, term, expires_at) \
+                 VALUES ('l', 'x', 1, '2026-01-01 00:00:00')";
+    let system = "UPDATE tenant_changes SET seq = seq WHERE tenant_id = '_system'";
+    let statement_timeout = std::time::Duration::from_millis(300);
+    let hasty = Db::new(&Options { statement_timeout, ..patient(&identities.dsn) });
+    let mut held = identities.db.begin().await?;
+    held.execute(system, &[]).await?;
+    let mut late = hasty.begin().await?;
+    late.execute(lease, &[]).await?;
+    ensure!(matches!(late.execute(system, &[]).await, Err(DbError::Deadline)));
+    late.rollback().await;
+    held.rollback().await;
+    // The row would be locked, or there, if anything were left of it.
+    identities.db.execute(lease, &[]).await?;
+    // Its connection is not given to anybody else.
+    ensure!(hasty.rows("SELECT seq FROM tenant_changes", &[]).await?.len() == 1);
+    Ok(())
 }
 
 #[tokio::test]

@@ -48,15 +48,7 @@ impl Identities {
         ];
         env.extend(overrides.iter().map(|(k, v)| (format!("{PREFIX}{k}"), (*v).to_owned())));
         let dsn = Dsn::parse(&url).map_err(anyhow::Error::msg)?;
-        let db = Db::new(&db::Options {
-            dsn: dsn.clone(),
-            max_open: 8,
-            max_idle: 8,
-            max_lifetime: Duration::from_secs(3600),
-            acquire_timeout: Duration::from_secs(30),
-            statement_timeout: Duration::from_secs(60),
-            lock_timeout: Duration::from_secs(30),
-        });
+        let db = Db::new(&patient(&dsn));
         Ok(Self { env, dsn, db })
     }
 
@@ -104,6 +96,19 @@ impl Identities {
         let counted = self.count(sql, &[tenant.into()]).await?;
         ensure!(usize::try_from(counted)? == changes.len(), "{counted} and {}", changes.len());
         Ok(changes)
+    }
+}
+
+/// How a test reaches its database: it waits where the service would give up.
+pub(crate) fn patient(dsn: &Dsn) -> db::Options {
+    db::Options {
+        dsn: dsn.clone(),
+        max_open: 8,
+        max_idle: 8,
+        max_lifetime: Duration::from_secs(3600),
+        acquire_timeout: Duration::from_secs(30),
+        statement_timeout: Duration::from_secs(60),
+        lock_timeout: Duration::from_secs(30),
     }
 }
 

@@ -15,12 +15,22 @@ use crate::db::{DbError, Row, Sql, Value};
 pub(in crate::db) struct Tx {
     connection: PoolConnection<MySql>,
     deadline: Duration,
-    open: bool,
+    state: State,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// Statements may follow.
+    Open,
+    /// Its connection is in the middle of a statement: only closing it is left.
+    Broken,
+    /// Committed or rolled back; the connection may serve others.
+    Ended,
 }
 
 impl fmt::Debug for Tx {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Tx").field("open", &self.open).finish_non_exhaustive()
+        f.debug_struct("Tx").field("state", &self.state).finish_non_exhaustive()
     }
 }
 
@@ -32,7 +42,7 @@ impl Tx {
         let begun = within(deadline, connection.execute("START TRANSACTION")).await;
         spoil(&mut connection, &begun);
         begun?;
-        Ok(Self { connection, deadline, open: true })
+        Ok(Self { connection, deadline, state: State::Open })
     }
 
     pub(in crate::db) async fn execute(
@@ -41,7 +51,7 @@ impl Tx {
         params: &[Value],
     ) -> Result<u64, DbError> {
         let done = within(self.deadline, execute(&mut self.connection, sql, params)).await;
-        spoil(&mut self.connection, &done);
+        self.note(&done);
         done
     }
 
@@ -51,7 +61,7 @@ impl Tx {
         params: &[Value],
     ) -> Result<Vec<Row>, DbError> {
         let read = within(self.deadline, rows(&mut self.connection, sql, params)).await;
-        spoil(&mut self.connection, &read);
+        self.note(&read);
         read
     }
 
@@ -59,7 +69,7 @@ impl Tx {
         let done = within(self.deadline, self.connection.execute("COMMIT")).await;
         match done {
             Ok(_) => {
-                self.open = false;
+                self.state = State::Ended;
                 Ok(())
             }
             // The answer is missing, not the commit.
@@ -70,15 +80,26 @@ impl Tx {
     }
 
     pub(in crate::db) async fn rollback(mut self) {
+        if self.state == State::Broken {
+            // What is sent now would wait for the statement that nobody waits for any more.
+            return;
+        }
         // Failing, it leaves the connection to be closed, which undoes as well.
-        let done = within(self.deadline, self.connection.execute("ROLLBACK")).await;
-        self.open = done.is_err();
+        if within(self.deadline, self.connection.execute("ROLLBACK")).await.is_ok() {
+            self.state = State::Ended;
+        }
+    }
+
+    fn note<T>(&mut self, done: &Result<T, DbError>) {
+        if matches!(done, Err(DbError::Lost(_) | DbError::Deadline)) {
+            self.state = State::Broken;
+        }
     }
 }
 
 impl Drop for Tx {
     fn drop(&mut self) {
-        if self.open {
+        if self.state != State::Ended {
             self.connection.close_on_drop();
         }
     }
