@@ -16,6 +16,7 @@ mod explain;
 mod faults;
 mod filters;
 mod identities;
+mod identity;
 mod issuer;
 mod layouts;
 mod lists;

@@ -1,0 +1,102 @@
+//! The outbox: what a transaction says to the others, in the transaction.
+
+use chrono::{DateTime, Utc};
+use contracts::TenantId;
+use contracts::identity::Change;
+use uuid::Uuid;
+
+use super::audit::{self, Author};
+use super::write::Pending;
+use crate::clock::Clock;
+use crate::db::{Db, DbError, Tx, Value, params};
+
+/// Where a row of the outbox is published. Names, not topics: those are configured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Topic {
+    /// `identity.changes`.
+    Changes,
+    /// `audit.events`.
+    Audit,
+}
+
+impl Topic {
+    /// Its name in the column `topic`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Changes => "changes",
+            Self::Audit => "audit",
+        }
+    }
+}
+
+/// Depth is counted so far; beyond it, a relay is not keeping up and the number says no more.
+const COUNTED: i64 = 10_000;
+
+/// Writes the events of changes, numbered from `first`, in one statement.
+pub(super) async fn write(
+    tx: &mut Tx,
+    tenant: &TenantId,
+    author: &Author,
+    at: DateTime<Utc>,
+    first: u64,
+    changes: Vec<Pending>,
+) -> Result<(), DbError> {
+    const ROW: &str = "(?, ?, ?, ?, ?, ?)";
+    let mut params = Vec::with_capacity(12 * changes.len());
+    let rows = 2 * changes.len();
+    for (seq, Pending { kind, details }) in (first..).zip(changes) {
+        let (audited, event) = audit::event(tenant, author, at, seq, &kind, details);
+        let event_id = Uuid::now_v7();
+        let change = Change { event_id, tenant_id: tenant.clone(), seq, occurred_at: at, kind };
+        params.extend(row(Topic::Changes, tenant, seq, event_id, json(&change)?, at));
+        params.extend(row(Topic::Audit, tenant, seq, audited, json(&event)?, at));
+    }
+    if rows == 0 {
+        return Ok(());
+    }
+    let sql = format!(
+        "INSERT INTO outbox (topic, tenant_id, seq, event_id, payload, created_at) VALUES {}",
+        vec![ROW; rows].join(", ")
+    );
+    tx.execute(sql, &params).await?;
+    Ok(())
+}
+
+fn json(event: &impl serde::Serialize) -> Result<String, DbError> {
+    serde_json::to_string(event).map_err(|error| DbError::Refused(error.to_string()))
+}
+
+fn row(
+    topic: Topic,
+    tenant: &TenantId,
+    seq: u64,
+    event_id: Uuid,
+    payload: String,
+    at: DateTime<Utc>,
+) -> [Value; 6] {
+    let seq = i64::try_from(seq).unwrap_or(i64::MAX);
+    [
+        topic.as_str().into(),
+        tenant.into(),
+        seq.into(),
+        event_id.to_string().into(),
+        payload.into(),
+        at.into(),
+    ]
+}
+
+/// How many rows wait, up to 10 000, and the age of the oldest in seconds.
+///
+/// # Errors
+/// As [`Db::rows`].
+pub async fn outbox_level(db: &Db, clock: &Clock) -> Result<(i64, f64), DbError> {
+    let depth = "SELECT COUNT(*) AS depth FROM (SELECT 1 AS one FROM outbox LIMIT ?) AS waiting";
+    let depth = db.row(depth, params![COUNTED]).await?.map_or(Ok(0), |row| row.int("depth"))?;
+    let oldest = db.row("SELECT created_at FROM outbox ORDER BY id LIMIT 1", params![]).await?;
+    let age = match oldest {
+        Some(row) => clock.now() - row.time("created_at")?,
+        None => chrono::Duration::zero(),
+    };
+    Ok((depth, age.as_seconds_f64().max(0.0)))
+}

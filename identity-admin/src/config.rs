@@ -1,0 +1,256 @@
+//! The configuration of `identity-admin`: the shape of `config.example.yaml`, which documents every key.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::Deserialize;
+use service_kit::admin::AdminConfig;
+use service_kit::auth::AuthConfig;
+use service_kit::bus::KafkaConfig;
+use service_kit::config::{ConfigError, Secret, check_ranges, secret_or_file};
+use service_kit::http::HttpOptions;
+use service_kit::telemetry::TelemetryConfig;
+
+use crate::{db, http};
+
+/// The commented defaults, embedded.
+pub const DEFAULTS: &str = include_str!("../config.example.yaml");
+
+/// The prefix of environment variables that override a key.
+pub const ENV_PREFIX: &str = "TRIAD_IDENTITY__";
+
+/// Everything that can be configured.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs, reason = "config.example.yaml documents every key, with unit and range")]
+pub struct Config {
+    pub http: HttpConfig,
+    pub admin: AdminConfig,
+    pub telemetry: TelemetryConfig,
+    pub drain_deadline_ms: u64,
+    pub auth: AuthConfig,
+    pub mysql: MysqlConfig,
+    pub kafka: Kafka,
+    pub idempotency: IdempotencyConfig,
+    pub lists: ListsConfig,
+}
+
+/// The public listener.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs, reason = "config.example.yaml documents every key, with unit and range")]
+pub struct HttpConfig {
+    pub listen: SocketAddr,
+    pub max_connections: usize,
+    pub max_body_bytes: usize,
+    pub header_read_timeout_ms: u64,
+    pub request_timeout_ms: u64,
+}
+
+/// The database.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs, reason = "config.example.yaml documents every key, with unit and range")]
+pub struct MysqlConfig {
+    pub dsn: Secret,
+    pub dsn_file: Option<PathBuf>,
+    pub max_open_conns: u32,
+    pub max_idle_conns: u32,
+    pub conn_max_lifetime_minutes: u32,
+    pub acquire_timeout_ms: u64,
+    pub statement_timeout_ms: u64,
+    pub lock_timeout_seconds: u64,
+}
+
+impl MysqlConfig {
+    /// Where the database is and how it is reached.
+    ///
+    /// # Errors
+    /// A DSN that cannot be read (`mysql.dsn`), or its file (`mysql.dsn_file`). Neither repeats it.
+    pub fn options(&self) -> Result<db::Options, ConfigError> {
+        let file = secret_or_file("mysql.dsn", &None, &self.dsn_file)?;
+        let key = if file.is_some() { "mysql.dsn_file" } else { "mysql.dsn" };
+        let dsn = file.as_ref().unwrap_or(&self.dsn);
+        let dsn = db::Dsn::parse(dsn.expose()).map_err(|reason| ConfigError::new(key, reason))?;
+        Ok(db::Options {
+            dsn,
+            max_open: self.max_open_conns,
+            max_idle: self.max_idle_conns,
+            max_lifetime: Duration::from_secs(60 * u64::from(self.conn_max_lifetime_minutes)),
+            acquire_timeout: Duration::from_millis(self.acquire_timeout_ms),
+            statement_timeout: Duration::from_millis(self.statement_timeout_ms),
+            lock_timeout: Duration::from_secs(self.lock_timeout_seconds),
+        })
+    }
+}
+
+/// Kafka: changes.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs, reason = "config.example.yaml documents every key, with unit and range")]
+pub struct Kafka {
+    pub brokers: Vec<String>,
+    pub properties: BTreeMap<String, String>,
+    pub changes_topic: String,
+    pub partitions: i32,
+    pub replication: i32,
+    pub min_insync_replicas: i32,
+    pub changes_retention_hours: u32,
+}
+
+impl Kafka {
+    /// How to reach the cluster.
+    #[must_use]
+    pub fn cluster(&self) -> KafkaConfig {
+        KafkaConfig { brokers: self.brokers.clone(), properties: self.properties.clone() }
+    }
+}
+
+/// Answers that are kept for repeats.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs, reason = "config.example.yaml documents every key, with unit and range")]
+pub struct IdempotencyConfig {
+    pub life_hours: u32,
+    pub sweep_seconds: u64,
+}
+
+/// Pages.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs, reason = "config.example.yaml documents every key, with unit and range")]
+pub struct ListsConfig {
+    pub default_limit: usize,
+    pub max_limit: usize,
+}
+
+impl Config {
+    /// Checks what the types cannot: ranges and combinations.
+    ///
+    /// # Errors
+    /// The first key that is out of range, by name.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        let (mysql, lists) = (&self.mysql, &self.lists);
+        // A lock must be given up before the statement that waits for it is.
+        let longest_lock = mysql.statement_timeout_ms.saturating_sub(1) / 1000;
+        check_ranges([
+            ("http.max_connections", self.http.max_connections as u64, 1, 1_000_000),
+            ("http.max_body_bytes", self.http.max_body_bytes as u64, 1024, 64 << 20),
+            ("http.request_timeout_ms", self.http.request_timeout_ms, 100, 600_000),
+            ("mysql.max_open_conns", u64::from(mysql.max_open_conns), 1, 10_000),
+            ("mysql.max_idle_conns", u64::from(mysql.max_idle_conns), 0, 10_000),
+            ("mysql.conn_max_lifetime_minutes", mysql.conn_max_lifetime_minutes.into(), 1, 1440),
+            ("mysql.acquire_timeout_ms", mysql.acquire_timeout_ms, 10, 60_000),
+            ("mysql.statement_timeout_ms", mysql.statement_timeout_ms, 1100, 600_000),
+            ("mysql.lock_timeout_seconds", mysql.lock_timeout_seconds, 1, longest_lock.max(1)),
+            ("kafka.partitions", whole(self.kafka.partitions), 1, 1000),
+            ("kafka.replication", whole(self.kafka.replication), 1, 100),
+            (
+                "kafka.changes_retention_hours",
+                self.kafka.changes_retention_hours.into(),
+                168,
+                87_600,
+            ),
+            ("idempotency.life_hours", self.idempotency.life_hours.into(), 1, 168),
+            ("idempotency.sweep_seconds", self.idempotency.sweep_seconds, 1, 86_400),
+            ("lists.max_limit", lists.max_limit as u64, 1, 10_000),
+            ("lists.default_limit", lists.default_limit as u64, 1, lists.max_limit as u64),
+        ])?;
+        self.mysql.options()?;
+        self.kafka.cluster().validate()?;
+        self.auth.validate()?;
+        service_kit::http::require_loopback(&self.http.listen, self.auth.is_off())
+    }
+
+    /// The time from SIGTERM to exit.
+    #[must_use]
+    pub fn drain_deadline(&self) -> Duration {
+        Duration::from_millis(self.drain_deadline_ms)
+    }
+
+    /// Of the public listener.
+    #[must_use]
+    pub fn http_options(&self) -> HttpOptions {
+        HttpOptions {
+            max_connections: self.http.max_connections,
+            header_read_timeout: Duration::from_millis(self.http.header_read_timeout_ms),
+            drain_deadline: self.drain_deadline(),
+        }
+    }
+
+    /// Of the API.
+    #[must_use]
+    pub fn api_options(&self) -> http::Options {
+        http::Options {
+            max_body_bytes: self.http.max_body_bytes,
+            request_timeout: Duration::from_millis(self.http.request_timeout_ms),
+            default_limit: self.lists.default_limit,
+            max_limit: self.lists.max_limit,
+        }
+    }
+
+    /// How long an answer is kept for its Idempotency-Key.
+    #[must_use]
+    pub fn answers_live(&self) -> chrono::Duration {
+        chrono::Duration::hours(i64::from(self.idempotency.life_hours))
+    }
+}
+
+fn whole(value: i32) -> u64 {
+    u64::try_from(value).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use service_kit::config::{Source, load};
+
+    use super::*;
+
+    fn read(env: &[(&str, &str)]) -> Result<Config, ConfigError> {
+        let env =
+            env.iter().map(|(key, value)| (format!("{ENV_PREFIX}{key}"), (*value).to_owned()));
+        let source =
+            Source { defaults: DEFAULTS, file: None, env_prefix: ENV_PREFIX, env: env.collect() };
+        let config: Config = load(&source)?;
+        config.validate()?;
+        Ok(config)
+    }
+
+    #[test]
+    fn the_embedded_default_is_whole_and_valid() {
+        let config = read(&[]).unwrap();
+        let options = config.mysql.options().unwrap();
+        assert_eq!(options.dsn.to_string(), "mysql tcp(127.0.0.1:3306)/triad_identity");
+    }
+
+    #[test]
+    fn what_is_bad_is_refused_by_name_and_the_dsn_is_never_shown() {
+        for (key, value, name) in [
+            ("MYSQL__DSN", "u:hush@tcp(h)", "mysql.dsn"),
+            ("MYSQL__DSN", "u:hush@tcp(h)/d?tls=true", "mysql.dsn"),
+            ("MYSQL__MAX_OPEN_CONNS", "0", "mysql.max_open_conns"),
+            ("MYSQL__LOCK_TIMEOUT_SECONDS", "10", "mysql.lock_timeout_seconds"),
+            ("MYSQL__DSN_FILE", "/nonexistent", "mysql.dsn_file"),
+            ("LISTS__DEFAULT_LIMIT", "1001", "lists.default_limit"),
+            ("KAFKA__CHANGES_RETENTION_HOURS", "24", "kafka.changes_retention_hours"),
+            ("HTTP__LISTEN", "0.0.0.0:8101", "auth.mode"),
+        ] {
+            let error = read(&[(key, value)]).unwrap_err();
+            assert_eq!(error.key(), name, "{error}");
+            assert!(!error.to_string().contains("hush"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_dsn_may_be_a_file() {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        writeln!(file, "mysql://u:hush@h/d").unwrap();
+        let config = read(&[("MYSQL__DSN_FILE", file.path().to_str().unwrap())]).unwrap();
+        assert_eq!(config.mysql.options().unwrap().dsn.to_string(), "mysql tcp(h:3306)/d");
+        assert!(!format!("{config:?}").contains("hush"));
+    }
+}

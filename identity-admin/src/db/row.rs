@@ -1,0 +1,100 @@
+//! Rows, read by column name.
+
+use chrono::{DateTime, NaiveDateTime, Utc};
+use serde::de::DeserializeOwned;
+use sqlx::Row as _;
+use sqlx::mysql::MySqlRow;
+
+use super::DbError;
+
+/// What a statement found. Columns are read by name; one that is missing or of another type is a fault of
+/// the statement ([`DbError::Refused`]).
+#[derive(Debug)]
+pub struct Row(Found);
+
+#[derive(Debug)]
+enum Found {
+    MySql(MySqlRow),
+}
+
+macro_rules! get {
+    ($row:expr, $column:expr, $type:ty) => {
+        match &$row.0 {
+            // Unchecked: what a column may hold is known here, and sqlx's own check knows fewer types.
+            Found::MySql(row) => row.try_get_unchecked::<$type, _>($column).map_err(DbError::from),
+        }
+    };
+}
+
+impl Row {
+    /// Text that is there.
+    ///
+    /// # Errors
+    /// Of the type, as every method here.
+    pub fn text(&self, column: &str) -> Result<String, DbError> {
+        get!(self, column, String)
+    }
+
+    /// Text that may be absent.
+    ///
+    /// # Errors
+    /// Of the type.
+    pub fn opt_text(&self, column: &str) -> Result<Option<String>, DbError> {
+        get!(self, column, Option<String>)
+    }
+
+    /// A number.
+    ///
+    /// # Errors
+    /// Of the type.
+    pub fn int(&self, column: &str) -> Result<i64, DbError> {
+        get!(self, column, i64)
+    }
+
+    /// A number that may be absent.
+    ///
+    /// # Errors
+    /// Of the type.
+    pub fn opt_int(&self, column: &str) -> Result<Option<i64>, DbError> {
+        get!(self, column, Option<i64>)
+    }
+
+    /// A truth.
+    ///
+    /// # Errors
+    /// Of the type.
+    pub fn flag(&self, column: &str) -> Result<bool, DbError> {
+        Ok(self.int(column)? != 0)
+    }
+
+    /// Bytes.
+    ///
+    /// # Errors
+    /// Of the type.
+    pub fn bytes(&self, column: &str) -> Result<Vec<u8>, DbError> {
+        get!(self, column, Vec<u8>)
+    }
+
+    /// A time.
+    ///
+    /// # Errors
+    /// Of the type.
+    pub fn time(&self, column: &str) -> Result<DateTime<Utc>, DbError> {
+        Ok(get!(self, column, NaiveDateTime)?.and_utc())
+    }
+
+    /// What a text column holds as JSON.
+    ///
+    /// # Errors
+    /// Of the type, or text that is not that.
+    pub fn json<T: DeserializeOwned>(&self, column: &str) -> Result<T, DbError> {
+        let text = self.text(column)?;
+        serde_json::from_str(&text).map_err(|error| DbError::Refused(format!("{column}: {error}")))
+    }
+}
+
+impl From<MySqlRow> for Row {
+    fn from(row: MySqlRow) -> Self {
+        Self(Found::MySql(row))
+    }
+}

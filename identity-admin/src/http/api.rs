@@ -1,0 +1,192 @@
+//! Who calls, and the way of a mutation from a request to its answer.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::http::{HeaderMap, header};
+use axum::response::Response;
+use contracts::{Scope, TenantId};
+use service_kit::Problem;
+use service_kit::auth::{Principal, Verifier};
+use service_kit::track::REQUEST_ID;
+
+use super::answer::{self, problem};
+use super::incoming::Incoming;
+use crate::change::{Author, Core, Key, Mutation, Opening, Request};
+use crate::db::{Db, params};
+
+/// The header that tells a repeat.
+const IDEMPOTENCY_KEY: &str = "idempotency-key";
+
+/// Bounds of the API.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The largest body, bytes.
+    pub max_body_bytes: usize,
+    /// For one request.
+    pub request_timeout: Duration,
+    /// Entries in a page when nobody says.
+    pub default_limit: usize,
+    /// Entries in a page at most.
+    pub max_limit: usize,
+}
+
+/// What all handlers work with.
+pub struct Api {
+    /// Makes mutations.
+    pub core: Arc<Core>,
+    /// Knows callers.
+    pub verifier: Verifier,
+    /// The bounds.
+    pub options: Options,
+}
+
+/// A caller who may do what it asks for in a tenant.
+#[derive(Debug, Clone)]
+pub(crate) struct Caller {
+    /// Where.
+    pub(crate) tenant: TenantId,
+}
+
+impl Caller {
+    /// That the principal may use `scope` in the tenant of a path.
+    ///
+    /// # Errors
+    /// 403 and 404 as [`Principal::authorize`]; a malformed tenant is 404.
+    pub(super) fn new(principal: &Principal, tenant: &str, scope: Scope) -> Result<Self, Problem> {
+        let tenant = TenantId::parse(tenant).map_err(|_| Problem::not_found("no such tenant"))?;
+        principal.authorize(&tenant, scope)?;
+        Ok(Self { tenant })
+    }
+}
+
+/// That the principal administers the platform.
+///
+/// # Errors
+/// 403 without `system:admin`.
+pub(super) fn administers(principal: &Principal) -> Result<(), Problem> {
+    if principal.has(Scope::SystemAdmin) {
+        Ok(())
+    } else {
+        Err(Problem::insufficient_scope(Scope::SystemAdmin))
+    }
+}
+
+impl Api {
+    /// Where rows are read.
+    #[must_use]
+    pub(crate) fn db(&self) -> &Db {
+        &self.core.db
+    }
+
+    /// Who asks.
+    ///
+    /// # Errors
+    /// 401, and 503 while tokens cannot be verified.
+    pub(super) async fn principal(&self, headers: &HeaderMap) -> Result<Principal, Problem> {
+        self.verifier.verify(headers.get(header::AUTHORIZATION)).await
+    }
+
+    /// A caller who may use `scope` in the tenant of a path, for reads.
+    ///
+    /// # Errors
+    /// As [`Api::principal`], 403, and 404 for another tenant.
+    pub(crate) async fn caller(
+        &self,
+        headers: &HeaderMap,
+        tenant: &str,
+        scope: Scope,
+    ) -> Result<Caller, Problem> {
+        Caller::new(&self.principal(headers).await?, tenant, scope)
+    }
+
+    /// That the caller administers the platform, for reads.
+    ///
+    /// # Errors
+    /// As [`Api::principal`], and 403 without `system:admin`.
+    pub(crate) async fn system(&self, headers: &HeaderMap) -> Result<(), Problem> {
+        administers(&self.principal(headers).await?)
+    }
+
+    /// Makes a mutation in the caller's tenant and answers with its outcome.
+    ///
+    /// # Errors
+    /// Why it was not made, as a problem.
+    pub(crate) async fn change(
+        &self,
+        caller: &Caller,
+        incoming: &Incoming,
+        mutation: impl Mutation,
+    ) -> Result<Response, Problem> {
+        let key = key(&caller.tenant, incoming)?;
+        let (tenant, author) = (caller.tenant.clone(), author(incoming));
+        self.run(Request { tenant, opening: Opening::Existing, author, key }, mutation).await
+    }
+
+    /// Makes a tenant. A key counts where the caller comes from: the tenant is not there yet, and a body that
+    /// names another is another request.
+    ///
+    /// # Errors
+    /// As [`Api::change`].
+    pub(crate) async fn create_tenant(
+        &self,
+        tenant: TenantId,
+        incoming: &Incoming,
+        mutation: impl Mutation,
+    ) -> Result<Response, Problem> {
+        let home = incoming.principal.tenant.clone();
+        let home = home.or_else(|| TenantId::parse(TenantId::SYSTEM).ok());
+        let key = home.map_or(Ok(None), |home| key(&home, incoming))?;
+        let author = author(incoming);
+        self.run(Request { tenant, opening: Opening::New, author, key }, mutation).await
+    }
+
+    /// In a task of its own: a client that leaves cancels nothing, so that no connection is lost with it.
+    async fn run(&self, request: Request, mutation: impl Mutation) -> Result<Response, Problem> {
+        let (core, tenant) = (Arc::clone(&self.core), request.tenant.clone());
+        let span = tracing::Span::current();
+        let made = tokio::spawn(tracing::Instrument::instrument(
+            async move { core.run(&request, &mutation).await },
+            span,
+        ));
+        match made.await {
+            Ok(Ok(done)) => Ok(answer::done(done, &tenant)),
+            Ok(Err(refused)) => Err(problem(refused)),
+            Err(error) => {
+                tracing::error!(%error, "a mutation broke off");
+                Err(Problem::internal())
+            }
+        }
+    }
+
+    /// That a tenant is there, for lists that are empty.
+    ///
+    /// # Errors
+    /// 404 for no such tenant, and what the database brings.
+    pub(crate) async fn known(&self, tenant: &TenantId) -> Result<(), Problem> {
+        let found = self.db().row("SELECT id FROM tenants WHERE id = ?", params![tenant]).await;
+        match found.map_err(|error| problem(error.into()))? {
+            Some(_) => Ok(()),
+            None => Err(Problem::not_found("no such tenant")),
+        }
+    }
+}
+
+fn key(tenant: &TenantId, incoming: &Incoming) -> Result<Option<Key>, Problem> {
+    let Some(header) = incoming.headers.get(IDEMPOTENCY_KEY) else { return Ok(None) };
+    let request = (incoming.method.as_str(), incoming.path.as_str(), incoming.body.as_ref());
+    let text = header.to_str().unwrap_or_default();
+    let key = Key::new(text, tenant, &incoming.principal.subject, request);
+    let refused =
+        || Problem::bad_request("an Idempotency-Key is 1 to 255 printable ASCII characters");
+    key.map(Some).ok_or_else(refused)
+}
+
+fn author(incoming: &Incoming) -> Author {
+    let request_id = incoming.headers.get(&REQUEST_ID).and_then(|id| id.to_str().ok());
+    Author {
+        subject: incoming.principal.subject.clone(),
+        source_ip: incoming.peer.map(|peer| peer.ip().to_canonical().to_string()),
+        request_id: request_id.map(str::to_owned),
+    }
+}

@@ -1,0 +1,29 @@
+//! Tenants, users, service accounts and teams on MySQL: every mutation is one transaction with its events.
+//!
+//! | module | subject |
+//! |---|---|
+//! | [`db`] | the layer that every statement goes through, and migrations |
+//! | [`change`] | how a mutation is made: order, outbox, idempotency |
+//! | [`tenants`], [`users`], [`service_accounts`], [`teams`] | one feature each: rules, store, mutations, routes |
+//! | [`rules`] | what fields may hold |
+//! | [`http`] | what their routes share, and the document of all of them |
+
+pub mod change;
+pub mod cli;
+pub mod clock;
+pub mod config;
+pub mod db;
+pub mod error;
+pub mod http;
+pub mod metrics;
+pub mod rules;
+mod service;
+pub mod service_accounts;
+pub mod teams;
+pub mod tenants;
+pub mod topics;
+pub mod users;
+
+pub use config::Config;
+pub use error::Error;
+pub use service::{Listeners, run};

@@ -1,0 +1,112 @@
+//! Every metric of `identity-admin`, with unit and description. No tenant and no id is a label.
+
+use std::time::Instant;
+
+use metrics::{counter, gauge, histogram};
+
+use crate::db::{Db, DbError};
+
+/// Names and help, registered once a recorder is installed.
+pub fn describe() {
+    use metrics::{
+        Unit, describe_counter as count, describe_gauge as level, describe_histogram as spread,
+    };
+    count!(
+        "triad_identity_mutations_total",
+        Unit::Count,
+        "Mutations by outcome: done, repeated (its Idempotency-Key was answered before), refused, failed"
+    );
+    spread!(
+        "triad_identity_mutation_seconds",
+        Unit::Seconds,
+        "Time of a mutation from its first statement to its end, tries and waits included"
+    );
+    count!("triad_identity_changes_total", Unit::Count, "Changes committed to the outbox, by type");
+    count!(
+        "triad_identity_retries_total",
+        Unit::Count,
+        "Transactions tried again by reason: deadlock, lost, unknown"
+    );
+    spread!(
+        "triad_identity_acquire_seconds",
+        Unit::Seconds,
+        "Wait for a connection to the database"
+    );
+    count!(
+        "triad_identity_saturated_total",
+        Unit::Count,
+        "Times that no connection came free in time"
+    );
+    level!("triad_identity_connections", Unit::Count, "Open connections by state: idle, used");
+    level!(
+        "triad_identity_outbox_depth",
+        Unit::Count,
+        "Rows that wait to be published, as far as was counted (10 000)"
+    );
+    level!(
+        "triad_identity_outbox_age_seconds",
+        Unit::Seconds,
+        "Age of the oldest row that waits to be published"
+    );
+    count!(
+        "triad_identity_swept_answers_total",
+        Unit::Count,
+        "Stored answers deleted at the end of their lives"
+    );
+}
+
+/// How a mutation ended.
+pub fn mutated(outcome: &'static str, begun: Instant) {
+    counter!("triad_identity_mutations_total", "outcome" => outcome).increment(1);
+    histogram!("triad_identity_mutation_seconds").record(begun.elapsed());
+}
+
+/// A change was committed.
+pub fn changed(kind: &'static str) {
+    counter!("triad_identity_changes_total", "type" => kind).increment(1);
+}
+
+/// A transaction is tried again.
+pub fn retried(error: &DbError) {
+    let reason = match error {
+        DbError::Contended => "deadlock",
+        DbError::Unknown(_) => "unknown",
+        _ => "lost",
+    };
+    counter!("triad_identity_retries_total", "reason" => reason).increment(1);
+}
+
+/// Somebody waited for a connection.
+pub fn acquired<T>(begun: Instant, result: &Result<T, DbError>) {
+    histogram!("triad_identity_acquire_seconds").record(begun.elapsed());
+    if matches!(result, Err(DbError::Saturated)) {
+        counter!("triad_identity_saturated_total").increment(1);
+    }
+}
+
+/// The pool as it is now.
+pub fn pool(db: &Db) {
+    let (open, idle) = db.connections();
+    gauge!("triad_identity_connections", "state" => "idle").set(f64::from(idle));
+    gauge!("triad_identity_connections", "state" => "used")
+        .set(f64::from(open.saturating_sub(idle)));
+}
+
+/// The outbox as it is now.
+#[allow(clippy::cast_precision_loss, reason = "a gauge")]
+pub fn outbox(depth: i64, age_seconds: f64) {
+    gauge!("triad_identity_outbox_depth").set(depth as f64);
+    gauge!("triad_identity_outbox_age_seconds").set(age_seconds);
+}
+
+/// Stored answers were deleted.
+pub fn swept(answers: u64) {
+    counter!("triad_identity_swept_answers_total").increment(answers);
+}
+
+/// Bucket bounds by suffix.
+#[must_use]
+pub fn buckets() -> Vec<(&'static str, Vec<f64>)> {
+    // Factors of 1.25 from 100 µs to 10 s: a quantile read off them is within that factor.
+    vec![("_seconds", (0..52).map(|i| 0.000_1 * 1.25_f64.powi(i)).collect())]
+}

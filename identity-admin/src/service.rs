@@ -1,0 +1,98 @@
+//! One running `identity-admin`: started the same way by `main`, by tests and by `standalone`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use service_kit::admin;
+use service_kit::auth::Verifier;
+use service_kit::health::{Component, Health};
+use service_kit::http::serve;
+use service_kit::shutdown::Shutdown;
+use tokio::net::TcpListener;
+use tracing::{info, warn};
+
+use crate::change::{self, Core};
+use crate::clock::Clock;
+use crate::db::{self, Db};
+use crate::http::{self, Api};
+use crate::{Config, Error, metrics};
+
+/// Where the service listens; bound by the caller, so that tests can take free ports.
+pub struct Listeners {
+    /// The public routes.
+    pub http: TcpListener,
+    /// `/livez`, `/readyz`, `/metrics`.
+    pub admin: TcpListener,
+}
+
+/// Between looks at the database: whether it answers, its version, the pool, the outbox.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// Runs until `shutdown` has drained.
+///
+/// A database that does not answer yet, or is at another version, is waited for, not ready meanwhile;
+/// requests are answered with 503 then.
+///
+/// # Errors
+/// What no waiting mends: configuration, and listeners that fail.
+pub async fn run(
+    config: Config,
+    listeners: Listeners,
+    render_metrics: Arc<dyn Fn() -> String + Send + Sync>,
+    shutdown: Shutdown,
+) -> Result<(), Error> {
+    config.validate()?;
+    let health = Health::new();
+    let component = health.component("mysql");
+    let routes = admin::router(health.clone(), render_metrics);
+    // The admin listener outlives the drain, so that probes see it.
+    let admin = tokio::spawn(admin::serve(listeners.admin, routes));
+    let db = Db::new(&config.mysql.options()?);
+    let verifier = Verifier::start(&config.auth, shutdown.clone()).await?;
+    let core = Arc::new(Core {
+        db: db.clone(),
+        clock: Clock::system(),
+        answers_live: config.answers_live(),
+    });
+    let watch = tokio::spawn(watch(db.clone(), component));
+    let sweep = Duration::from_secs(config.idempotency.sweep_seconds);
+    let sweeping = tokio::spawn(change::sweep(Arc::clone(&core), sweep));
+    let routes = http::router(Api { core, verifier, options: config.api_options() });
+    info!(http = %listeners.http.local_addr()?, "serving");
+    let (trigger, draining) = Shutdown::new();
+    let served = tokio::spawn(serve(listeners.http, routes, config.http_options(), draining));
+    shutdown.draining().await;
+    health.drain();
+    info!("draining");
+    trigger.trigger();
+    let served = served.await;
+    sweeping.abort();
+    watch.abort();
+    if tokio::time::timeout(config.drain_deadline(), db.close()).await.is_err() {
+        warn!("transactions outlasted the drain deadline");
+    }
+    admin.abort();
+    match served {
+        Ok(served) => Ok(served?),
+        Err(error) => Err(Error::Command(error.to_string())),
+    }
+}
+
+/// Keeps readiness and gauges up to date.
+async fn watch(db: Db, component: Component) {
+    loop {
+        match db.version().await {
+            Ok(version) if version == db::VERSION => component.ready(),
+            Ok(version) => component.not_ready(format!(
+                "schema version {version}, not {}: identity-admin migrate",
+                db::VERSION
+            )),
+            Err(error) => component.not_ready(error.to_string()),
+        }
+        metrics::pool(&db);
+        if let Ok((depth, age)) = change::outbox_level(&db, &Clock::system()).await {
+            metrics::outbox(depth, age);
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}

@@ -1,0 +1,26 @@
+//! Teams, and who is in them.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | `form`, `member` | what clients send and see |
+//! | `store`, `memberships` | rows |
+//! | `mutations` | what may be done to a team and to its members |
+//! | `routes`, `member_routes` | how it is asked for |
+
+mod form;
+mod member;
+pub(crate) mod member_routes;
+mod memberships;
+mod mutations;
+pub(crate) mod routes;
+mod store;
+
+use std::sync::Arc;
+
+use axum::Router;
+
+use crate::http::Api;
+
+pub(crate) fn routes() -> Router<Arc<Api>> {
+    routes::routes().merge(member_routes::routes())
+}

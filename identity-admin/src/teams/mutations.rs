@@ -1,0 +1,150 @@
+//! What may be done to a team and to its members.
+
+use contracts::identity::{ChangeKind, Deleted};
+use uuid::Uuid;
+
+use super::form::{NewTeam, TeamPatch, TeamView, external};
+use super::member::{Kind, MemberView};
+use super::{memberships, store};
+use crate::change::{Answer, Condition, Mutation, Refused, Write};
+use crate::{service_accounts, users};
+
+/// Makes a team.
+pub(super) struct Create(pub(super) NewTeam);
+
+impl Mutation for Create {
+    async fn apply(&self, write: &mut Write<'_>) -> Result<Answer, Refused> {
+        let NewTeam { name, description } = &self.0;
+        let team = TeamView {
+            id: Uuid::now_v7().to_string(),
+            tenant_id: write.tenant.to_string(),
+            name: name.clone(),
+            description: description.clone(),
+            version: 1,
+            created_at: write.now,
+            updated_at: write.now,
+        };
+        store::insert(write.tx, &team).await?;
+        write.changed(ChangeKind::TeamCreated(team.told()?));
+        let location = format!("/v1/tenants/{}/teams/{}", write.tenant, team.id);
+        Ok(Answer::shows(201, 1, &team)?.at(location))
+    }
+}
+
+/// Changes a team by a merge patch.
+pub(super) struct Change {
+    pub(super) id: String,
+    pub(super) patch: TeamPatch,
+    pub(super) condition: Condition,
+}
+
+impl Mutation for Change {
+    async fn apply(&self, write: &mut Write<'_>) -> Result<Answer, Refused> {
+        let team = present(write, &self.id, &self.condition).await?;
+        let mut new = self.patch.apply(&team)?;
+        if new != team {
+            new.version += 1;
+            new.updated_at = write.now;
+            store::update(write.tx, &new).await?;
+            write.changed(ChangeKind::TeamUpdated(new.told()?));
+        }
+        Answer::shows(200, new.version, &new)
+    }
+}
+
+/// Deletes a team with the memberships in it and of it.
+pub(super) struct Delete {
+    pub(super) id: String,
+    pub(super) condition: Condition,
+}
+
+impl Mutation for Delete {
+    async fn apply(&self, write: &mut Write<'_>) -> Result<Answer, Refused> {
+        present(write, &self.id, &self.condition).await?;
+        store::delete(write.tx, write.tenant, &self.id).await?;
+        write.changed(ChangeKind::TeamDeleted(Deleted { id: external(&self.id)? }));
+        Ok(Answer::gone())
+    }
+}
+
+/// Puts somebody into a team. Who is in it already stays so.
+pub(super) struct Add {
+    pub(super) team: String,
+    pub(super) kind: Kind,
+    pub(super) id: String,
+    pub(super) condition: Condition,
+}
+
+impl Mutation for Add {
+    async fn apply(&self, write: &mut Write<'_>) -> Result<Answer, Refused> {
+        let team = present(write, &self.team, &self.condition).await?;
+        let who = (self.kind, self.id.as_str());
+        if let Some(member) = memberships::get(write.tx, write.tenant, &team.id, who).await? {
+            return Answer::shows(200, team.version, &member);
+        }
+        self.may_enter(write).await?;
+        let (team_id, id) = (team.id, self.id.clone());
+        let member = MemberView { team_id, kind: self.kind, id, added_at: write.now };
+        memberships::insert(write.tx, write.tenant, &member).await?;
+        memberships::touch(write.tx, write.tenant, &self.team, write.now).await?;
+        write.changed(ChangeKind::TeamMemberAdded(member.told()?));
+        let location = format!("/v1/tenants/{}/teams/{}/members", write.tenant, self.team);
+        Ok(Answer::shows(201, team.version + 1, &member)?.at(location))
+    }
+}
+
+impl Add {
+    /// That there is somebody, and no ring. Nobody comes between: the tenant is locked.
+    async fn may_enter(&self, write: &mut Write<'_>) -> Result<(), Refused> {
+        let (tenant, id) = (write.tenant, self.id.as_str());
+        let there = match self.kind {
+            Kind::User => users::exists(write.tx, tenant, id).await?,
+            Kind::ServiceAccount => service_accounts::exists(write.tx, tenant, id).await?,
+            Kind::Team => store::get(write.tx, tenant, id).await?.is_some(),
+        };
+        if !there {
+            return Err(Refused::Missing(match self.kind {
+                Kind::User => "user",
+                Kind::ServiceAccount => "service account",
+                Kind::Team => "team to be a member",
+            }));
+        }
+        let ring = self.kind == Kind::Team
+            && memberships::contains(write.tx, tenant, id, &self.team).await?;
+        if ring {
+            return Err(Refused::Conflict("the team would be in itself"));
+        }
+        Ok(())
+    }
+}
+
+/// Takes somebody out of a team.
+pub(super) struct Remove {
+    pub(super) team: String,
+    pub(super) kind: Kind,
+    pub(super) id: String,
+    pub(super) condition: Condition,
+}
+
+impl Mutation for Remove {
+    async fn apply(&self, write: &mut Write<'_>) -> Result<Answer, Refused> {
+        let team = present(write, &self.team, &self.condition).await?;
+        let who = (self.kind, self.id.as_str());
+        let member = memberships::get(write.tx, write.tenant, &team.id, who).await?;
+        let member = member.ok_or(Refused::Missing("member"))?;
+        memberships::delete(write.tx, write.tenant, &team.id, who).await?;
+        memberships::touch(write.tx, write.tenant, &team.id, write.now).await?;
+        write.changed(ChangeKind::TeamMemberRemoved(member.told()?));
+        Ok(Answer::gone())
+    }
+}
+
+async fn present(
+    write: &mut Write<'_>,
+    id: &str,
+    condition: &Condition,
+) -> Result<TeamView, Refused> {
+    let team = store::get(write.tx, write.tenant, id).await?.ok_or(Refused::Missing("team"))?;
+    condition.check(team.version)?;
+    Ok(team)
+}

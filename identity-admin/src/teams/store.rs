@@ -1,0 +1,76 @@
+//! Rows of teams.
+
+use contracts::TenantId;
+
+use super::form::TeamView;
+use crate::db::{DbError, Row, Tx, params};
+use crate::http::{Filter, Kind, Listing, Sort};
+
+macro_rules! columns {
+    () => {
+        "id, tenant_id, name, description, version, created_at, updated_at"
+    };
+}
+
+/// One, by id.
+pub(super) const GET: &str =
+    concat!("SELECT ", columns!(), " FROM teams WHERE tenant_id = ? AND id = ?");
+
+/// Those of a tenant.
+pub(super) static LIST: Listing = Listing {
+    name: "teams",
+    columns: columns!(),
+    table: "teams",
+    bound: "tenant_id = ?",
+    key: Kind::Text,
+    sorts: &[
+        Sort { name: "created_at", column: "created_at", kind: Kind::Time },
+        Sort { name: "name", column: "name", kind: Kind::Text },
+    ],
+    filters: &[Filter { name: "name", holds: "name = ?", value: |text| Ok(text.into()) }],
+};
+
+impl TeamView {
+    /// Of a row of [`GET`] or [`LIST`].
+    pub(super) fn of(row: &Row) -> Result<Self, DbError> {
+        Ok(Self {
+            id: row.text("id")?,
+            tenant_id: row.text("tenant_id")?,
+            name: row.text("name")?,
+            description: row.opt_text("description")?,
+            version: row.int("version")?,
+            created_at: row.time("created_at")?,
+            updated_at: row.time("updated_at")?,
+        })
+    }
+}
+
+pub(super) async fn insert(tx: &mut Tx, team: &TeamView) -> Result<(), DbError> {
+    let sql = "INSERT INTO teams (id, tenant_id, name, description, version, created_at, updated_at) \
+               VALUES (?, ?, ?, ?, ?, ?, ?)";
+    let TeamView { id, tenant_id, name, description, version, created_at, updated_at } = team;
+    let values = params![id, tenant_id, name, description, *version, *created_at, *updated_at];
+    tx.execute(sql, values).await.map(drop)
+}
+
+pub(super) async fn update(tx: &mut Tx, team: &TeamView) -> Result<(), DbError> {
+    let sql = "UPDATE teams SET name = ?, description = ?, version = ?, updated_at = ? \
+               WHERE tenant_id = ? AND id = ?";
+    let TeamView { id, tenant_id, name, description, version, updated_at, .. } = team;
+    let values = params![name, description, *version, *updated_at, tenant_id, id];
+    tx.execute(sql, values).await.map(drop)
+}
+
+/// With the memberships in it and of it, which go by foreign keys.
+pub(super) async fn delete(tx: &mut Tx, tenant: &TenantId, id: &str) -> Result<(), DbError> {
+    let sql = "DELETE FROM teams WHERE tenant_id = ? AND id = ?";
+    tx.execute(sql, params![tenant, id]).await.map(drop)
+}
+
+pub(super) async fn get(
+    tx: &mut Tx,
+    tenant: &TenantId,
+    id: &str,
+) -> Result<Option<TeamView>, DbError> {
+    tx.row(GET, params![tenant, id]).await?.as_ref().map(TeamView::of).transpose()
+}

@@ -1,0 +1,15 @@
+//! Tenants.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | `form` | what clients send and see |
+//! | `store` | rows |
+//! | `mutations` | what may be done to a tenant |
+//! | `routes` | how it is asked for |
+
+mod form;
+mod mutations;
+pub(crate) mod routes;
+mod store;
+
+pub(crate) use routes::routes;

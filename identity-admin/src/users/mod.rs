@@ -1,0 +1,19 @@
+//! Users and their settings.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | `form`, `settings` | what clients send and see |
+//! | `store` | rows |
+//! | `mutations` | what may be done to a user |
+//! | `routes` | how it is asked for |
+
+mod form;
+mod mutations;
+pub(crate) mod routes;
+mod settings;
+mod store;
+
+pub(crate) use form::{NewUser, UserForm, UserView};
+pub(crate) use mutations::{create, grant_administration};
+pub(crate) use routes::routes;
+pub(crate) use store::exists;

@@ -1,0 +1,192 @@
+//! What may be done to a user.
+
+use contracts::Scope;
+use contracts::identity::{ChangeKind, Deleted};
+use serde_json::{Map, Value};
+use uuid::Uuid;
+
+use super::form::{NewUser, Patch, UserView, external};
+use super::settings::{NewSettings, SettingsPatch, SettingsView};
+use super::store;
+use crate::change::{Answer, Condition, Mutation, Refused, Write};
+
+/// What a tenant's first user may do there.
+const ADMINISTRATION: &[Scope] = &[
+    Scope::TenantAdmin,
+    Scope::IdentityRead,
+    Scope::IdentityWrite,
+    Scope::AuthzCheck,
+    Scope::AuthzWrite,
+    Scope::AuditRead,
+];
+
+/// Makes a user and its settings, as part of a mutation.
+///
+/// # Errors
+/// [`Refused::Taken`] for an address or a user name that another has.
+pub(crate) async fn create(write: &mut Write<'_>, new: &NewUser) -> Result<UserView, Refused> {
+    let user = UserView {
+        id: Uuid::now_v7().to_string(),
+        tenant_id: write.tenant.to_string(),
+        email: Some(new.email.clone()),
+        user_name: new.user_name.clone(),
+        display_name: new.display_name.clone(),
+        active: true,
+        attributes: new.attributes.clone(),
+        version: 1,
+        created_at: write.now,
+        updated_at: write.now,
+    };
+    store::insert(write.tx, &user).await?;
+    store::insert_settings(write.tx, &user, &new.settings).await?;
+    write.changed(ChangeKind::UserCreated(user.told()?));
+    Ok(user)
+}
+
+/// Lets a user that was just made administer its tenant.
+///
+/// # Errors
+/// What the database brings.
+pub(crate) async fn grant_administration(
+    write: &mut Write<'_>,
+    user: &UserView,
+) -> Result<(), Refused> {
+    Ok(store::grant(write.tx, user, ADMINISTRATION).await?)
+}
+
+/// Makes a user and its settings.
+pub(super) struct Create(pub(super) NewUser);
+
+impl Mutation for Create {
+    async fn apply(&self, write: &mut Write<'_>) -> Result<Answer, Refused> {
+        let user = create(write, &self.0).await?;
+        let location = format!("/v1/tenants/{}/users/{}", write.tenant, user.id);
+        Ok(Answer::shows(201, 1, &user)?.at(location))
+    }
+}
+
+/// Changes a user by a merge patch.
+pub(super) struct Change {
+    pub(super) id: String,
+    pub(super) patch: Patch,
+    pub(super) condition: Condition,
+}
+
+impl Mutation for Change {
+    async fn apply(&self, write: &mut Write<'_>) -> Result<Answer, Refused> {
+        let user = present(write, &self.id, &self.condition).await?;
+        let mut new = self.patch.apply(&user)?;
+        if new != user {
+            touch(write, &mut new).await?;
+            write.changed(ChangeKind::UserUpdated(new.told()?));
+        }
+        Answer::shows(200, new.version, &new)
+    }
+}
+
+/// Deactivates a user, or reactivates it.
+pub(super) struct SetActive {
+    pub(super) id: String,
+    pub(super) active: bool,
+    pub(super) condition: Condition,
+}
+
+impl Mutation for SetActive {
+    async fn apply(&self, write: &mut Write<'_>) -> Result<Answer, Refused> {
+        let mut user = present(write, &self.id, &self.condition).await?;
+        if user.active != self.active {
+            user.active = self.active;
+            touch(write, &mut user).await?;
+            let told = user.told()?;
+            write.changed(if self.active {
+                ChangeKind::UserReactivated(told)
+            } else {
+                ChangeKind::UserDeactivated(told)
+            });
+        }
+        Answer::shows(200, user.version, &user)
+    }
+}
+
+/// Deletes a user with all that it has.
+pub(super) struct Delete {
+    pub(super) id: String,
+    pub(super) condition: Condition,
+}
+
+impl Mutation for Delete {
+    async fn apply(&self, write: &mut Write<'_>) -> Result<Answer, Refused> {
+        present(write, &self.id, &self.condition).await?;
+        store::delete(write.tx, write.tenant, &self.id).await?;
+        write.changed(ChangeKind::UserDeleted(Deleted { id: external(&self.id)? }));
+        Ok(Answer::gone())
+    }
+}
+
+/// How settings are changed.
+pub(super) enum NewHeld {
+    /// All of them; the client says what it replaces.
+    Replaced(NewSettings),
+    /// What a merge patch names.
+    Patched(SettingsPatch),
+}
+
+/// Changes a user's settings.
+pub(super) struct ChangeSettings {
+    pub(super) user: String,
+    pub(super) new: NewHeld,
+    pub(super) condition: Condition,
+}
+
+impl Mutation for ChangeSettings {
+    async fn apply(&self, write: &mut Write<'_>) -> Result<Answer, Refused> {
+        let found = store::get_settings(write.tx, write.tenant, &self.user).await?;
+        let present = found.ok_or(Refused::Missing("user"))?;
+        let new = match &self.new {
+            NewHeld::Replaced(new) => {
+                self.condition.require(present.version)?;
+                new.clone()
+            }
+            NewHeld::Patched(patch) => {
+                self.condition.check(present.version)?;
+                patch.apply(&present)?
+            }
+        };
+        if new == present.held() {
+            return Answer::shows(200, present.version, &present);
+        }
+        let NewSettings { locale, time_zone, preferences } = new;
+        let version = present.version + 1;
+        let new = SettingsView { locale, time_zone, preferences, version, updated_at: write.now };
+        store::update_settings(write.tx, write.tenant, &self.user, &new).await?;
+        self.tell(write).await?;
+        Answer::shows(200, new.version, &new)
+    }
+}
+
+impl ChangeSettings {
+    /// Settings are of no interest elsewhere, but that they changed is audited, and it takes a number.
+    async fn tell(&self, write: &mut Write<'_>) -> Result<(), Refused> {
+        let user = store::get(write.tx, write.tenant, &self.user).await?;
+        let user = user.ok_or(Refused::Missing("user"))?;
+        let details = Map::from_iter([("part".to_owned(), Value::from("settings"))]);
+        write.changed_with(ChangeKind::UserUpdated(user.told()?), details);
+        Ok(())
+    }
+}
+
+async fn present(
+    write: &mut Write<'_>,
+    id: &str,
+    condition: &Condition,
+) -> Result<UserView, Refused> {
+    let user = store::get(write.tx, write.tenant, id).await?.ok_or(Refused::Missing("user"))?;
+    condition.check(user.version)?;
+    Ok(user)
+}
+
+async fn touch(write: &mut Write<'_>, user: &mut UserView) -> Result<(), Refused> {
+    user.version += 1;
+    user.updated_at = write.now;
+    Ok(store::update(write.tx, user).await?)
+}

@@ -1,0 +1,128 @@
+//! Migrations: repeatable, at once, interrupted; and a service that waits for its version.
+
+use anyhow::{Context, Result, ensure};
+use futures::future::try_join_all;
+use identity_admin::db::{VERSION, migrate};
+
+use super::Identities;
+use crate::world::until;
+
+#[tokio::test]
+async fn migrations_run_once_however_many_begin_them() -> Result<()> {
+    let identities = Identities::empty(&[])?;
+    let all = try_join_all((0..6).map(|_| migrate(&identities.dsn))).await?;
+    ensure!(all.iter().all(|migrated| migrated.to == VERSION), "{all:?}");
+    ensure!(all.iter().filter(|migrated| migrated.from == 0).count() == 1, "{all:?}");
+    let again = identities.command()?.arg("migrate").output()?;
+    ensure!(again.status.success(), "{again:?}");
+    let said = String::from_utf8(again.stdout)?;
+    ensure!(said.ends_with(&format!("is at version {VERSION}\n")), "{said}");
+    ensure!(identities.db.version().await? == VERSION);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_migration_that_was_interrupted_anywhere_is_gone_on_with() -> Result<()> {
+    let identities = Identities::new(&[]).await?;
+    // As a crash leaves it: marked as begun, and some of its tables made.
+    for (version, lost) in [(5, &["signing_keys", "import_jobs"][..]), (5, &[][..])] {
+        for table in lost {
+            identities.db.execute(format!("DROP TABLE {table}"), &[]).await?;
+        }
+        let begun = "UPDATE _sqlx_migrations SET success = FALSE WHERE version = ?";
+        identities.db.execute(begun, &[i64::from(version).into()]).await?;
+        ensure!(identities.db.version().await? == 0);
+        let migrated = migrate(&identities.dsn).await?;
+        ensure!(migrated.to == VERSION, "{migrated:?}");
+        ensure!(identities.db.version().await? == VERSION);
+        for table in lost {
+            let rows = identities.db.rows(format!("SELECT 1 AS n FROM {table}"), &[]).await?;
+            ensure!(rows.is_empty());
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_seed_s_rows_are_kept_and_get_what_they_lack() -> Result<()> {
+    let identities = Identities::new(&[]).await?;
+    // Back to where the seed's schema stood alone, with a row of each.
+    let tables = [
+        "team_members",
+        "teams",
+        "refresh_tokens",
+        "principal_scopes",
+        "api_keys",
+        "service_accounts",
+        "user_settings",
+        "import_jobs",
+        "signing_keys",
+        "login_attempts",
+        "revocations",
+        "idempotency_keys",
+        "relay_leases",
+        "outbox",
+        "tenant_changes",
+        "users",
+        "tenants",
+        "_sqlx_migrations",
+    ];
+    for table in tables {
+        identities.db.execute(format!("DROP TABLE {table}"), &[]).await?;
+    }
+    let seed = include_str!("../../../identity-admin/migrations/mysql/0001_seed.sql");
+    for statement in seed.split_inclusive(";\n").filter(|s| !s.trim().is_empty()) {
+        identities.db.execute(statement, &[]).await?;
+    }
+    let rows = [
+        "INSERT INTO tenants (id, name) VALUES ('acme', 'Acme')",
+        "INSERT INTO users (id, tenant_id, email, hashed_password) VALUES ('u', 'acme', 'a@b.c', 'h')",
+    ];
+    for row in rows {
+        identities.db.execute(row, &[]).await?;
+    }
+    // sqlx holds that the first was applied, as the one who made the seed's tables would say.
+    let fresh = Identities::new(&[]).await?;
+    let sum =
+        fresh.db.row("SELECT checksum, description FROM _sqlx_migrations WHERE version = 1", &[]);
+    let sum = sum.await?.context("no migration")?.bytes("checksum")?;
+    identities
+        .db
+        .execute(
+            "CREATE TABLE _sqlx_migrations (version BIGINT PRIMARY KEY, \
+        description TEXT NOT NULL, installed_on TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP, \
+        success BOOLEAN NOT NULL, checksum BLOB NOT NULL, execution_time BIGINT NOT NULL)",
+            &[],
+        )
+        .await?;
+    let applied = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) \
+        VALUES (1, 'seed', TRUE, ?, 0)";
+    identities.db.execute(applied, &[sum.into()]).await?;
+    ensure!(migrate(&identities.dsn).await?.from == 1);
+    let service = identities.start().await?;
+    let user = service.get("/v1/tenants/acme/users/by-email/A@b.c").await?.must(200)?;
+    ensure!(user.body["user_name"] == "a@b.c" && user.body["active"] == true, "{}", user.body);
+    service.get("/v1/tenants/acme/users/u/settings").await?.must(200)?;
+    service.user("acme", "next").await?;
+    ensure!(identities.changes("acme").await?.len() == 1);
+    service.stop().await
+}
+
+#[tokio::test]
+async fn a_service_is_ready_at_its_version_only() -> Result<()> {
+    let identities = Identities::new(&[]).await?;
+    let service = identities.start().await?;
+    let newer = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) \
+        VALUES (99, 'newer', TRUE, '', 0)";
+    identities.db.execute(newer, &[]).await?;
+    until("it is not ready", async || {
+        let ready = service.process().is_ready().await?;
+        Ok(if ready { Err("ready".to_owned()) } else { Ok(()) })
+    })
+    .await?;
+    // What a newer build migrated is not for this one.
+    ensure!(migrate(&identities.dsn).await.is_err());
+    identities.db.execute("DELETE FROM _sqlx_migrations WHERE version = 99", &[]).await?;
+    service.process().until_ready().await?;
+    service.stop().await
+}
