@@ -127,13 +127,13 @@ impl Source {
     }
 
     fn judge(&self) {
-        let age = self.freshness.age(self.clock.millis());
+        let now = self.clock.millis();
         match self.refused_after.map(millis) {
-            Some(limit) if age > limit => {
+            Some(limit) if self.freshness.lag(now) > limit => {
                 self.health
-                    .not_ready("the watermark is older than freshness.fail_closed_on_lag_ms");
+                    .not_ready("changes are behind by more than freshness.fail_closed_on_lag_ms");
             }
-            _ if age < u64::MAX => self.health.ready(),
+            _ if self.freshness.age(now) < u64::MAX => self.health.ready(),
             // What was ready once stays so.
             _ => {}
         }
@@ -285,6 +285,10 @@ mod tests {
         assert!(ready(None));
         assert!(!ready(limit));
         freshness.advance(Revision(2), clock.millis());
+        assert!(ready(limit));
+        freshness.follow_identities();
+        assert!(!ready(limit), "identity sync is not known to be caught up");
+        freshness.caught_up(clock.millis());
         assert!(ready(limit));
         freshness.clear("lost");
         assert!(!ready(limit));
