@@ -14,7 +14,7 @@ use super::role::drop_permission;
 /// Edges of one transaction, of each kind.
 const BATCH: usize = 500;
 /// Nodes of one page.
-const NODES: usize = 20;
+const NODES: usize = 100;
 
 /// What a node still holds when nothing leads to it any more; its mark goes with it.
 const LAST: [&str; 10] = [
