@@ -1,8 +1,8 @@
 //! A small layer over sqlx, so that every statement has one text.
 //!
 //! Statements are written in the subset that MySQL 8 and SQLite share. What differs is here and nowhere
-//! else: how a transaction begins ([`Db::begin`]), how rows are locked ([`Db::lock`]), and how a duplicate
-//! is told ([`DbError::Duplicate`]). A second database is another variant of [`Engine`] and of the types
+//! else: how a transaction begins ([`Db::begin`]), how rows are locked ([`Tx::lock`]), and how a duplicate
+//! is told ([`DbError::Duplicate`]). A second database is another variant of `Engine` and of the types
 //! that follow it, and its own migrations; the repositories stay as they are.
 //!
 //! | module | what it holds |
