@@ -10,7 +10,7 @@ use std::time::Duration;
 use axum::BoxError;
 use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::{FromRequest, Request};
-use axum::http::StatusCode;
+use axum::http::{HeaderValue, StatusCode, header};
 use bytes::BytesMut;
 use http_body_util::BodyExt as _;
 use service_kit::Problem;
@@ -24,6 +24,8 @@ use super::RETRY_SECONDS;
 const HELD_BYTES: usize = 64 << 20;
 /// So much of each body is not counted: connections are bounded, and most bodies are smaller.
 const FREE_BYTES: usize = 16 << 10;
+
+const CLOSE: HeaderValue = HeaderValue::from_static("close");
 
 /// The bounds of bodies.
 #[derive(Debug)]
@@ -77,14 +79,16 @@ impl Bodies {
         B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Unpin,
     {
         let mut reading = pin!(self.collect(body));
-        if let Poll::Ready(read) = futures::poll!(reading.as_mut()) {
-            return read;
-        }
-        timeout(self.patience, reading).await.unwrap_or_else(|_| {
-            let status = StatusCode::REQUEST_TIMEOUT;
-            let slow = Problem::new(status, "request-timeout", "Request timeout");
-            Err(slow.detail("the body was too slow"))
-        })
+        let read = match futures::poll!(reading.as_mut()) {
+            Poll::Ready(read) => read,
+            Poll::Pending => timeout(self.patience, reading).await.unwrap_or_else(|_| {
+                let status = StatusCode::REQUEST_TIMEOUT;
+                let slow = Problem::new(status, "request-timeout", "Request timeout");
+                Err(slow.detail("the body was too slow"))
+            }),
+        };
+        // The rest of it stays unread: nothing can come behind it on this connection.
+        read.map_err(|problem| problem.header(header::CONNECTION, CLOSE))
     }
 
     async fn collect<B>(&self, mut body: B) -> Result<Received, Problem>
