@@ -160,7 +160,8 @@ async fn idle_connections_beyond_the_bound_are_closed() -> Result<()> {
         anyhow::Ok(())
     };
     let (burst, opened) = tokio::join!(burst, opened);
-    (burst?, opened?);
+    burst?;
+    opened?;
     // The service's own look borrows one of them at times.
     until("few are left", async || {
         let left = service.process().metric("triad_identity_connections", "").await?;

@@ -136,7 +136,7 @@ async fn writes_of_many_tenants_and_kinds_meet_without_a_deadlock_that_shows() -
         let (team, user) = (format!("{base}/teams/{team}"), format!("{base}/users/{user}"));
         let name = json!({"description": "d"});
         // In both orders, at once with the others'.
-        if n % 2 == 0 {
+        if n.is_multiple_of(2) {
             service.patch(&team, "", name).await?.must(200)?;
             service.delete(&user).await?.must(204)?;
         } else {
