@@ -138,3 +138,32 @@ async fn marks_that_stay_keep_nothing_from_being_swept() -> Result<()> {
     ensure!(left(&graph, &made).await? == made, "its mark is left");
     Ok(())
 }
+
+#[tokio::test]
+async fn a_binding_that_a_new_team_of_that_name_took_over_is_swept_from_the_old_one() -> Result<()>
+{
+    let edges = Edges::new(&[]).await?;
+    let (edge, t) = (edges.start().await?, edges.tenant("again"));
+    let (graph, tenant) = (edges.graph()?, TenantId::parse(&t)?);
+    let reader = json!({"permissions": [{"action": "read"}]});
+    edge.put(&format!("/v1/tenants/{t}/roles/reader"), &reader).await?;
+    let on = |of: Value| role("team", "t", "reader", &of);
+    let bindings = [on(json!({"type": "document", "id": "d"})), on(json!({"type": "document"}))];
+    edge.write(&t, "touch", &bindings).await?;
+    let team = [Key::subject(&tenant, SubjectType::Team, "t")];
+    let old = nodes(&graph, &team).await?;
+    edge.delete(&format!("/v1/tenants/{t}/subjects/team/t")).await?;
+    // Before anything is swept: a binding's key is that of its words.
+    edge.write(&t, "touch", &bindings).await?;
+    let new = nodes(&graph, &team).await?;
+    ensure!(old.len() == 3 && new.len() == 3 && old.is_disjoint(&new), "{old:?} {new:?}");
+    let writer = Writer { graph: &graph, ownership: Ownership::Anyone };
+    until("the old team is swept", async || {
+        writer.sweep(i64::MAX).await?;
+        let left = left(&graph, &old).await?;
+        Ok(if left.is_empty() { Ok(()) } else { Err(format!("{left:?}")) })
+    })
+    .await?;
+    ensure!(left(&graph, &new).await? == new, "what is bound anew stays");
+    Ok(())
+}

@@ -15,6 +15,8 @@ use super::role::drop_permission;
 const BATCH: usize = 500;
 /// Nodes of one page.
 const NODES: usize = 100;
+/// Transactions of one page and sweep; what a node still has then is left to the next sweep.
+const TURNS: usize = 1000;
 
 /// What a node still holds when nothing leads to it any more; its mark goes with it.
 const LAST: [&str; 10] = [
@@ -37,6 +39,16 @@ pub struct Swept {
     pub nodes: usize,
     /// Edges and nodes that were deleted.
     pub edges: usize,
+}
+
+/// What a transaction did.
+#[derive(Default)]
+struct Page {
+    swept: Swept,
+    /// Whether a node may have more edges than it took.
+    has_more: bool,
+    /// Its last node; none at the end.
+    last: Option<u64>,
 }
 
 #[derive(Deserialize)]
@@ -98,46 +110,43 @@ impl Writer<'_> {
     /// # Errors
     /// When Dgraph does not answer.
     pub async fn sweep(&self, settled: i64) -> Result<Swept, GraphError> {
-        let (mut all, mut after) = (Swept::default(), 0);
+        let (mut all, mut after, mut turns) = (Swept::default(), 0, 0);
         loop {
-            let (swept, last) = self.sweep_page(settled, after).await?;
-            all.nodes += swept.nodes;
-            all.edges += swept.edges;
-            match last {
+            let page = self.sweep_page(settled, after).await?;
+            all.nodes += page.swept.nodes;
+            all.edges += page.swept.edges;
+            turns += 1;
+            match page.last {
                 None => return Ok(all),
-                // Again: one transaction takes only so many edges of a node.
-                Some(_) if swept.edges > 0 => {}
-                Some(last) => after = last,
+                Some(_) if page.has_more && turns < TURNS => {}
+                Some(last) => (after, turns) = (last, 0),
             }
         }
     }
 
-    /// One page, and its last node.
-    async fn sweep_page(
-        &self,
-        settled: i64,
-        after: u64,
-    ) -> Result<(Swept, Option<u64>), GraphError> {
+    async fn sweep_page(&self, settled: i64, after: u64) -> Result<Page, GraphError> {
         let (transaction, answer) = self.graph.begin(&query(after)).await?;
         let rows: Rows = answer.read()?;
-        let (mut draft, mut swept) = (Draft::default(), Swept::default());
+        let (mut draft, mut page) = (Draft::default(), Page::default());
         for dead in &rows.dead {
             let edges = remove_edges(dead, &mut draft);
             if edges > 0 {
-                swept.nodes += 1;
+                page.swept.nodes += 1;
             } else if dead.deleted < settled {
                 draft.remove_every(stored(&dead.node), &LAST);
             }
-            swept.edges += edges;
+            page.swept.edges += edges;
+            page.has_more |= edges >= BATCH;
         }
-        let swept = (swept, rows.dead.last().map(|dead| dead.node.uid.0));
+        page.last = rows.dead.last().map(|dead| dead.node.uid.0);
         let deletions = draft.deletions();
         if deletions.is_empty() {
-            return Ok(swept);
+            return Ok(page);
         }
         match transaction.commit(String::new(), deletions).await {
+            Ok(_) => Ok(page),
             // Another replica sweeps, or somebody writes: there is a next time.
-            Ok(_) | Err(CommitError::Aborted) => Ok(swept),
+            Err(CommitError::Aborted) => Ok(Page { last: page.last, ..Page::default() }),
             Err(CommitError::Graph(error)) => Err(error),
         }
     }
@@ -156,8 +165,16 @@ fn remove_edges(dead: &Dead, draft: &mut Draft) -> usize {
         from.iter().for_each(|from| draft.remove_edge(stored(from), predicate, node));
         edges += from.len();
     }
-    for bound in [&dead.by_role, &dead.by_resource, &dead.bindings, &dead.wide] {
+    for bound in [&dead.by_role, &dead.by_resource] {
         bound.iter().for_each(|bound| remove_binding(bound, draft));
+        edges += bound.len();
+    }
+    for (list, bound) in [("Team.hasBinding", &dead.bindings), ("Team.hasWideBinding", &dead.wide)]
+    {
+        for bound in bound {
+            draft.remove_edge(node, list, stored(&bound.node));
+            remove_binding(bound, draft);
+        }
         edges += bound.len();
     }
     for permission in &dead.permissions {
