@@ -8,12 +8,12 @@ use std::time::Duration;
 use serde::Deserialize;
 use service_kit::admin::AdminConfig;
 use service_kit::auth::AuthConfig;
-use service_kit::bus::KafkaConfig;
+use service_kit::bus::{KafkaConfig, PublisherOptions};
 use service_kit::config::{ConfigError, Secret, check_ranges, secret_or_file};
 use service_kit::http::HttpOptions;
 use service_kit::telemetry::TelemetryConfig;
 
-use crate::{db, http};
+use crate::{db, http, relay};
 
 /// The commented defaults, embedded.
 pub const DEFAULTS: &str = include_str!("../config.example.yaml");
@@ -33,6 +33,8 @@ pub struct Config {
     pub auth: AuthConfig,
     pub mysql: MysqlConfig,
     pub kafka: Kafka,
+    pub relay: RelayConfig,
+    pub snapshots: SnapshotsConfig,
     pub idempotency: IdempotencyConfig,
     pub lists: ListsConfig,
 }
@@ -94,6 +96,10 @@ pub struct Kafka {
     pub brokers: Vec<String>,
     pub properties: BTreeMap<String, String>,
     pub changes_topic: String,
+    pub audit_topic: String,
+    pub producer_buffer_kib: u32,
+    pub producer_timeout_ms: u64,
+    pub max_message_bytes: usize,
     pub partitions: i32,
     pub replication: i32,
     pub min_insync_replicas: i32,
@@ -106,6 +112,36 @@ impl Kafka {
     pub fn cluster(&self) -> KafkaConfig {
         KafkaConfig { brokers: self.brokers.clone(), properties: self.properties.clone() }
     }
+
+    /// How the relay publishes.
+    #[must_use]
+    pub fn publisher(&self) -> PublisherOptions {
+        PublisherOptions {
+            client_id: "identity-admin".to_owned(),
+            max_buffer_kib: self.producer_buffer_kib,
+            timeout: Duration::from_millis(self.producer_timeout_ms),
+            max_message_bytes: self.max_message_bytes,
+        }
+    }
+}
+
+/// From the outbox to Kafka.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs, reason = "config.example.yaml documents every key, with unit and range")]
+pub struct RelayConfig {
+    pub lease_seconds: u64,
+    pub poll_ms: u64,
+    pub batch_rows: u32,
+}
+
+/// Whole tenants, read at once.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs, reason = "config.example.yaml documents every key, with unit and range")]
+pub struct SnapshotsConfig {
+    pub at_once: usize,
+    pub timeout_seconds: u64,
 }
 
 /// Answers that are kept for repeats.
@@ -153,6 +189,14 @@ impl Config {
                 168,
                 87_600,
             ),
+            ("kafka.producer_buffer_kib", self.kafka.producer_buffer_kib.into(), 1024, 1 << 20),
+            ("kafka.producer_timeout_ms", self.kafka.producer_timeout_ms, 1000, 600_000),
+            ("kafka.max_message_bytes", self.kafka.max_message_bytes as u64, 1024, 16 << 20),
+            ("relay.lease_seconds", self.relay.lease_seconds, 1, 300),
+            ("relay.poll_ms", self.relay.poll_ms, 5, 10_000),
+            ("relay.batch_rows", self.relay.batch_rows.into(), 1, 10_000),
+            ("snapshots.at_once", self.snapshots.at_once as u64, 1, mysql.max_open_conns.into()),
+            ("snapshots.timeout_seconds", self.snapshots.timeout_seconds, 1, 86_400),
             ("idempotency.life_hours", self.idempotency.life_hours.into(), 1, 168),
             ("idempotency.sweep_seconds", self.idempotency.sweep_seconds, 1, 86_400),
             ("lists.max_limit", lists.max_limit as u64, 1, 10_000),
@@ -188,6 +232,20 @@ impl Config {
             request_timeout: Duration::from_millis(self.http.request_timeout_ms),
             default_limit: self.lists.default_limit,
             max_limit: self.lists.max_limit,
+            snapshots: self.snapshots.at_once,
+            snapshot_timeout: Duration::from_secs(self.snapshots.timeout_seconds),
+        }
+    }
+
+    /// Of the relay.
+    #[must_use]
+    pub fn relay_options(&self) -> relay::Options {
+        relay::Options {
+            changes_topic: self.kafka.changes_topic.clone(),
+            audit_topic: self.kafka.audit_topic.clone(),
+            lease: Duration::from_secs(self.relay.lease_seconds),
+            poll: Duration::from_millis(self.relay.poll_ms),
+            batch: self.relay.batch_rows,
         }
     }
 

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`db`] | the layer that every statement goes through, and migrations |
 //! | [`change`] | how a mutation is made: order, outbox, idempotency |
+//! | [`relay`] | the outbox to Kafka |
 //! | [`tenants`], [`users`], [`service_accounts`], [`teams`] | one feature each: rules, store, mutations, routes |
 //! | [`rules`] | what fields may hold |
 //! | [`http`] | what their routes share, and the document of all of them |
@@ -16,9 +17,11 @@ pub mod db;
 pub mod error;
 pub mod http;
 pub mod metrics;
+pub mod relay;
 pub mod rules;
 mod service;
 pub mod service_accounts;
+mod snapshot;
 pub mod teams;
 pub mod tenants;
 pub mod topics;

@@ -4,6 +4,9 @@ use std::time::Instant;
 
 use metrics::{counter, gauge, histogram};
 
+use service_kit::bus::PublishError;
+
+use crate::change::{OutboxLevel, Topic};
 use crate::db::{Db, DbError};
 
 /// Names and help, registered once a recorder is installed.
@@ -49,6 +52,37 @@ pub fn describe() {
         "Age of the oldest row that waits to be published"
     );
     count!(
+        "triad_identity_relayed_total",
+        Unit::Count,
+        "Rows of the outbox that Kafka acknowledged, by topic: changes, audit"
+    );
+    spread!(
+        "triad_identity_relay_lag_seconds",
+        Unit::Seconds,
+        "Time from a mutation to Kafka's acknowledgement of what it says, by topic"
+    );
+    count!(
+        "triad_identity_unpublished_total",
+        Unit::Count,
+        "Rounds of the relay that Kafka did not take whole, by reason: full, refused, unknown, too_large"
+    );
+    count!("triad_identity_parked_total", Unit::Count, "Rows of the outbox set aside as too large");
+    level!(
+        "triad_identity_outbox_parked",
+        Unit::Count,
+        "Rows set aside, each of which stops its tenant's changes until an operator decides"
+    );
+    level!(
+        "triad_identity_relay_leads",
+        Unit::Count,
+        "1 on the replica that holds the lease of the outbox, else 0"
+    );
+    level!(
+        "triad_identity_snapshots_running",
+        Unit::Count,
+        "Snapshots that are being read, each on a connection of its own"
+    );
+    count!(
         "triad_identity_swept_answers_total",
         Unit::Count,
         "Stored answers deleted at the end of their lives"
@@ -92,9 +126,48 @@ pub fn pool(db: &Db) {
         .set(f64::from(open.saturating_sub(idle)));
 }
 
+/// A row of the outbox is on Kafka, so long after it was written.
+pub fn relayed(topic: Topic, lag: chrono::Duration) {
+    counter!("triad_identity_relayed_total", "topic" => topic.as_str()).increment(1);
+    let lag = lag.as_seconds_f64().max(0.0);
+    histogram!("triad_identity_relay_lag_seconds", "topic" => topic.as_str()).record(lag);
+}
+
+/// Kafka did not take all of a round.
+pub fn unpublished(error: &PublishError) {
+    let reason = match error {
+        PublishError::QueueFull => "full",
+        PublishError::TooLarge { .. } => "too_large",
+        PublishError::UnknownOutcome(_) => "unknown",
+        PublishError::Refused(_) => "refused",
+    };
+    counter!("triad_identity_unpublished_total", "reason" => reason).increment(1);
+}
+
+/// A row of the outbox was set aside.
+pub fn parked() {
+    counter!("triad_identity_parked_total").increment(1);
+}
+
+/// Whether this process relays.
+pub fn leads(leads: bool) {
+    gauge!("triad_identity_relay_leads").set(f64::from(u8::from(leads)));
+}
+
+/// A snapshot begins or ends.
+pub fn snapshots(begins: bool) {
+    let running = gauge!("triad_identity_snapshots_running");
+    if begins {
+        running.increment(1);
+    } else {
+        running.decrement(1);
+    }
+}
+
 /// The outbox as it is now.
 #[allow(clippy::cast_precision_loss, reason = "a gauge")]
-pub fn outbox(depth: i64, age_seconds: f64) {
+pub fn outbox(OutboxLevel { depth, age_seconds, parked }: OutboxLevel) {
+    gauge!("triad_identity_outbox_parked").set(parked as f64);
     gauge!("triad_identity_outbox_depth").set(depth as f64);
     gauge!("triad_identity_outbox_age_seconds").set(age_seconds);
 }

@@ -5,16 +5,20 @@ use std::time::Duration;
 
 use service_kit::admin;
 use service_kit::auth::Verifier;
+use service_kit::bus::{KafkaPublisher, died};
 use service_kit::health::{Component, Health};
 use service_kit::http::serve;
 use service_kit::shutdown::Shutdown;
 use tokio::net::TcpListener;
+use tokio::time::{Instant, timeout_at};
 use tracing::{info, warn};
+use uuid::Uuid;
 
 use crate::change::{self, Core};
 use crate::clock::Clock;
 use crate::db::{self, Db};
 use crate::http::{self, Api};
+use crate::relay::Relay;
 use crate::{Config, Error, metrics};
 
 /// Where the service listens; bound by the caller, so that tests can take free ports.
@@ -49,29 +53,42 @@ pub async fn run(
     let admin = tokio::spawn(admin::serve(listeners.admin, routes));
     let db = Db::new(&config.mysql.options()?);
     let verifier = Verifier::start(&config.auth, shutdown.clone()).await?;
-    let core = Arc::new(Core {
-        db: db.clone(),
-        clock: Clock::system(),
-        answers_live: config.answers_live(),
-    });
+    let core = Arc::new(Core::new(db.clone(), Clock::system(), config.answers_live()));
+    let publisher = KafkaPublisher::new(&config.kafka.cluster(), config.kafka.publisher())?;
+    let holder = Uuid::now_v7().to_string();
+    let relay = Relay::new(Arc::clone(&core), publisher.clone(), config.relay_options(), holder);
+    let (end_relay, relay_drains) = Shutdown::new();
+    let mut relaying = tokio::spawn(relay.run(relay_drains, config.drain_deadline()));
     let watch = tokio::spawn(watch(db.clone(), component));
     let sweep = Duration::from_secs(config.idempotency.sweep_seconds);
     let sweeping = tokio::spawn(change::sweep(Arc::clone(&core), sweep));
-    let routes = http::router(Api { core, verifier, options: config.api_options() });
+    let routes = http::router(Api::new(core, verifier, config.api_options()));
     info!(http = %listeners.http.local_addr()?, "serving");
     let (trigger, draining) = Shutdown::new();
     let served = tokio::spawn(serve(listeners.http, routes, config.http_options(), draining));
-    shutdown.draining().await;
+    let dead = tokio::select! {
+        () = shutdown.draining() => None,
+        reason = died(&publisher) => Some(reason),
+    };
+    let until = Instant::now() + config.drain_deadline();
     health.drain();
     info!("draining");
     trigger.trigger();
     let served = served.await;
+    // Behind the last mutation. What is left then is the next process's.
+    end_relay.trigger();
+    if dead.is_some() || timeout_at(until, &mut relaying).await.is_err() {
+        relaying.abort();
+    }
     sweeping.abort();
     watch.abort();
-    if tokio::time::timeout(config.drain_deadline(), db.close()).await.is_err() {
+    if timeout_at(until, db.close()).await.is_err() {
         warn!("transactions outlasted the drain deadline");
     }
     admin.abort();
+    if let Some(reason) = dead {
+        return Err(Error::Command(format!("the Kafka producer is dead for good: {reason}")));
+    }
     match served {
         Ok(served) => Ok(served?),
         Err(error) => Err(Error::Command(error.to_string())),
@@ -90,8 +107,8 @@ async fn watch(db: Db, component: Component) {
             Err(error) => component.not_ready(error.to_string()),
         }
         metrics::pool(&db);
-        if let Ok((depth, age)) = change::outbox_level(&db, &Clock::system()).await {
-            metrics::outbox(depth, age);
+        if let Ok(level) = change::outbox_level(&db, &Clock::system()).await {
+            metrics::outbox(level);
         }
         tokio::time::sleep(LOOK).await;
     }

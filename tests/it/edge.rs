@@ -128,6 +128,11 @@ impl Edges {
         &self.config.kafka.changes_topic
     }
 
+    /// Topic of identity changes.
+    pub(crate) fn sync_topic(&self) -> &str {
+        &self.config.sync.topic
+    }
+
     /// Topic of audit events.
     pub(crate) fn audit_topic(&self) -> &str {
         &self.config.kafka.audit_topic

@@ -12,6 +12,7 @@ mod drill;
 mod drills;
 mod edge;
 mod edge_faults;
+mod end_to_end;
 mod explain;
 mod faults;
 mod filters;

@@ -21,6 +21,12 @@ pub struct Author {
 }
 
 impl Author {
+    /// Somebody at the command line.
+    #[must_use]
+    pub fn operator() -> Self {
+        Self { subject: "operator".to_owned(), source_ip: None, request_id: None }
+    }
+
     /// The kind of the caller, and its id.
     fn actor(&self) -> (ActorType, Option<String>) {
         match self.subject.split_once(':') {

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use chrono::Duration;
 use contracts::TenantId;
+use tokio::sync::Notify;
 
 use super::write::Pending;
 use super::{Answer, Author, Key, Mutation, Refused, Write, outbox};
@@ -20,6 +21,16 @@ pub struct Core {
     pub clock: Clock,
     /// How long an answer is kept for its Idempotency-Key.
     pub answers_live: Duration,
+    /// Told of every commit that left something to publish.
+    pub committed: Notify,
+}
+
+impl Core {
+    /// On a database.
+    #[must_use]
+    pub fn new(db: Db, clock: Clock, answers_live: Duration) -> Self {
+        Self { db, clock, answers_live, committed: Notify::new() }
+    }
 }
 
 /// How the tenant is locked.
@@ -110,6 +121,9 @@ impl Core {
             }
             Ok((done, kinds)) => {
                 tx.commit().await?;
+                if !kinds.is_empty() {
+                    self.committed.notify_one();
+                }
                 kinds.into_iter().for_each(metrics::changed);
                 Ok(done)
             }

@@ -2,7 +2,8 @@
 
 use chrono::{DateTime, Utc};
 use contracts::TenantId;
-use contracts::identity::Change;
+use contracts::identity::{Change, ChangeKind};
+use serde_json::{Map, Value as Json};
 use uuid::Uuid;
 
 use super::audit::{self, Author};
@@ -11,7 +12,7 @@ use crate::clock::Clock;
 use crate::db::{Db, DbError, Tx, Value, params};
 
 /// Where a row of the outbox is published. Names, not topics: those are configured.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Topic {
     /// `identity.changes`.
     Changes,
@@ -28,6 +29,12 @@ impl Topic {
             Self::Audit => "audit",
         }
     }
+
+    /// The one of that name.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        [Self::Changes, Self::Audit].into_iter().find(|topic| topic.as_str() == name)
+    }
 }
 
 /// Depth is counted so far; beyond it, a relay is not keeping up and the number says no more.
@@ -42,25 +49,42 @@ pub(super) async fn write(
     first: u64,
     changes: Vec<Pending>,
 ) -> Result<(), DbError> {
-    const ROW: &str = "(?, ?, ?, ?, ?, ?)";
-    let mut params = Vec::with_capacity(12 * changes.len());
-    let rows = 2 * changes.len();
+    let mut values = Vec::with_capacity(12 * changes.len());
     for (seq, Pending { kind, details }) in (first..).zip(changes) {
         let (audited, event) = audit::event(tenant, author, at, seq, &kind, details);
         let event_id = Uuid::now_v7();
         let change = Change { event_id, tenant_id: tenant.clone(), seq, occurred_at: at, kind };
-        params.extend(row(Topic::Changes, tenant, seq, event_id, json(&change)?, at));
-        params.extend(row(Topic::Audit, tenant, seq, audited, json(&event)?, at));
+        values.extend(row(Topic::Changes, tenant, seq, event_id, json(&change)?, at));
+        values.extend(row(Topic::Audit, tenant, seq, audited, json(&event)?, at));
     }
-    if rows == 0 {
+    insert(tx, &values).await
+}
+
+/// Writes the audit event of something that an operator did to a change, without a change of its own.
+pub(crate) async fn record(
+    tx: &mut Tx,
+    tenant: &TenantId,
+    author: &Author,
+    at: DateTime<Utc>,
+    seq: u64,
+    kind: &ChangeKind,
+    details: Map<String, Json>,
+) -> Result<(), DbError> {
+    let (id, event) = audit::event(tenant, author, at, seq, kind, details);
+    insert(tx, &row(Topic::Audit, tenant, seq, id, json(&event)?, at)).await
+}
+
+/// Rows of [`row`], one behind the other.
+async fn insert(tx: &mut Tx, values: &[Value]) -> Result<(), DbError> {
+    const ROW: &str = "(?, ?, ?, ?, ?, ?)";
+    if values.is_empty() {
         return Ok(());
     }
     let sql = format!(
         "INSERT INTO outbox (topic, tenant_id, seq, event_id, payload, created_at) VALUES {}",
-        vec![ROW; rows].join(", ")
+        vec![ROW; values.len() / 6].join(", ")
     );
-    tx.execute(sql, &params).await?;
-    Ok(())
+    tx.execute(sql, values).await.map(drop)
 }
 
 fn json(event: &impl serde::Serialize) -> Result<String, DbError> {
@@ -86,11 +110,22 @@ fn row(
     ]
 }
 
-/// How many rows wait, up to 10 000, and the age of the oldest in seconds.
+/// How the outbox stands.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct OutboxLevel {
+    /// Rows that are there, up to 10 000.
+    pub depth: i64,
+    /// Age of the oldest, in seconds.
+    pub age_seconds: f64,
+    /// Rows that were set aside.
+    pub parked: i64,
+}
+
+/// How the outbox stands now.
 ///
 /// # Errors
 /// As [`Db::rows`].
-pub async fn outbox_level(db: &Db, clock: &Clock) -> Result<(i64, f64), DbError> {
+pub async fn outbox_level(db: &Db, clock: &Clock) -> Result<OutboxLevel, DbError> {
     let depth = "SELECT COUNT(*) AS depth FROM (SELECT 1 AS one FROM outbox LIMIT ?) AS waiting";
     let depth = db.row(depth, params![COUNTED]).await?.map_or(Ok(0), |row| row.int("depth"))?;
     let oldest = db.row("SELECT created_at FROM outbox ORDER BY id LIMIT 1", params![]).await?;
@@ -98,5 +133,7 @@ pub async fn outbox_level(db: &Db, clock: &Clock) -> Result<(i64, f64), DbError>
         Some(row) => clock.now() - row.time("created_at")?,
         None => chrono::Duration::zero(),
     };
-    Ok((depth, age.as_seconds_f64().max(0.0)))
+    let parked = "SELECT COUNT(*) AS parked FROM outbox WHERE parked_at IS NOT NULL";
+    let parked = db.row(parked, params![]).await?.map_or(Ok(0), |row| row.int("parked"))?;
+    Ok(OutboxLevel { depth, age_seconds: age.as_seconds_f64().max(0.0), parked })
 }

@@ -9,6 +9,10 @@ use service_kit::config::Source;
 use service_kit::shutdown::{Shutdown, on_signal};
 use tokio::net::TcpListener;
 
+use crate::change::Core;
+use crate::clock::Clock;
+use crate::db::Db;
+use crate::relay::parked;
 use crate::{Config, Error, Listeners, config, db, metrics, topics};
 
 /// Tenants, users, service accounts and teams on MySQL, with every change delivered.
@@ -33,6 +37,29 @@ enum Command {
     /// The topic that identity-admin owns.
     #[command(subcommand)]
     Topics(TopicsCommand),
+    /// What Kafka will never take: it is parked, and a parked change stops its tenant's changes.
+    #[command(subcommand)]
+    Outbox(OutboxCommand),
+}
+
+#[derive(Debug, Subcommand)]
+enum OutboxCommand {
+    /// List what is parked: id, topic, tenant, seq, bytes, since when, why.
+    List,
+    /// Try a parked row again, after Kafka's limit was raised.
+    Retry {
+        /// As `list` shows it.
+        id: i64,
+    },
+    /// Give a parked row up: a change is published as `change.skipped` with its number, an audit event
+    /// without its details.
+    Skip {
+        /// As `list` shows it.
+        id: i64,
+        /// Why, for the audit trail and whoever reads the changes.
+        #[arg(long)]
+        reason: String,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -63,7 +90,30 @@ impl Cli {
                 }
                 Ok(())
             }
+            Command::Outbox(command) => command.run(&config).await,
         }
+    }
+}
+
+impl OutboxCommand {
+    async fn run(self, config: &Config) -> Result<(), Error> {
+        let db = Db::new(&config.mysql.options()?);
+        let core = Core::new(db, Clock::system(), config.answers_live());
+        let (id, done) = match self {
+            Self::List => {
+                for row in parked::list(&core).await? {
+                    let parked::Parked { id, topic, tenant, seq, bytes, since, error } = row;
+                    say(&format!("{id}\t{topic}\t{tenant}\t{seq}\t{bytes}\t{since:?}\t{error}"));
+                }
+                return Ok(());
+            }
+            Self::Retry { id } => (id, parked::retry(&core, id).await?),
+            Self::Skip { id, reason } => (id, parked::skip(&core, id, &reason).await?),
+        };
+        if done {
+            return Ok(());
+        }
+        Err(Error::Command(format!("{id} is not parked: identity-admin outbox list")))
     }
 }
 

@@ -1,7 +1,7 @@
 //! A small layer over sqlx, so that every statement has one text.
 //!
 //! Statements are written in the subset that MySQL 8 and SQLite share. What differs is here and nowhere
-//! else: how a transaction begins ([`Db::begin`]), how rows are locked ([`Tx::lock`]), and how a duplicate
+//! else: how a transaction begins ([`Db::begin`], [`Db::snapshot`]), how rows are locked ([`Tx::lock`]), and how a duplicate
 //! is told ([`DbError::Duplicate`]). A second database is another variant of `Engine` and of the types
 //! that follow it, and its own migrations; the repositories stay as they are.
 //!
@@ -86,6 +86,16 @@ impl Db {
     pub async fn begin(&self) -> Result<Tx, DbError> {
         match &self.0 {
             Engine::MySql(pool) => Ok(Tx(Running::MySql(pool.begin().await?))),
+        }
+    }
+
+    /// Begins a transaction that only reads, and sees everything as it was committed at its beginning.
+    ///
+    /// # Errors
+    /// As [`Db::begin`].
+    pub async fn snapshot(&self) -> Result<Tx, DbError> {
+        match &self.0 {
+            Engine::MySql(pool) => Ok(Tx(Running::MySql(pool.snapshot().await?))),
         }
     }
 

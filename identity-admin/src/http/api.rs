@@ -9,6 +9,7 @@ use contracts::{Scope, TenantId};
 use service_kit::Problem;
 use service_kit::auth::{Principal, Verifier};
 use service_kit::track::REQUEST_ID;
+use tokio::sync::Semaphore;
 
 use super::answer::{self, problem};
 use super::incoming::Incoming;
@@ -29,6 +30,10 @@ pub struct Options {
     pub default_limit: usize,
     /// Entries in a page at most.
     pub max_limit: usize,
+    /// Snapshots at once.
+    pub snapshots: usize,
+    /// Until a snapshot is cut.
+    pub snapshot_timeout: Duration,
 }
 
 /// What all handlers work with.
@@ -39,6 +44,8 @@ pub struct Api {
     pub verifier: Verifier,
     /// The bounds.
     pub options: Options,
+    /// One for each snapshot that may be read.
+    pub(crate) snapshots: Arc<Semaphore>,
 }
 
 /// A caller who may do what it asks for in a tenant.
@@ -73,6 +80,13 @@ pub(super) fn administers(principal: &Principal) -> Result<(), Problem> {
 }
 
 impl Api {
+    /// The handlers' world.
+    #[must_use]
+    pub fn new(core: Arc<Core>, verifier: Verifier, options: Options) -> Self {
+        let snapshots = Arc::new(Semaphore::new(options.snapshots));
+        Self { core, verifier, options, snapshots }
+    }
+
     /// Where rows are read.
     #[must_use]
     pub(crate) fn db(&self) -> &Db {

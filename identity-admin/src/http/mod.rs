@@ -47,6 +47,7 @@ pub fn router(api: Api) -> Router {
         .merge(crate::users::routes())
         .merge(crate::service_accounts::routes())
         .merge(crate::teams::routes())
+        .merge(crate::snapshot::routes())
         .layer(DefaultBodyLimit::max(max_body))
         .with_state(Arc::new(api))
         .route_layer(middleware::from_fn(move |request: Request, next: Next| async move {

@@ -10,7 +10,7 @@ use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{ContentBuilder, Ref, RefOr, Required, Response, ResponseBuilder};
 use utoipa::{Modify, OpenApi, ToSchema};
 
-use crate::{service_accounts, teams, tenants, users};
+use crate::{service_accounts, snapshot, teams, tenants, users};
 
 /// Where it is served.
 pub const PATH: &str = "/openapi/identity-admin.json";
@@ -267,6 +267,7 @@ fn text_header(about: &str) -> utoipa::openapi::header::Header {
         teams::member_routes::list,
         teams::member_routes::add,
         teams::member_routes::remove,
+        snapshot::read,
     ),
     components(schemas(Problem, FieldError)),
     modifiers(&Bearer, &Common)

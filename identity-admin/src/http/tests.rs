@@ -69,9 +69,11 @@ async fn service(mode: AuthMode) -> Router {
         request_timeout: Duration::from_secs(30),
         default_limit: 10,
         max_limit: 20,
+        snapshots: 1,
+        snapshot_timeout: Duration::from_secs(5),
     };
-    let core = Core { db, clock: Clock::system(), answers_live: chrono::Duration::hours(24) };
-    router(Api { core: Arc::new(core), verifier, options })
+    let core = Core::new(db, Clock::system(), chrono::Duration::hours(24));
+    router(Api::new(Arc::new(core), verifier, options))
 }
 
 async fn ask(

@@ -13,4 +13,4 @@ pub(crate) mod routes;
 mod store;
 
 pub(crate) use routes::routes;
-pub(crate) use store::exists;
+pub(crate) use store::{SNAPSHOT, exists, told};

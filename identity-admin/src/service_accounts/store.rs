@@ -16,6 +16,18 @@ macro_rules! columns {
 pub(super) const GET: &str =
     concat!("SELECT ", columns!(), " FROM service_accounts WHERE tenant_id = ? AND id = ?");
 
+/// A page of all of them, by id.
+pub(crate) const SNAPSHOT: &str = concat!(
+    "SELECT ",
+    columns!(),
+    " FROM service_accounts WHERE tenant_id = ? AND id > ? ORDER BY id LIMIT ?"
+);
+
+/// What others are told of the service account of a row.
+pub(crate) fn told(row: &Row) -> Result<contracts::identity::ServiceAccount, DbError> {
+    ServiceAccountView::of(row)?.told()
+}
+
 /// Those of a tenant.
 pub(super) static LIST: Listing = Listing {
     name: "service_accounts",

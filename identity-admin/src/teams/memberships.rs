@@ -18,6 +18,16 @@ pub(super) static LIST: Listing = Listing {
     filters: &[],
 };
 
+/// A page of all of a tenant, team by team.
+pub(crate) const SNAPSHOT: &str = "SELECT id, team_id, user_id, service_account_id, member_team_id, created_at \
+     FROM team_members WHERE tenant_id = ? AND (team_id > ? OR (team_id = ? AND id > ?)) \
+     ORDER BY team_id, id LIMIT ?";
+
+/// What others are told of the membership of a row.
+pub(crate) fn told(row: &Row) -> Result<contracts::identity::Membership, DbError> {
+    MemberView::of(row)?.told()
+}
+
 impl MemberView {
     /// Of a row of [`LIST`].
     pub(super) fn of(row: &Row) -> Result<Self, DbError> {

@@ -15,6 +15,9 @@ mod mutations;
 pub(crate) mod routes;
 mod store;
 
+pub(crate) use memberships::{SNAPSHOT as MEMBERS_SNAPSHOT, told as member_told};
+pub(crate) use store::{SNAPSHOT, told};
+
 use std::sync::Arc;
 
 use axum::Router;

@@ -31,6 +31,18 @@ pub(super) const GET_BY_EMAIL: &str =
 pub(super) const GET_SETTINGS: &str = "SELECT locale, time_zone, preferences, version, updated_at \
      FROM user_settings WHERE tenant_id = ? AND user_id = ?";
 
+/// A page of all of them, by id.
+pub(crate) const SNAPSHOT: &str = concat!(
+    "SELECT ",
+    columns!(),
+    " FROM users WHERE tenant_id = ? AND id > ? ORDER BY id LIMIT ?"
+);
+
+/// What others are told of the user of a row.
+pub(crate) fn told(row: &Row) -> Result<contracts::identity::User, DbError> {
+    UserView::of(row)?.told()
+}
+
 /// Those of a tenant.
 pub(super) static LIST: Listing = Listing {
     name: "users",

@@ -4,7 +4,9 @@ mod faults;
 mod lives;
 mod migrations;
 mod races;
+mod relay;
 mod repeats;
+mod snapshot;
 mod surface;
 
 use std::process::Command;
@@ -16,6 +18,8 @@ use identity_admin::db::{self, Db, Dsn, Value as Param};
 use reqwest::header::HeaderMap;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
+use service_kit::bus::apply_topics;
+use service_kit::config::Source;
 
 use crate::process::{Process, binary};
 use crate::world::engine;
@@ -45,11 +49,48 @@ impl Identities {
         let mut env = vec![
             (format!("{PREFIX}MYSQL__DSN"), url.clone()),
             (format!("{PREFIX}TELEMETRY__FILTER"), "error".to_owned()),
+            // Nobody listens there: what is committed stays in the outbox, to be looked at.
+            (format!("{PREFIX}KAFKA__BROKERS"), "127.0.0.1:1".to_owned()),
+            (format!("{PREFIX}KAFKA__PRODUCER_TIMEOUT_MS"), "1000".to_owned()),
         ];
         env.extend(overrides.iter().map(|(k, v)| (format!("{PREFIX}{k}"), (*v).to_owned())));
         let dsn = Dsn::parse(&url).map_err(anyhow::Error::msg)?;
         let db = Db::new(&patient(&dsn));
         Ok(Self { env, dsn, db })
+    }
+
+    /// As [`Identities::new`], with topics of its own on the engines' Kafka.
+    pub(crate) async fn with_kafka(overrides: &[(&str, &str)]) -> Result<Self> {
+        let brokers = engine("TRIAD_KAFKA")?;
+        let own = uuid::Uuid::new_v4().simple().to_string();
+        let (changes, audit) = (format!("i{own}.changes"), format!("i{own}.audit"));
+        let kafka = [
+            ("KAFKA__BROKERS", brokers.as_str()),
+            ("KAFKA__PRODUCER_TIMEOUT_MS", "30000"),
+            ("KAFKA__CHANGES_TOPIC", &changes),
+            ("KAFKA__AUDIT_TOPIC", &audit),
+            ("KAFKA__PARTITIONS", "3"),
+            ("KAFKA__REPLICATION", "1"),
+            ("KAFKA__MIN_INSYNC_REPLICAS", "1"),
+        ];
+        let all: Vec<_> = kafka.into_iter().chain(overrides.iter().copied()).collect();
+        let identities = Self::new(&all).await?;
+        let config = identities.config()?;
+        let mut topics = identity_admin::topics::specs(&config);
+        // In production it is ingest's.
+        topics.push(service_kit::bus::TopicSpec { name: audit.clone(), ..topics[0].clone() });
+        apply_topics(&config.kafka.cluster(), &topics).await?;
+        Ok(identities)
+    }
+
+    /// The configuration as services of this test have it.
+    pub(crate) fn config(&self) -> Result<identity_admin::Config> {
+        Ok(service_kit::config::load(&Source {
+            defaults: identity_admin::config::DEFAULTS,
+            file: None,
+            env_prefix: PREFIX,
+            env: self.env.clone(),
+        })?)
     }
 
     /// The program with this test's configuration.
@@ -230,6 +271,11 @@ impl Service {
     /// The process, for signals and metrics.
     pub(crate) fn process(&self) -> &Process {
         &self.0
+    }
+
+    /// kill -9.
+    pub(crate) fn kill(self) -> Result<()> {
+        self.0.kill()
     }
 
     /// SIGTERM; the process must end in order.

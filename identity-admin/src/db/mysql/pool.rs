@@ -69,7 +69,16 @@ impl Pool {
     }
 
     pub(in crate::db) async fn begin(&self) -> Result<Tx, DbError> {
-        Tx::begin(self.acquire().await?, self.statement_timeout).await
+        Tx::begin(self.acquire().await?, self.statement_timeout, &["START TRANSACTION"]).await
+    }
+
+    pub(in crate::db) async fn snapshot(&self) -> Result<Tx, DbError> {
+        // For the next transaction only; at READ COMMITTED each statement would see more.
+        let begin = [
+            "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ",
+            "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY",
+        ];
+        Tx::begin(self.acquire().await?, self.statement_timeout, &begin).await
     }
 
     pub(in crate::db) async fn rows(

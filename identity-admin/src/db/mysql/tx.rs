@@ -38,10 +38,13 @@ impl Tx {
     pub(super) async fn begin(
         mut connection: PoolConnection<MySql>,
         deadline: Duration,
+        statements: &[&'static str],
     ) -> Result<Self, DbError> {
-        let begun = within(deadline, connection.execute("START TRANSACTION")).await;
-        spoil(&mut connection, &begun);
-        begun?;
+        for statement in statements {
+            let begun = within(deadline, connection.execute(*statement)).await;
+            spoil(&mut connection, &begun);
+            begun?;
+        }
         Ok(Self { connection, deadline, state: State::Open })
     }
 

@@ -1,0 +1,166 @@
+//! The relay: what mutations left in the outbox, to Kafka.
+//!
+//! One replica at a time holds the lease and reads rows in the order of their ids, which is the order of
+//! commits within a tenant, as mutations of a tenant come one after the other. It publishes a batch, several
+//! records at once but in order, and deletes the rows that Kafka has acknowledged. A row is deleted only when
+//! all that came before it in its lane (a tenant's changes, or its audit events) is acknowledged: whatever
+//! breaks off in between is published again, in order, and readers know repeats by `seq` and `event_id`.
+//!
+//! The lease keeps replicas from doing the work twice. That nothing is lost or reordered does not rest on it:
+//! each relay begins at the first row that is left, so two of them only repeat each other. It is fenced all
+//! the same: who lost it deletes nothing.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | `lease` | whose turn it is |
+//! | `rows` | the outbox, read and deleted |
+//! | `round` | one batch to Kafka |
+//! | [`parked`] | rows that Kafka will never take, for operators |
+
+mod lease;
+pub mod parked;
+mod round;
+mod rows;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rand::Rng as _;
+use service_kit::bus::Publisher;
+use service_kit::shutdown::Shutdown;
+use tokio::time::timeout;
+use tracing::{info, warn};
+
+use crate::change::Core;
+use crate::db::DbError;
+use crate::metrics;
+use lease::Lease;
+
+const FIRST_BACKOFF: Duration = Duration::from_millis(100);
+const LAST_BACKOFF: Duration = Duration::from_secs(5);
+
+/// How the relay works.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Where changes go.
+    pub changes_topic: String,
+    /// Where audit events go.
+    pub audit_topic: String,
+    /// How long the lease holds without being renewed: what a fail-over takes at most.
+    pub lease: Duration,
+    /// Between looks at an outbox that another replica may write to.
+    pub poll: Duration,
+    /// Rows of one round.
+    pub batch: u32,
+}
+
+/// Publishes the outbox while it holds the lease.
+pub struct Relay<P> {
+    core: Arc<Core>,
+    publisher: P,
+    options: Options,
+    lease: Lease,
+}
+
+/// What a turn found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Turn {
+    /// Another replica relays.
+    Elsewhere,
+    /// Nothing waits.
+    Idle,
+    /// All that was read is published.
+    Worked,
+    /// Some of it is not: Kafka does not take it now.
+    Stuck,
+}
+
+impl<P: Publisher> Relay<P> {
+    /// A relay of `core`'s outbox, known by `holder` to the others.
+    pub fn new(core: Arc<Core>, publisher: P, options: Options, holder: String) -> Self {
+        let lease = Lease::new(holder, options.lease);
+        Self { core, publisher, options, lease }
+    }
+
+    /// Until `shutdown`; then what waits is published within `deadline`, and the lease given back.
+    pub async fn run(mut self, shutdown: Shutdown, deadline: Duration) {
+        let mut backoff = FIRST_BACKOFF;
+        let mut failing = false;
+        while !shutdown.is_draining() {
+            let turn = self.turn().await;
+            let pause = match turn {
+                Ok(Turn::Worked) => Duration::ZERO,
+                Ok(Turn::Idle) => self.options.poll,
+                Ok(Turn::Elsewhere) => self.options.lease / 4,
+                Ok(Turn::Stuck) | Err(_) => jittered(backoff),
+            };
+            match turn {
+                Ok(Turn::Stuck) | Err(_) => backoff = (2 * backoff).min(LAST_BACKOFF),
+                Ok(_) => backoff = FIRST_BACKOFF,
+            }
+            // Said once, and not in every try of an outage.
+            match (failing, &turn) {
+                (false, Err(error)) => warn!(%error, "the relay waits for the database"),
+                (true, Ok(Turn::Idle | Turn::Worked)) => info!("the relay goes on"),
+                _ => {}
+            }
+            failing = matches!(turn, Err(_) | Ok(Turn::Stuck))
+                || (failing && turn == Ok(Turn::Elsewhere));
+            if !pause.is_zero() {
+                self.wait(pause, &shutdown, matches!(turn, Ok(Turn::Idle))).await;
+            }
+        }
+        if failing || timeout(deadline, self.rest()).await.is_err() {
+            info!("the outbox is not empty; the next process goes on with it");
+        }
+        // Nobody waits for its end then. Failing, it ends by itself.
+        let _ = self.lease.release(&self.core.db).await;
+        metrics::leads(false);
+    }
+
+    /// What waits, as far as Kafka takes it.
+    async fn rest(&mut self) {
+        while let Ok(Turn::Worked) = self.turn().await {}
+    }
+
+    async fn turn(&mut self) -> Result<Turn, TurnError> {
+        let now = self.core.clock.now();
+        let held = self.lease.hold(&self.core.db, now).await;
+        metrics::leads(matches!(held, Ok(true)));
+        if !held? {
+            return Ok(Turn::Elsewhere);
+        }
+        self.round().await.map_err(TurnError::from)
+    }
+
+    /// A pause that a commit ends early where that is of use.
+    async fn wait(&self, pause: Duration, shutdown: &Shutdown, wakes: bool) {
+        let woken = async {
+            if wakes {
+                self.core.committed.notified().await;
+            } else {
+                std::future::pending::<()>().await;
+            }
+        };
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            () = woken => {}
+            () = shutdown.draining() => {}
+        }
+    }
+}
+
+/// Why a turn ended early, as it is told.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+struct TurnError(String);
+
+impl From<DbError> for TurnError {
+    fn from(error: DbError) -> Self {
+        Self(error.to_string())
+    }
+}
+
+fn jittered(backoff: Duration) -> Duration {
+    backoff.mul_f64(rand::rng().random_range(0.5..1.0))
+}
