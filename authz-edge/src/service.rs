@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use contracts::TenantId;
 use service_kit::admin;
-use service_kit::auth::Verifier;
+use service_kit::auth::{Verifier, follow_revocations};
 use service_kit::bus::{
     KafkaConfig, KafkaPublisher, PublisherOptions, TopicSpec, check_topics, died,
 };
@@ -92,6 +92,8 @@ async fn serve_until_drained(
     let auditor = Arc::new(producer(config, "triad-authz-audit")?);
     tokio::spawn(warn_of_topics(config.kafka.cluster(), topics::specs(config)));
     let verifier = Verifier::start(&config.auth, shutdown.clone()).await?;
+    let (cluster, heard) = (config.kafka.cluster(), health.component("revocations"));
+    follow_revocations(&verifier, cluster, heard, shutdown.clone());
     let (fences, freshness) = (Arc::<Fences>::default(), Arc::<Freshness>::default());
     freshness.set_epoch(meta.epoch);
     let clock = Clock::system();

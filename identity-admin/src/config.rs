@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -13,6 +14,8 @@ use service_kit::config::{ConfigError, Secret, check_ranges, secret_or_file};
 use service_kit::http::HttpOptions;
 use service_kit::telemetry::TelemetryConfig;
 
+use crate::credentials::{Credentials, Secrets};
+use crate::oauth::Rotation;
 use crate::{db, http, relay};
 
 /// The commented defaults, embedded.
@@ -35,6 +38,8 @@ pub struct Config {
     pub kafka: Kafka,
     pub relay: RelayConfig,
     pub snapshots: SnapshotsConfig,
+    pub secrets_file: Option<PathBuf>,
+    pub tokens: TokensConfig,
     pub idempotency: IdempotencyConfig,
     pub lists: ListsConfig,
 }
@@ -135,6 +140,35 @@ pub struct RelayConfig {
     pub batch_rows: u32,
 }
 
+/// Tokens and keys.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs, reason = "config.example.yaml documents every key, with unit and range")]
+pub struct TokensConfig {
+    pub issuer: String,
+    pub life_seconds: u32,
+    pub signing_key_hours: u32,
+    pub jwks_cache_seconds: u32,
+    pub key_environment: String,
+}
+
+impl TokensConfig {
+    fn validate(&self) -> Result<(), ConfigError> {
+        let is_url = self.issuer.starts_with("http://") || self.issuer.starts_with("https://");
+        if !is_url || self.issuer.contains(['?', '#']) {
+            let reason = "must be an http or https URL without query (RFC 8414 section 2)";
+            return Err(ConfigError::new("tokens.issuer", reason));
+        }
+        let environment = self.key_environment.as_str();
+        let is_word = environment.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+        if !is_word || environment.is_empty() || environment.len() > 16 {
+            let reason = "must be 1 to 16 of a-z and 0-9";
+            return Err(ConfigError::new("tokens.key_environment", reason));
+        }
+        Ok(())
+    }
+}
+
 /// Whole tenants, read at once.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -197,11 +231,15 @@ impl Config {
             ("relay.batch_rows", self.relay.batch_rows.into(), 1, 10_000),
             ("snapshots.at_once", self.snapshots.at_once as u64, 1, mysql.max_open_conns.into()),
             ("snapshots.timeout_seconds", self.snapshots.timeout_seconds, 1, 86_400),
+            ("tokens.life_seconds", self.tokens.life_seconds.into(), 30, 3600),
+            ("tokens.signing_key_hours", self.tokens.signing_key_hours.into(), 2, 8760),
+            ("tokens.jwks_cache_seconds", self.tokens.jwks_cache_seconds.into(), 10, 3600),
             ("idempotency.life_hours", self.idempotency.life_hours.into(), 1, 168),
             ("idempotency.sweep_seconds", self.idempotency.sweep_seconds, 1, 86_400),
             ("lists.max_limit", lists.max_limit as u64, 1, 10_000),
             ("lists.default_limit", lists.default_limit as u64, 1, lists.max_limit as u64),
         ])?;
+        self.tokens.validate()?;
         self.mysql.options()?;
         self.kafka.cluster().validate()?;
         self.auth.validate()?;
@@ -246,6 +284,27 @@ impl Config {
             lease: Duration::from_secs(self.relay.lease_seconds),
             poll: Duration::from_millis(self.relay.poll_ms),
             batch: self.relay.batch_rows,
+        }
+    }
+
+    /// What makes and checks credentials; none without `secrets_file`.
+    ///
+    /// # Errors
+    /// As [`Secrets::read`].
+    pub fn credentials(&self) -> Result<Option<Credentials>, ConfigError> {
+        let Some(path) = &self.secrets_file else { return Ok(None) };
+        let secrets = Arc::new(Secrets::read(path)?);
+        Ok(Some(Credentials { secrets, environment: self.tokens.key_environment.clone() }))
+    }
+
+    /// How signing keys follow each other.
+    pub(crate) fn rotation(&self) -> Rotation {
+        let seconds = |seconds: u32| chrono::Duration::seconds(seconds.into());
+        Rotation {
+            signs: chrono::Duration::hours(self.tokens.signing_key_hours.into()),
+            published: seconds(self.tokens.jwks_cache_seconds),
+            // Verifiers tolerate clocks that differ by five minutes at most.
+            token: seconds(self.tokens.life_seconds) + chrono::Duration::minutes(5),
         }
     }
 

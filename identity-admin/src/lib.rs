@@ -5,20 +5,28 @@
 //! | [`db`] | the layer that every statement goes through, and migrations |
 //! | [`change`] | how a mutation is made: order, outbox, idempotency |
 //! | [`relay`] | the outbox to Kafka |
-//! | [`tenants`], [`users`], [`service_accounts`], [`teams`] | one feature each: rules, store, mutations, routes |
+//! | [`credentials`] | what keys and secrets are made of |
+//! | `oauth` | tokens: issued, asked about, revoked |
+//! | `bootstrap` | the first credentials of an installation |
+//! | [`tenants`], [`users`], [`service_accounts`], `api_keys`, `scopes`, [`teams`] | one feature each: rules, store, mutations, routes |
 //! | [`rules`] | what fields may hold |
 //! | [`http`] | what their routes share, and the document of all of them |
 
+mod api_keys;
+mod bootstrap;
 pub mod change;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod credentials;
 pub mod db;
 pub mod error;
 pub mod http;
 pub mod metrics;
+mod oauth;
 pub mod relay;
 pub mod rules;
+mod scopes;
 mod service;
 pub mod service_accounts;
 mod snapshot;

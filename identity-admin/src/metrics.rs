@@ -77,6 +77,21 @@ pub fn describe() {
         Unit::Count,
         "1 on the replica that holds the lease of the outbox, else 0"
     );
+    count!(
+        "triad_identity_tokens_total",
+        Unit::Count,
+        "Requests for tokens by outcome: issued, refused, failed"
+    );
+    spread!(
+        "triad_identity_token_seconds",
+        Unit::Seconds,
+        "Time of a request for a token, its audit event stored"
+    );
+    level!(
+        "triad_identity_signing_keys",
+        Unit::Count,
+        "Keys that this replica publishes; 0 issues and verifies nothing"
+    );
     level!(
         "triad_identity_snapshots_running",
         Unit::Count,
@@ -152,6 +167,18 @@ pub fn parked() {
 /// Whether this process relays.
 pub fn leads(leads: bool) {
     gauge!("triad_identity_relay_leads").set(f64::from(u8::from(leads)));
+}
+
+/// A token was asked for.
+pub fn token(outcome: &'static str, begun: Instant) {
+    counter!("triad_identity_tokens_total", "outcome" => outcome).increment(1);
+    histogram!("triad_identity_token_seconds").record(begun.elapsed());
+}
+
+/// The signing keys were read.
+#[allow(clippy::cast_precision_loss, reason = "a gauge")]
+pub fn signing(keys: usize) {
+    gauge!("triad_identity_signing_keys").set(keys as f64);
 }
 
 /// A snapshot begins or ends.

@@ -4,20 +4,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use service_kit::admin;
-use service_kit::auth::Verifier;
+use service_kit::auth::{Verifier, follow_revocations};
 use service_kit::bus::{KafkaPublisher, died};
 use service_kit::health::{Component, Health};
 use service_kit::http::serve;
 use service_kit::shutdown::Shutdown;
 use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 use tracing::{info, warn};
 use uuid::Uuid;
 
 use crate::change::{self, Core};
 use crate::clock::Clock;
+use crate::credentials::Credentials;
 use crate::db::{self, Db};
 use crate::http::{self, Api};
+use crate::oauth::{self, OAuth};
 use crate::relay::Relay;
 use crate::{Config, Error, metrics};
 
@@ -53,16 +56,30 @@ pub async fn run(
     let admin = tokio::spawn(admin::serve(listeners.admin, routes));
     let db = Db::new(&config.mysql.options()?);
     let verifier = Verifier::start(&config.auth, shutdown.clone()).await?;
-    let core = Arc::new(Core::new(db.clone(), Clock::system(), config.answers_live()));
+    let (cluster, heard) = (config.kafka.cluster(), health.component("revocations"));
+    follow_revocations(&verifier, cluster, heard, shutdown.clone());
+    let credentials = config.credentials()?;
+    let core = Arc::new(Core {
+        secrets: credentials.as_ref().map(|credentials| Arc::clone(&credentials.secrets)),
+        ..Core::new(db.clone(), Clock::system(), config.answers_live())
+    });
     let publisher = KafkaPublisher::new(&config.kafka.cluster(), config.kafka.publisher())?;
     let holder = Uuid::now_v7().to_string();
-    let relay = Relay::new(Arc::clone(&core), publisher.clone(), config.relay_options(), holder);
+    let relay =
+        Relay::new(Arc::clone(&core), publisher.clone(), config.relay_options(), holder.clone());
     let (end_relay, relay_drains) = Shutdown::new();
     let mut relaying = tokio::spawn(relay.run(relay_drains, config.drain_deadline()));
     let watch = tokio::spawn(watch(db.clone(), component));
     let sweep = Duration::from_secs(config.idempotency.sweep_seconds);
     let sweeping = tokio::spawn(change::sweep(Arc::clone(&core), sweep));
-    let routes = http::router(Api::new(core, verifier, config.api_options()));
+    let (oauth, keeping) = match credentials {
+        Some(credentials) => {
+            let (oauth, keeping) = tokens(&config, Arc::clone(&core), credentials, holder);
+            (Some(oauth), keeping)
+        }
+        None => (None, Vec::new()),
+    };
+    let routes = http::router(Api::new(core, verifier, config.api_options(), oauth));
     info!(http = %listeners.http.local_addr()?, "serving");
     let (trigger, draining) = Shutdown::new();
     let served = tokio::spawn(serve(listeners.http, routes, config.http_options(), draining));
@@ -81,6 +98,7 @@ pub async fn run(
         relaying.abort();
     }
     sweeping.abort();
+    keeping.iter().for_each(JoinHandle::abort);
     watch.abort();
     if timeout_at(until, db.close()).await.is_err() {
         warn!("transactions outlasted the drain deadline");
@@ -93,6 +111,28 @@ pub async fn run(
         Ok(served) => Ok(served?),
         Err(error) => Err(Error::Command(error.to_string())),
     }
+}
+
+/// What issues tokens, and what keeps it going.
+fn tokens(
+    config: &Config,
+    core: Arc<Core>,
+    credentials: Credentials,
+    holder: String,
+) -> (OAuth, Vec<JoinHandle<()>>) {
+    let signing = Arc::new(oauth::Signing::new(config.rotation()));
+    let (journal, storing) = oauth::journal(Arc::clone(&core));
+    let secrets = Arc::clone(&credentials.secrets);
+    let rotating = oauth::rotate(core, secrets, Arc::clone(&signing), holder);
+    let oauth = OAuth {
+        credentials,
+        signing,
+        journal,
+        issuer: config.tokens.issuer.clone(),
+        audience: config.auth.audience.clone(),
+        life: chrono::Duration::seconds(config.tokens.life_seconds.into()),
+    };
+    (oauth, vec![tokio::spawn(storing), tokio::spawn(rotating)])
 }
 
 /// Keeps readiness and gauges up to date.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use service_kit::admin;
-use service_kit::auth::Verifier;
+use service_kit::auth::{Verifier, follow_revocations};
 use service_kit::bus::{
     KafkaConfig, KafkaPublisher, PublisherOptions, TopicSpec, check_topics, died,
 };
@@ -75,6 +75,8 @@ async fn serve_until_drained(
     let publisher = Arc::new(publisher(config, "triad-ingest")?);
     tokio::spawn(warn_of_topics(config.kafka.cluster(), topics::specs(config)));
     let verifier = Verifier::start(&config.auth, shutdown.clone()).await?;
+    let (cluster, heard) = (config.kafka.cluster(), health.component("revocations"));
+    follow_revocations(&verifier, cluster, heard, shutdown.clone());
     // A dead producer drains as a signal does.
     let (drain_trigger, draining) = Shutdown::new();
     let registry_task =

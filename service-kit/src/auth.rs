@@ -1,10 +1,17 @@
 //! Who calls, and what they may do: bearer verification (RFC 9068) and authorisation.
 
+#[cfg(feature = "engines")]
+mod follow;
+mod introspection;
 mod jwks;
 mod principal;
+mod revocations;
 mod verifier;
 
+#[cfg(feature = "engines")]
+pub use follow::follow_revocations;
 pub use principal::Principal;
+pub use revocations::Revocations;
 pub use verifier::Verifier;
 
 use crate::config::ConfigError;
@@ -14,6 +21,10 @@ use std::path::PathBuf;
 
 /// Clocks that differ by more than this are broken, in seconds.
 const MAX_LEEWAY_SECONDS: u64 = 300;
+
+/// No token holds longer, the difference of clocks included: what is revoked is remembered so long. Issuers of
+/// tokens that hold longer are not told of here.
+const MAX_TOKEN_LIFE: chrono::Duration = chrono::Duration::minutes(65);
 
 /// Whether callers are verified.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -43,6 +54,12 @@ pub struct AuthConfig {
     pub leeway_seconds: u64,
     /// How often the keys are read again; how long a withdrawn key keeps working.
     pub jwks_refresh_seconds: u64,
+    /// Where revocations are told: identity-admin's topic. Without one, tokens hold to their ends.
+    pub revocations_topic: Option<String>,
+    /// Where API keys are asked about, with mode `jwt`; without it they are no bearers here.
+    pub introspection_url: Option<String>,
+    /// The API key that asks, whose account may `token:introspect`.
+    pub introspection_key_file: Option<PathBuf>,
     /// The tenant of callers with mode `off`.
     pub default_tenant: Option<String>,
 }

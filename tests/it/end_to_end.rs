@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use crate::edge::{Edges, question, role};
 use crate::identity::Identities;
+use crate::identity::credentials::Installed;
 use crate::world::{World, until};
 
 const TOKEN: &str = "triad-consistency-token";
@@ -90,4 +91,95 @@ async fn who_joins_a_team_may_read_and_who_is_deactivated_may_not() -> Result<()
     edge.stop().await?;
     identity.stop().await?;
     ingest.stop().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_opens_every_service_until_it_is_revoked() -> Result<()> {
+    let issuer = "http://127.0.0.1:8101";
+    let world = World::new("guard", &[]).await?;
+    let audit = world.config.kafka.topic.clone();
+    let identities = Identities::with_kafka(&[("KAFKA__AUDIT_TOPIC", &audit)]).await?;
+    let changes = identities.config()?.kafka.changes_topic;
+    let installed = Installed::of(identities)?;
+    let issues = installed.start().await?;
+    let keys = installed.keys(&issues).await?;
+    let (introspect, asks) =
+        (issues.url("/oauth2/introspect"), installed.folder.path().join("ingest.key"));
+    let asks = asks.display().to_string();
+    let guard = [
+        ("AUTH__MODE", "jwt"),
+        ("AUTH__JWKS_FILE", keys.as_str()),
+        ("AUTH__ISSUER", issuer),
+        ("AUTH__REVOCATIONS_TOPIC", &changes),
+        ("AUTH__INTROSPECTION_URL", &introspect),
+        ("AUTH__INTROSPECTION_KEY_FILE", &asks),
+    ];
+    let world = world.with(&guard)?;
+    let edges = Edges::new(&guard).await?;
+    let t = edges.tenant("guard");
+    issues.tenant(&t).await?;
+    let scopes = ["audit:read", "authz:check", "identity:read"];
+    let account = issues.account(&t, "gateway", &scopes).await?;
+    let (_, secret) = issues.key(&t, &account, json!({"name": "k"})).await?;
+    let client = (account.as_str(), secret.as_str());
+    let tokens = [issues.access(client).await?, issues.access(client).await?];
+    // Voided before anybody listens: who starts later hears of it all the same.
+    issues.form("/oauth2/revoke", Some(client), &[("token", &tokens[1])]).await?.must(200)?;
+    let sql = "SELECT COUNT(*) AS n FROM outbox";
+    until("it is told", async || {
+        let left = installed.identities.count(sql, &[]).await?;
+        Ok(if left == 0 { Ok(()) } else { Err(format!("{left} rows")) })
+    })
+    .await?;
+
+    let guarded = installed.identities.with(&guard).start().await?;
+    let (ingest, edge) = (world.ingest().await?, edges.start().await?);
+    // Of each service, in turn: what it answers to a token.
+    let ask = async |token: &str| -> Result<[u16; 3]> {
+        let bearer = format!("Bearer {token}");
+        let audit = ingest.client.get(ingest.url(&format!("/v1/tenants/{t}/audit")));
+        let audit = audit.header("authorization", &bearer).send().await?.status().as_u16();
+        let asked = question("u", "read", ("document", "d"));
+        let path = format!("/v1/tenants/{t}/check");
+        let sent = [("authorization", bearer.as_str())];
+        let checked = edge.ask(Method::POST, &path, &sent, Some(&asked)).await?.status.as_u16();
+        let path = format!("/v1/tenants/{t}/users");
+        let listed = guarded.ask(Method::GET, &path, &sent, Value::Null).await?;
+        Ok([audit, checked, listed.status.as_u16()])
+    };
+    ensure!(ask(&tokens[0]).await? == [200; 3]);
+    ensure!(ask(&tokens[1]).await? == [401; 3], "it was revoked before they began");
+    ensure!(ask("x.y.z").await? == [401; 3]);
+    // An API key opens what its tokens open, and nothing once it is revoked.
+    ensure!(ask(&secret).await? == [200; 3]);
+    let (key, other) = issues.key(&t, &account, json!({"name": "other"})).await?;
+    ensure!(ask(&other).await? == [200; 3]);
+    let mut unknown = other.clone();
+    unknown.replace_range(20..21, if &other[20..21] == "a" { "b" } else { "a" });
+    ensure!(ask(&unknown).await? == [401; 3]);
+    let refused = async |token: &str, why: &str| {
+        until(why, async || {
+            let answers = ask(token).await?;
+            Ok(if answers == [401; 3] { Ok(()) } else { Err(format!("{answers:?}")) })
+        })
+        .await
+    };
+    let path = format!("/v1/tenants/{t}/service-accounts/{account}/keys/{key}");
+    issues.delete(&path).await?.must(204)?;
+    refused(&other, "a key that is revoked opens nothing").await?;
+    issues.form("/oauth2/revoke", Some(client), &[("token", &tokens[0])]).await?.must(200)?;
+    refused(&tokens[0], "a token that is revoked opens nothing").await?;
+    // Everybody else's are untouched, and those of an account end with it.
+    let third = issues.access(client).await?;
+    ensure!(ask(&third).await? == [200; 3]);
+    let path = format!("/v1/tenants/{t}/service-accounts/{account}/deactivate");
+    issues.post(&path, Value::Null).await?.must(200)?;
+    refused(&third, "an account that is deactivated opens nothing").await?;
+    refused(&secret, "nor do its keys").await?;
+    // Without identity-admin nobody knows of a key that is new here, and nobody says that it is none.
+    issues.stop().await?;
+    ensure!(ask(&unknown).await? == [503; 3]);
+    edge.stop().await?;
+    ingest.stop().await?;
+    guarded.stop().await
 }

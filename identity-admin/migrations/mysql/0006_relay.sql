@@ -4,4 +4,4 @@ ALTER TABLE outbox
 
 -- Nobody holds it: the end of its time is long past.
 INSERT IGNORE INTO relay_leases (name, holder, term, expires_at)
-    VALUES ('outbox', '', 0, '2000-01-01 00:00:00');
+    VALUES ('outbox', '', 0, '2000-01-01 00:00:00'), ('signing', '', 0, '2000-01-01 00:00:00');

@@ -1,5 +1,6 @@
 //! The transaction around every mutation.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use chrono::Duration;
@@ -9,6 +10,7 @@ use tokio::sync::Notify;
 use super::write::Pending;
 use super::{Answer, Author, Key, Mutation, Refused, Write, outbox};
 use crate::clock::Clock;
+use crate::credentials::Secrets;
 use crate::db::{Db, DbError, Retry, Tx, params};
 use crate::metrics;
 
@@ -21,15 +23,17 @@ pub struct Core {
     pub clock: Clock,
     /// How long an answer is kept for its Idempotency-Key.
     pub answers_live: Duration,
+    /// What encrypts kept answers that hold secrets.
+    pub secrets: Option<Arc<Secrets>>,
     /// Told of every commit that left something to publish.
     pub committed: Notify,
 }
 
 impl Core {
-    /// On a database.
+    /// On a database, without secrets.
     #[must_use]
     pub fn new(db: Db, clock: Clock, answers_live: Duration) -> Self {
-        Self { db, clock, answers_live, committed: Notify::new() }
+        Self { db, clock, answers_live, secrets: None, committed: Notify::new() }
     }
 }
 
@@ -144,7 +148,7 @@ impl Core {
         // After the lock, so that times follow the numbers.
         let now = self.clock.now();
         if let Some(key) = &request.key
-            && let Some((answer, seq)) = key.find(tx, now).await?
+            && let Some((answer, seq)) = key.find(tx, self.secrets.as_deref(), now).await?
         {
             return Ok((Done { answer, seq: number(seq)?, repeated: true }, Vec::new()));
         }
@@ -156,7 +160,8 @@ impl Core {
         let seq = self.close(tx, request, (before, changes), now).await?;
         if let Some(key) = &request.key {
             let until = now + self.answers_live;
-            key.keep(tx, &request.tenant, (&answer, seq), now, until).await?;
+            let within = (&request.tenant, self.secrets.as_deref());
+            key.keep(tx, within, (&answer, seq), now, until).await?;
         }
         Ok((Done { answer, seq: number(seq)?, repeated: false }, kinds))
     }

@@ -11,6 +11,7 @@ use chrono::{DateTime, Utc};
 use contracts::TenantId;
 
 use super::{Answer, Core, Refused};
+use crate::credentials::Secrets;
 use crate::db::{DbError, Tx, params};
 use crate::metrics;
 
@@ -20,6 +21,8 @@ const MAX_KEY_BYTES: usize = 255;
 const BATCH: i64 = 500;
 /// Separates these hashes from any other.
 const SCOPE: &str = "triad identity-admin 2026-11 idempotency scope";
+/// What encrypted answers are about.
+const ABOUT: &str = "idempotency";
 const FINGERPRINT: &str = "triad identity-admin 2026-11 idempotency fingerprint";
 
 /// A key, and the request that came with it.
@@ -56,33 +59,49 @@ impl Key {
     pub(super) async fn find(
         &self,
         tx: &mut Tx,
+        secrets: Option<&Secrets>,
         now: DateTime<Utc>,
     ) -> Result<Option<(Answer, i64)>, Refused> {
-        let sql =
-            "SELECT fingerprint, answer, seq FROM idempotency_keys WHERE id = ? AND expires_at > ?";
+        let sql = "SELECT fingerprint, answer, key_id, seq FROM idempotency_keys \
+                   WHERE id = ? AND expires_at > ?";
         let Some(row) = tx.row(sql, params![&self.id, now]).await? else { return Ok(None) };
         if row.bytes("fingerprint")? != self.fingerprint {
             return Err(Refused::KeyReused);
         }
-        let answer = serde_json::from_slice(&row.bytes("answer")?)
+        let mut answer = row.bytes("answer")?;
+        if let Some(key) = row.opt_text("key_id")? {
+            let opened = secrets.and_then(|secrets| secrets.open(ABOUT, &answer, &key).ok());
+            answer = opened.ok_or_else(|| {
+                DbError::Refused("a stored answer cannot be decrypted".to_owned())
+            })?;
+        }
+        let answer = serde_json::from_slice(&answer)
             .map_err(|error| DbError::Refused(format!("a stored answer: {error}")))?;
         Ok(Some((answer, row.int("seq")?)))
     }
 
-    /// Keeps an answer. One whose life is over gives way.
+    /// Keeps an answer, encrypted if it holds a secret. One whose life is over gives way.
     pub(super) async fn keep(
         &self,
         tx: &mut Tx,
-        tenant: &TenantId,
+        (tenant, secrets): (&TenantId, Option<&Secrets>),
         (answer, seq): (&Answer, i64),
         now: DateTime<Utc>,
         until: DateTime<Utc>,
     ) -> Result<(), DbError> {
-        let answer =
-            serde_json::to_vec(answer).map_err(|error| DbError::Refused(error.to_string()))?;
-        let insert = "INSERT INTO idempotency_keys (id, tenant_id, fingerprint, answer, seq, expires_at) \
-                      VALUES (?, ?, ?, ?, ?, ?)";
-        let values = params![&self.id, tenant, &self.fingerprint, answer, seq, until];
+        let refused = |error: &dyn std::fmt::Display| DbError::Refused(error.to_string());
+        let mut kept = serde_json::to_vec(answer).map_err(|error| refused(&error))?;
+        let mut key = None;
+        if answer.holds_secret {
+            let secrets = secrets.ok_or_else(|| refused(&"nothing to encrypt a secret with"))?;
+            let sealed = secrets.seal(ABOUT, &kept).map_err(|error| refused(&error))?;
+            kept = sealed.0;
+            key = Some(sealed.1);
+        }
+        let insert = "INSERT INTO idempotency_keys \
+                      (id, tenant_id, fingerprint, answer, key_id, seq, expires_at) \
+                      VALUES (?, ?, ?, ?, ?, ?, ?)";
+        let values = params![&self.id, tenant, &self.fingerprint, kept, key, seq, until];
         match tx.execute(insert, values).await {
             Err(DbError::Duplicate { .. }) => {
                 let expired = "DELETE FROM idempotency_keys WHERE id = ? AND expires_at <= ?";

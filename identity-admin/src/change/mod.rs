@@ -24,7 +24,7 @@ pub use self::core::{Core, Done, Opening, Request};
 pub use audit::Author;
 pub use condition::{Condition, tag};
 pub use idempotency::{Key, sweep};
-pub(crate) use outbox::record;
 pub use outbox::{OutboxLevel, Topic, outbox_level};
+pub(crate) use outbox::{record, store_events};
 pub use refused::{FieldFault, Refused};
 pub use write::{Answer, Mutation, Write};

@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use contracts::TenantId;
+use contracts::audit::AuditEvent;
 use contracts::identity::{Change, ChangeKind};
 use serde_json::{Map, Value as Json};
 use uuid::Uuid;
@@ -74,17 +75,40 @@ pub(crate) async fn record(
     insert(tx, &row(Topic::Audit, tenant, seq, id, json(&event)?, at)).await
 }
 
-/// Rows of [`row`], one behind the other.
-async fn insert(tx: &mut Tx, values: &[Value]) -> Result<(), DbError> {
-    const ROW: &str = "(?, ?, ?, ?, ?, ?)";
+/// Stores audit events that tell of no change, with one commit.
+pub(crate) async fn store_events<'a>(
+    db: &Db,
+    events: impl Iterator<Item = (&'a TenantId, DateTime<Utc>, &'a AuditEvent)>,
+) -> Result<(), DbError> {
+    let mut values = Vec::new();
+    for (tenant, at, event) in events {
+        let id = event.id.clone().unwrap_or_default();
+        let payload = json(event)?;
+        let topic = Topic::Audit.as_str();
+        let own: [Value; 6] =
+            [topic.into(), tenant.into(), Value::Null, id.into(), payload.into(), at.into()];
+        values.extend(own);
+    }
     if values.is_empty() {
         return Ok(());
     }
-    let sql = format!(
-        "INSERT INTO outbox (topic, tenant_id, seq, event_id, payload, created_at) VALUES {}",
-        vec![ROW; values.len() / 6].join(", ")
-    );
-    tx.execute(sql, values).await.map(drop)
+    db.execute(insertion(values.len()), &values).await.map(drop)
+}
+
+/// Rows of [`row`], one behind the other.
+async fn insert(tx: &mut Tx, values: &[Value]) -> Result<(), DbError> {
+    if values.is_empty() {
+        return Ok(());
+    }
+    tx.execute(insertion(values.len()), values).await.map(drop)
+}
+
+fn insertion(values: usize) -> String {
+    const ROW: &str = "(?, ?, ?, ?, ?, ?)";
+    let rows = vec![ROW; values / 6].join(", ");
+    format!(
+        "INSERT INTO outbox (topic, tenant_id, seq, event_id, payload, created_at) VALUES {rows}"
+    )
 }
 
 fn json(event: &impl serde::Serialize) -> Result<String, DbError> {

@@ -53,6 +53,13 @@ pub enum Refused {
     Db(DbError),
 }
 
+impl Refused {
+    /// One field is at fault.
+    pub fn invalid(field: &str, reason: &str) -> Self {
+        Self::Invalid(vec![FieldFault::new(field, reason)])
+    }
+}
+
 impl From<DbError> for Refused {
     fn from(error: DbError) -> Self {
         match error {

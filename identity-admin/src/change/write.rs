@@ -1,5 +1,6 @@
 //! What a mutation works with, and what it answers.
 
+use std::fmt;
 use std::future::Future;
 
 use chrono::{DateTime, Utc};
@@ -52,7 +53,7 @@ impl Write<'_> {
 }
 
 /// What a mutation answers, as it is stored for a repeat.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 pub struct Answer {
     /// HTTP's.
     pub status: u16,
@@ -65,13 +66,38 @@ pub struct Answer {
     /// JSON, as it goes out.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub body: Option<Box<RawValue>>,
+    /// Whether the body holds a secret: it is kept encrypted then.
+    #[serde(skip)]
+    pub holds_secret: bool,
+}
+
+impl fmt::Debug for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The body may hold a secret.
+        f.debug_struct("Answer").field("status", &self.status).finish_non_exhaustive()
+    }
 }
 
 impl Answer {
     /// 204, for what is gone.
     #[must_use]
     pub fn gone() -> Self {
-        Self { status: 204, version: None, location: None, body: None }
+        Self { status: 204, version: None, location: None, body: None, holds_secret: false }
+    }
+
+    /// What has no version.
+    ///
+    /// # Errors
+    /// As [`Answer::shows`].
+    pub fn plain(status: u16, view: &impl Serialize) -> Result<Self, Refused> {
+        Ok(Self { version: None, ..Self::shows(status, 0, view)? })
+    }
+
+    /// Says that the body holds a secret.
+    #[must_use]
+    pub fn secret(mut self) -> Self {
+        self.holds_secret = true;
+        self
     }
 
     /// What something is now.
@@ -80,7 +106,8 @@ impl Answer {
     /// A form that is no JSON, which is a fault of ours.
     pub fn shows(status: u16, version: i64, view: &impl Serialize) -> Result<Self, Refused> {
         let body = to_raw_value(view).map_err(|error| DbError::Refused(error.to_string()))?;
-        Ok(Self { status, version: Some(version), location: None, body: Some(body) })
+        let (version, body) = (Some(version), Some(body));
+        Ok(Self { status, version, location: None, body, holds_secret: false })
     }
 
     /// Says where it is found.

@@ -11,6 +11,7 @@ use tokio::net::TcpListener;
 
 use crate::change::Core;
 use crate::clock::Clock;
+use crate::credentials::Secrets;
 use crate::db::Db;
 use crate::relay::parked;
 use crate::{Config, Error, Listeners, config, db, metrics, topics};
@@ -37,6 +38,13 @@ enum Command {
     /// The topic that identity-admin owns.
     #[command(subcommand)]
     Topics(TopicsCommand),
+    /// Make the first credentials: the file of secrets, a service account that may do everything, whose key is
+    /// printed once, and one for each other service, whose keys go into files.
+    Bootstrap {
+        /// Where files go; they are made so that their owner alone may read them.
+        #[arg(long)]
+        out: PathBuf,
+    },
     /// What Kafka will never take: it is parked, and a parked change stops its tenant's changes.
     #[command(subcommand)]
     Outbox(OutboxCommand),
@@ -90,6 +98,7 @@ impl Cli {
                 }
                 Ok(())
             }
+            Command::Bootstrap { out } => bootstrap(config, &out).await,
             Command::Outbox(command) => command.run(&config).await,
         }
     }
@@ -115,6 +124,25 @@ impl OutboxCommand {
         }
         Err(Error::Command(format!("{id} is not parked: identity-admin outbox list")))
     }
+}
+
+async fn bootstrap(mut config: Config, folder: &Path) -> Result<(), Error> {
+    std::fs::create_dir_all(folder)?;
+    let file = config.secrets_file.get_or_insert_with(|| folder.join("secrets.json")).clone();
+    if Secrets::create(&file)? {
+        say(&format!("secrets: {} (secrets_file, for every replica)", file.display()));
+    }
+    let credentials = config.credentials()?;
+    let credentials = credentials.ok_or_else(|| Error::Command("no secrets_file".to_owned()))?;
+    let db = Db::new(&config.mysql.options()?);
+    let core = Core::new(db, Clock::system(), config.answers_live());
+    let made = crate::bootstrap::bootstrap(&core, &credentials, folder).await?;
+    for file in made.files {
+        say(&format!("key of a service: {}", file.display()));
+    }
+    say(&format!("client id of the administrator: {}", made.client_id));
+    say(&format!("its API key, which is not told again: {}", made.key));
+    Ok(())
 }
 
 async fn migrate(config: &Config) -> Result<(), Error> {

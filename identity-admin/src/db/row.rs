@@ -83,6 +83,14 @@ impl Row {
         Ok(get!(self, column, NaiveDateTime)?.and_utc())
     }
 
+    /// A time that may be absent.
+    ///
+    /// # Errors
+    /// Of the type.
+    pub fn opt_time(&self, column: &str) -> Result<Option<DateTime<Utc>>, DbError> {
+        Ok(get!(self, column, Option<NaiveDateTime>)?.map(|time| time.and_utc()))
+    }
+
     /// What a text column holds as JSON.
     ///
     /// # Errors

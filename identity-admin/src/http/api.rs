@@ -1,5 +1,6 @@
 //! Who calls, and the way of a mutation from a request to its answer.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +15,9 @@ use tokio::sync::Semaphore;
 use super::answer::{self, problem};
 use super::incoming::Incoming;
 use crate::change::{Author, Core, Key, Mutation, Opening, Request};
+use crate::credentials::Credentials;
 use crate::db::{Db, params};
+use crate::oauth::{Fault, OAuth};
 
 /// The header that tells a repeat.
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
@@ -44,6 +47,8 @@ pub struct Api {
     pub verifier: Verifier,
     /// The bounds.
     pub options: Options,
+    /// What issues tokens; none without `secrets_file`.
+    pub(crate) oauth: Option<OAuth>,
     /// One for each snapshot that may be read.
     pub(crate) snapshots: Arc<Semaphore>,
 }
@@ -82,9 +87,32 @@ pub(super) fn administers(principal: &Principal) -> Result<(), Problem> {
 impl Api {
     /// The handlers' world.
     #[must_use]
-    pub fn new(core: Arc<Core>, verifier: Verifier, options: Options) -> Self {
+    pub(crate) fn new(
+        core: Arc<Core>,
+        verifier: Verifier,
+        options: Options,
+        oauth: Option<OAuth>,
+    ) -> Self {
         let snapshots = Arc::new(Semaphore::new(options.snapshots));
-        Self { core, verifier, options, snapshots }
+        Self { core, verifier, options, oauth, snapshots }
+    }
+
+    /// What issues tokens.
+    ///
+    /// # Errors
+    /// 503 without `secrets_file`.
+    pub(crate) fn oauth(&self) -> Result<&OAuth, Fault> {
+        self.oauth.as_ref().ok_or_else(Fault::unconfigured)
+    }
+
+    /// What makes and checks credentials.
+    ///
+    /// # Errors
+    /// 503 without `secrets_file`.
+    pub(crate) fn credentials(&self) -> Result<&Credentials, Problem> {
+        let detail = "no secrets_file is configured: identity-admin bootstrap";
+        let oauth = self.oauth.as_ref();
+        oauth.map(|oauth| &oauth.credentials).ok_or_else(|| Problem::unavailable(detail, 60))
     }
 
     /// Where rows are read.
@@ -97,7 +125,7 @@ impl Api {
     ///
     /// # Errors
     /// 401, and 503 while tokens cannot be verified.
-    pub(super) async fn principal(&self, headers: &HeaderMap) -> Result<Principal, Problem> {
+    pub(crate) async fn principal(&self, headers: &HeaderMap) -> Result<Principal, Problem> {
         self.verifier.verify(headers.get(header::AUTHORIZATION)).await
     }
 
@@ -197,10 +225,13 @@ fn key(tenant: &TenantId, incoming: &Incoming) -> Result<Option<Key>, Problem> {
 }
 
 fn author(incoming: &Incoming) -> Author {
-    let request_id = incoming.headers.get(&REQUEST_ID).and_then(|id| id.to_str().ok());
-    Author {
-        subject: incoming.principal.subject.clone(),
-        source_ip: incoming.peer.map(|peer| peer.ip().to_canonical().to_string()),
-        request_id: request_id.map(str::to_owned),
-    }
+    let (headers, subject) = (&incoming.headers, incoming.principal.subject.clone());
+    made_by(subject, headers, incoming.peer)
+}
+
+/// Who asks, for the audit trail.
+pub(super) fn made_by(subject: String, headers: &HeaderMap, peer: Option<SocketAddr>) -> Author {
+    let request_id = headers.get(&REQUEST_ID).and_then(|id| id.to_str().ok());
+    let source_ip = peer.map(|peer| peer.ip().to_canonical().to_string());
+    Author { subject, source_ip, request_id: request_id.map(str::to_owned) }
 }

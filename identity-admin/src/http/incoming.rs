@@ -14,8 +14,9 @@ use service_kit::Problem;
 use service_kit::auth::Principal;
 
 use super::answer::invalid;
-use super::api::{Api, Caller, administers};
-use crate::change::{Condition, FieldFault};
+use super::api::{Api, Caller, administers, made_by};
+use crate::change::{Author, Condition, FieldFault};
+use crate::oauth::{Fault, Form};
 
 /// What a path names; 400 when it is no UTF-8.
 pub(crate) struct Path<T>(pub T);
@@ -76,7 +77,42 @@ impl FromRequest<Arc<Api>> for Incoming {
     }
 }
 
+/// A form that is sent to a token endpoint. Its caller proves itself within.
+pub(crate) struct Posted {
+    pub(crate) headers: HeaderMap,
+    peer: Option<SocketAddr>,
+    body: Bytes,
+}
+
+impl FromRequest<Arc<Api>> for Posted {
+    type Rejection = Fault;
+
+    async fn from_request(request: Request, api: &Arc<Api>) -> Result<Self, Fault> {
+        let headers = request.headers().clone();
+        let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0);
+        let body = Bytes::from_request(request, api).await.map_err(|_| Fault::body())?;
+        Ok(Self { headers, peer, body })
+    }
+}
+
+impl Posted {
+    /// Its parameters.
+    pub(crate) fn form(&self) -> Result<Form, Fault> {
+        Form::read(&self.headers, &self.body)
+    }
+
+    /// Who asks, for the audit trail.
+    pub(crate) fn author(&self, subject: String) -> Author {
+        made_by(subject, &self.headers, self.peer)
+    }
+}
+
 impl Incoming {
+    /// Whether its caller may use a scope.
+    pub(crate) fn has(&self, scope: Scope) -> bool {
+        self.principal.has(scope)
+    }
+
     /// Its caller, who may use `scope` in the tenant of a path.
     pub(crate) fn caller(&self, tenant: &str, scope: Scope) -> Result<Caller, Problem> {
         Caller::new(&self.principal, tenant, scope)

@@ -30,7 +30,7 @@ use service_kit::Problem;
 pub use api::{Api, Options};
 
 pub(crate) use answer::{not_found, problem, shown};
-pub(crate) use incoming::{Incoming, Path, Query, read};
+pub(crate) use incoming::{Incoming, Path, Posted, Query, read};
 pub(crate) use page::{Filter, Kind, Listing, Page, Sort, truth};
 
 /// What callers are told to wait after a 503, in seconds.
@@ -47,8 +47,12 @@ pub fn router(api: Api) -> Router {
         .merge(crate::users::routes())
         .merge(crate::service_accounts::routes())
         .merge(crate::teams::routes())
+        .merge(crate::api_keys::routes())
+        .merge(crate::scopes::routes())
         .merge(crate::snapshot::routes())
         .layer(DefaultBodyLimit::max(max_body))
+        // They have a bound of their own.
+        .merge(crate::oauth::routes())
         .with_state(Arc::new(api))
         .route_layer(middleware::from_fn(move |request: Request, next: Next| async move {
             let answer = tokio::time::timeout(timeout, next.run(request)).await;

@@ -10,7 +10,7 @@ use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{ContentBuilder, Ref, RefOr, Required, Response, ResponseBuilder};
 use utoipa::{Modify, OpenApi, ToSchema};
 
-use crate::{service_accounts, snapshot, teams, tenants, users};
+use crate::{api_keys, oauth, scopes, service_accounts, snapshot, teams, tenants, users};
 
 /// Where it is served.
 pub const PATH: &str = "/openapi/identity-admin.json";
@@ -50,6 +50,8 @@ impl Modify for Bearer {
         let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("JWT").build();
         let components = openapi.components.get_or_insert_default();
         components.add_security_scheme("bearer", SecurityScheme::Http(scheme));
+        let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Basic).build();
+        components.add_security_scheme("client", SecurityScheme::Http(scheme));
     }
 }
 
@@ -68,7 +70,12 @@ struct Common;
 impl Modify for Common {
     fn modify(&self, openapi: &mut utoipa::openapi::OpenApi) {
         for (path, item) in &mut openapi.paths.paths {
-            let lists = path.ends_with('s') && !path.ends_with("/settings");
+            // Those speak OAuth: RFC 6749, 7009, 7662.
+            if !path.starts_with("/v1/") {
+                continue;
+            }
+            let lists =
+                path.ends_with('s') && !path.ends_with("/settings") && !path.ends_with("/scopes");
             let PathItem { get, put, post, patch, delete, .. } = item;
             let reads = if lists { Does::List } else { Does::Read };
             let posts = if lists { Does::Create } else { Does::Change };
@@ -141,6 +148,7 @@ fn about(name: &str) -> &'static str {
         "user" => "The user's id.",
         "account" => "The service account's id.",
         "team" => "The team's id.",
+        "key" => "The key's id.",
         "type" => "`user`, `service_account` or `team`.",
         "member" => "The member's id.",
         _ => "The address, whatever its case.",
@@ -268,6 +276,20 @@ fn text_header(about: &str) -> utoipa::openapi::header::Header {
         teams::member_routes::add,
         teams::member_routes::remove,
         snapshot::read,
+        api_keys::routes::list,
+        api_keys::routes::create,
+        api_keys::routes::one,
+        api_keys::routes::rotate,
+        api_keys::routes::revoke,
+        scopes::routes::of_user,
+        scopes::routes::set_user,
+        scopes::routes::of_account,
+        scopes::routes::set_account,
+        oauth::token::token,
+        oauth::introspect::introspect,
+        oauth::revoke::revoke,
+        oauth::metadata::jwks,
+        oauth::metadata::server,
     ),
     components(schemas(Problem, FieldError)),
     modifiers(&Bearer, &Common)

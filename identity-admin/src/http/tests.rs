@@ -51,6 +51,9 @@ async fn service(mode: AuthMode) -> Router {
         audience: "triad".to_owned(),
         leeway_seconds: 5,
         jwks_refresh_seconds: 300,
+        revocations_topic: None,
+        introspection_url: None,
+        introspection_key_file: None,
         default_tenant: None,
     };
     let db = Db::new(&db::Options {
@@ -73,7 +76,7 @@ async fn service(mode: AuthMode) -> Router {
         snapshot_timeout: Duration::from_secs(5),
     };
     let core = Core::new(db, Clock::system(), chrono::Duration::hours(24));
-    router(Api::new(Arc::new(core), verifier, options))
+    router(Api::new(Arc::new(core), verifier, options, None))
 }
 
 async fn ask(
@@ -117,7 +120,8 @@ async fn every_route_wants_its_scope_in_its_tenant_and_answers_as_described() {
     let document: Value = serde_json::from_str(&openapi::json()).unwrap();
     let operations = operations(&document);
     assert!(operations.len() > 30);
-    for (method, path, operation) in operations {
+    // Those that speak OAuth know their callers by other means.
+    for (method, path, operation) in operations.into_iter().filter(|o| o.1.starts_with("/v1/")) {
         let scope = operation["security"][0]["bearer"][0].as_str().unwrap();
         let platform = !path.starts_with("/v1/tenants/acme");
         let every_other: Vec<_> =

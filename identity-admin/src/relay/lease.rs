@@ -9,12 +9,10 @@ use chrono::{DateTime, Utc};
 
 use crate::db::{Db, DbError, params};
 
-/// The row's name.
-pub(super) const NAME: &str = "outbox";
-
 /// The lease as this process knows it.
 #[derive(Debug)]
-pub(super) struct Lease {
+pub(crate) struct Lease {
+    name: &'static str,
     holder: String,
     life: Duration,
     held: Option<Held>,
@@ -27,12 +25,13 @@ struct Held {
 }
 
 impl Lease {
-    pub(super) fn new(holder: String, life: Duration) -> Self {
-        Self { holder, life, held: None }
+    /// Of the row of that name, which a migration made.
+    pub(crate) fn new(name: &'static str, holder: String, life: Duration) -> Self {
+        Self { name, holder, life, held: None }
     }
 
     /// Takes the lease if it is free, or renews it once a third of its life is over; whether it is held.
-    pub(super) async fn hold(&mut self, db: &Db, now: DateTime<Utc>) -> Result<bool, DbError> {
+    pub(crate) async fn hold(&mut self, db: &Db, now: DateTime<Utc>) -> Result<bool, DbError> {
         if self.held.is_some_and(|held| held.renewed.elapsed() < self.life / 3) {
             return Ok(true);
         }
@@ -43,11 +42,11 @@ impl Lease {
         let sql = "UPDATE relay_leases SET term = CASE WHEN holder = ? THEN term ELSE term + 1 END, \
                    holder = ?, expires_at = ? WHERE name = ? AND (holder = ? OR expires_at <= ?)";
         let (holder, ends) = (self.holder.as_str(), now + self.life);
-        if db.execute(sql, params![holder, holder, ends, NAME, holder, now]).await? == 0 {
+        if db.execute(sql, params![holder, holder, ends, self.name, holder, now]).await? == 0 {
             return Ok(false);
         }
         let sql = "SELECT term FROM relay_leases WHERE name = ? AND holder = ?";
-        let Some(row) = db.row(sql, params![NAME, holder]).await? else { return Ok(false) };
+        let Some(row) = db.row(sql, params![self.name, holder]).await? else { return Ok(false) };
         self.held = Some(Held { term: row.int("term")?, renewed: asked });
         Ok(true)
     }
@@ -68,6 +67,6 @@ impl Lease {
         let sql =
             "UPDATE relay_leases SET expires_at = ? WHERE name = ? AND holder = ? AND term = ?";
         let never = DateTime::<Utc>::UNIX_EPOCH + chrono::Duration::days(10_957);
-        db.execute(sql, params![never, NAME, self.holder.as_str(), held.term]).await.map(drop)
+        db.execute(sql, params![never, self.name, self.holder.as_str(), held.term]).await.map(drop)
     }
 }

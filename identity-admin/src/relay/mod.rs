@@ -34,7 +34,10 @@ use tracing::{info, warn};
 use crate::change::Core;
 use crate::db::DbError;
 use crate::metrics;
-use lease::Lease;
+pub(crate) use lease::Lease;
+
+/// The lease of the outbox.
+const LEASE: &str = "outbox";
 
 const FIRST_BACKOFF: Duration = Duration::from_millis(100);
 const LAST_BACKOFF: Duration = Duration::from_secs(5);
@@ -78,7 +81,7 @@ enum Turn {
 impl<P: Publisher> Relay<P> {
     /// A relay of `core`'s outbox, known by `holder` to the others.
     pub fn new(core: Arc<Core>, publisher: P, options: Options, holder: String) -> Self {
-        let lease = Lease::new(holder, options.lease);
+        let lease = Lease::new(LEASE, holder, options.lease);
         Self { core, publisher, options, lease }
     }
 

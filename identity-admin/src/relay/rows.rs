@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-use super::lease::NAME;
+use super::LEASE;
 use crate::change::Topic;
 use crate::db::{Db, DbError, Value, params};
 
@@ -71,7 +71,7 @@ pub(super) async fn delete(
          (SELECT 1 FROM relay_leases WHERE name = ? AND holder = ? AND term = ?)"
     );
     let mut values: Vec<Value> = ids.iter().map(|id| (*id).into()).collect();
-    values.extend([NAME.into(), holder.into(), term.into()]);
+    values.extend([LEASE.into(), holder.into(), term.into()]);
     Ok(db.execute(sql, &values).await? > 0)
 }
 

@@ -12,5 +12,6 @@ mod mutations;
 pub(crate) mod routes;
 mod store;
 
+pub(crate) use mutations::create;
 pub(crate) use routes::routes;
-pub(crate) use store::{SNAPSHOT, exists, told};
+pub(crate) use store::{SNAPSHOT, exists, told, told_of};

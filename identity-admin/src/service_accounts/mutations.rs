@@ -7,25 +7,43 @@ use super::form::{NewServiceAccount, ServiceAccountPatch, ServiceAccountView};
 use super::store;
 use crate::change::{Answer, Condition, Mutation, Refused, Write};
 
+/// Makes a service account of that name, as part of a mutation; its id.
+///
+/// # Errors
+/// [`Refused::Taken`] for a name that another has.
+pub(crate) async fn create(write: &mut Write<'_>, name: &str) -> Result<String, Refused> {
+    let (description, attributes) = (None, serde_json::Map::new());
+    let new = NewServiceAccount { name: name.to_owned(), description, attributes };
+    Ok(make(write, &new).await?.id)
+}
+
+async fn make(
+    write: &mut Write<'_>,
+    new: &NewServiceAccount,
+) -> Result<ServiceAccountView, Refused> {
+    let NewServiceAccount { name, description, attributes } = new;
+    let account = ServiceAccountView {
+        id: Uuid::now_v7().to_string(),
+        tenant_id: write.tenant.to_string(),
+        name: name.clone(),
+        description: description.clone(),
+        active: true,
+        attributes: attributes.clone(),
+        version: 1,
+        created_at: write.now,
+        updated_at: write.now,
+    };
+    store::insert(write.tx, &account).await?;
+    write.changed(ChangeKind::ServiceAccountCreated(account.told()?));
+    Ok(account)
+}
+
 /// Makes a service account.
 pub(super) struct Create(pub(super) NewServiceAccount);
 
 impl Mutation for Create {
     async fn apply(&self, write: &mut Write<'_>) -> Result<Answer, Refused> {
-        let NewServiceAccount { name, description, attributes } = &self.0;
-        let account = ServiceAccountView {
-            id: Uuid::now_v7().to_string(),
-            tenant_id: write.tenant.to_string(),
-            name: name.clone(),
-            description: description.clone(),
-            active: true,
-            attributes: attributes.clone(),
-            version: 1,
-            created_at: write.now,
-            updated_at: write.now,
-        };
-        store::insert(write.tx, &account).await?;
-        write.changed(ChangeKind::ServiceAccountCreated(account.told()?));
+        let account = make(write, &self.0).await?;
         let location = format!("/v1/tenants/{}/service-accounts/{}", write.tenant, account.id);
         Ok(Answer::shows(201, 1, &account)?.at(location))
     }

@@ -114,6 +114,15 @@ pub(super) async fn get(
     tx.row(GET, params![tenant, id]).await?.as_ref().map(ServiceAccountView::of).transpose()
 }
 
+/// What others are told of a service account.
+pub(crate) async fn told_of(
+    tx: &mut Tx,
+    tenant: &TenantId,
+    id: &str,
+) -> Result<Option<contracts::identity::ServiceAccount>, DbError> {
+    get(tx, tenant, id).await?.map(|account| account.told()).transpose()
+}
+
 /// Whether the tenant has that service account.
 pub(crate) async fn exists(tx: &mut Tx, tenant: &TenantId, id: &str) -> Result<bool, DbError> {
     let sql = "SELECT id FROM service_accounts WHERE tenant_id = ? AND id = ?";

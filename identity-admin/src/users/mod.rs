@@ -16,4 +16,4 @@ mod store;
 pub(crate) use form::{NewUser, UserForm, UserView};
 pub(crate) use mutations::{create, grant_administration};
 pub(crate) use routes::routes;
-pub(crate) use store::{SNAPSHOT, exists, told};
+pub(crate) use store::{SNAPSHOT, exists, told, told_of};

@@ -9,6 +9,7 @@ use super::form::{NewUser, Patch, UserView, external};
 use super::settings::{NewSettings, SettingsPatch, SettingsView};
 use super::store;
 use crate::change::{Answer, Condition, Mutation, Refused, Write};
+use crate::scopes::{self, Holder};
 
 /// What a tenant's first user may do there.
 const ADMINISTRATION: &[Scope] = &[
@@ -51,7 +52,7 @@ pub(crate) async fn grant_administration(
     write: &mut Write<'_>,
     user: &UserView,
 ) -> Result<(), Refused> {
-    Ok(store::grant(write.tx, user, ADMINISTRATION).await?)
+    scopes::grant(write, Holder::User(&user.id), ADMINISTRATION).await
 }
 
 /// Makes a user and its settings.

@@ -179,6 +179,15 @@ pub(super) async fn get(
     tx.row(GET, params![tenant, id]).await?.as_ref().map(UserView::of).transpose()
 }
 
+/// What others are told of a user.
+pub(crate) async fn told_of(
+    tx: &mut Tx,
+    tenant: &TenantId,
+    id: &str,
+) -> Result<Option<contracts::identity::User>, DbError> {
+    get(tx, tenant, id).await?.map(|user| user.told()).transpose()
+}
+
 /// Whether the tenant has that user.
 pub(crate) async fn exists(tx: &mut Tx, tenant: &TenantId, id: &str) -> Result<bool, DbError> {
     let sql = "SELECT id FROM users WHERE tenant_id = ? AND id = ?";
@@ -221,21 +230,4 @@ pub(super) async fn update_settings(
     let preferences = text(preferences)?;
     let values = params![locale, time_zone, preferences, *version, *updated_at, tenant, user];
     tx.execute(sql, values).await.map(drop)
-}
-
-/// One scope more, in the order of `scopes`.
-pub(super) async fn grant(
-    tx: &mut Tx,
-    user: &UserView,
-    scopes: &[contracts::Scope],
-) -> Result<(), DbError> {
-    let rows = vec!["(?, ?, ?, ?)"; scopes.len()].join(", ");
-    let sql = format!(
-        "INSERT INTO principal_scopes (tenant_id, user_id, scope, created_at) VALUES {rows}"
-    );
-    let row = |scope: &contracts::Scope| -> [Value; 4] {
-        [(&user.tenant_id).into(), (&user.id).into(), scope.as_str().into(), user.created_at.into()]
-    };
-    let values: Vec<_> = scopes.iter().flat_map(row).collect();
-    tx.execute(sql, &values).await.map(drop)
 }

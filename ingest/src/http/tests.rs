@@ -91,6 +91,9 @@ fn auth() -> AuthConfig {
         audience: "triad".to_owned(),
         leeway_seconds: 5,
         jwks_refresh_seconds: 300,
+        revocations_topic: None,
+        introspection_url: None,
+        introspection_key_file: None,
         default_tenant: None,
     }
 }

@@ -1,6 +1,6 @@
 //! The issuer's keys: where they come from, which of them are usable, and when they are read again.
 
-use super::{AuthConfig, principal::Principal};
+use super::{AuthConfig, Revocations, principal::Principal, revocations::Token};
 use crate::config::ConfigError;
 use anyhow::{Context as _, ensure};
 use jsonwebtoken::{
@@ -79,30 +79,66 @@ fn usable_key(jwk: &Jwk) -> Option<(String, (Algorithm, DecodingKey))> {
     (signs && fits).then_some((common.key_id.clone()?, (algorithm, key)))
 }
 
+/// A token that was verified.
+#[derive(Clone, Debug)]
+pub(super) struct Known {
+    pub(super) principal: Principal,
+    pub(super) expires: u64,
+    pub(super) jti: Option<Box<str>>,
+    pub(super) issued: Option<u64>,
+    /// How much was told of revocations when none of it was about this token.
+    pub(super) told: u64,
+}
+
+impl Known {
+    /// Whether it is void, by what was told since it was last asked.
+    pub(super) fn is_void(&mut self, revocations: &Revocations) -> bool {
+        // Before it is looked up: what is told meanwhile is looked at the next time.
+        let told = revocations.told();
+        if told == self.told {
+            return false;
+        }
+        self.told = told;
+        let Some(tenant) = &self.principal.tenant else { return false };
+        let (subject, jti) = (self.principal.subject.as_str(), self.jti.as_deref());
+        revocations.voids(Token { tenant, subject, jti, issued: self.issued })
+    }
+}
+
 /// Verified tokens by their BLAKE3 hash, until they expire; at most `2 × CACHE_HALF`. When the young
 /// half is full the old one is forgotten and they change places: O(1), and what is used stays.
 #[derive(Default)]
 pub(super) struct TokenCache {
-    young: HashMap<[u8; 32], (Principal, u64)>,
-    old: HashMap<[u8; 32], (Principal, u64)>,
+    young: HashMap<[u8; 32], Known>,
+    old: HashMap<[u8; 32], Known>,
 }
 
 impl TokenCache {
-    pub(super) fn get(cache: &Mutex<Self>, token: &[u8; 32], now: u64) -> Option<Principal> {
+    /// Whose token it is, if it is known and neither over nor void.
+    pub(super) fn get(
+        cache: &Mutex<Self>,
+        token: &[u8; 32],
+        revocations: &Revocations,
+        now: u64,
+    ) -> Option<Principal> {
         let mut cache = cache.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(entry) = cache.old.remove(token) {
             cache.insert(*token, entry);
         }
-        let (principal, expires) = cache.young.get(token)?;
-        (now < *expires).then(|| principal.clone())
+        let known = cache.young.get_mut(token)?;
+        if known.is_void(revocations) {
+            cache.young.remove(token);
+            return None;
+        }
+        (now < known.expires).then(|| known.principal.clone())
     }
 
-    pub(super) fn put(cache: &Mutex<Self>, token: [u8; 32], principal: &Principal, expires: u64) {
+    pub(super) fn put(cache: &Mutex<Self>, token: [u8; 32], known: Known) {
         let mut cache = cache.lock().unwrap_or_else(PoisonError::into_inner);
-        cache.insert(token, (principal.clone(), expires));
+        cache.insert(token, known);
     }
 
-    fn insert(&mut self, token: [u8; 32], entry: (Principal, u64)) {
+    fn insert(&mut self, token: [u8; 32], entry: Known) {
         if self.young.len() >= CACHE_HALF {
             self.old = std::mem::take(&mut self.young);
         }

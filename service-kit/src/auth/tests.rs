@@ -95,6 +95,9 @@ fn config() -> AuthConfig {
         audience: "triad".to_owned(),
         leeway_seconds: 10,
         jwks_refresh_seconds: 86_400,
+        revocations_topic: None,
+        introspection_url: None,
+        introspection_key_file: None,
         default_tenant: None,
     }
 }
@@ -214,6 +217,107 @@ async fn a_request_without_a_bearer_token_is_told_how_to_authenticate() {
     {
         assert_eq!(verify(&verifier, header).await.unwrap_err().type_, "invalid-token");
     }
+}
+
+#[tokio::test]
+async fn a_remembered_token_is_refused_once_it_is_revoked_and_others_are_not() {
+    let key = Key::ed25519("ed", 1);
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), jwks(&[&key])).unwrap();
+    let config = AuthConfig {
+        jwks_file: Some(file.path().to_owned()),
+        revocations_topic: Some("identity.changes".to_owned()),
+        ..config()
+    };
+    let verifier = Verifier::start(&config, Shutdown::new().1).await.unwrap();
+    let (topic, revocations) = verifier.revocations().unwrap();
+    assert_eq!(topic, "identity.changes");
+    let token = |jti: &str| key.token(&claims(json!({"jti": jti, "iat": NOW})));
+    for _ in 0..2 {
+        assert_eq!(status(&verifier, &token("one")).await, 200);
+        assert_eq!(status(&verifier, &token("two")).await, 200);
+    }
+    let change = json!({"event_id": "00000000-0000-4000-8000-000000000000", "tenant_id": "acme",
+        "seq": 1, "type": "credentials.revoked", "occurred_at": "2027-01-15T08:00:00Z",
+        "data": {"jti": "one"}});
+    let change = contracts::identity::Change::parse(change.to_string().as_bytes()).unwrap();
+    revocations.hear(&change);
+    for _ in 0..2 {
+        assert_eq!(status(&verifier, &token("one")).await, 401);
+        assert_eq!(status(&verifier, &token("two")).await, 200);
+    }
+}
+
+/// An identity-admin that answers by the key that is asked about, and counts.
+async fn introspection() -> (String, Arc<Mutex<u32>>, ShutdownTrigger) {
+    let asked = Arc::new(Mutex::new(0));
+    let count = Arc::clone(&asked);
+    let answer = axum::routing::post(async move |body: String| {
+        *count.lock().unwrap() += 1;
+        assert!(body.ends_with("client_secret=triad_test_asks"), "{body}");
+        let active = json!({"active": true, "sub": "service_account:s", "tid": "acme",
+            "scope": "audit:read", "key_id": "k", "exp": NOW + 10});
+        match body.split('&').next() {
+            Some("token=triad_test_good") => (StatusCode::OK, active.to_string()),
+            Some("token=triad_test_bad") => (StatusCode::OK, r#"{"active":false}"#.to_owned()),
+            _ => (StatusCode::SERVICE_UNAVAILABLE, String::new()),
+        }
+    });
+    let (trigger, shutdown) = Shutdown::new();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/oauth2/introspect", listener.local_addr().unwrap());
+    let routes = Router::new().route("/oauth2/introspect", answer);
+    let options = HttpOptions {
+        max_connections: 16,
+        header_read_timeout: Duration::from_secs(5),
+        drain_deadline: Duration::from_secs(1),
+    };
+    tokio::spawn(serve(listener, routes, options, shutdown));
+    (url, asked, trigger)
+}
+
+#[tokio::test]
+async fn an_api_key_is_asked_about_once_in_a_while_and_an_outage_is_no_refusal() {
+    let (url, asked, _trigger) = introspection().await;
+    let (keys, own) =
+        (tempfile::NamedTempFile::new().unwrap(), tempfile::NamedTempFile::new().unwrap());
+    std::fs::write(keys.path(), jwks(&[&Key::ed25519("ed", 1)])).unwrap();
+    std::fs::write(own.path(), "triad_test_asks\n").unwrap();
+    let config = AuthConfig {
+        jwks_file: Some(keys.path().to_owned()),
+        introspection_url: Some(url),
+        introspection_key_file: Some(own.path().to_owned()),
+        revocations_topic: Some("identity.changes".to_owned()),
+        ..config()
+    };
+    let verifier = Verifier::start(&config, Shutdown::new().1).await.unwrap();
+    let bearer = |key: &str| HeaderValue::try_from(format!("Bearer triad_test_{key}")).unwrap();
+    let asks = || *asked.lock().unwrap();
+    for _ in 0..3 {
+        let principal = verify(&verifier, &bearer("good")).await.unwrap();
+        assert_eq!(principal.subject, "service_account:s");
+        assert!(principal.has(Scope::AuditRead) && !principal.has(Scope::AuditWrite));
+    }
+    assert_eq!(asks(), 1);
+    assert_eq!(status(&verifier, &bearer("bad")).await, 401);
+    assert_eq!(status(&verifier, &bearer("down")).await, 503);
+    assert_eq!(status(&verifier, &bearer("no-key")).await, 401);
+    assert_eq!(asks(), 3, "what cannot be a key is not sent");
+    // The key's end, and 30 s, whichever is first.
+    verifier.verify_at(Some(&bearer("good")), NOW + 9).await.unwrap();
+    assert_eq!(asks(), 3);
+    let _ = verifier.verify_at(Some(&bearer("good")), NOW + 10).await;
+    assert_eq!(asks(), 4);
+    // A revocation that is heard ends it at once.
+    verify(&verifier, &bearer("good")).await.unwrap();
+    let before = asks();
+    let change = json!({"event_id": "00000000-0000-4000-8000-000000000000", "tenant_id": "acme",
+        "seq": 1, "type": "api_key.revoked", "occurred_at": "2027-01-15T08:00:00Z",
+        "data": {"id": "k", "service_account_id": "s"}});
+    let change = contracts::identity::Change::parse(change.to_string().as_bytes()).unwrap();
+    verifier.revocations().unwrap().1.hear(&change);
+    let _ = verify(&verifier, &bearer("good")).await;
+    assert_eq!(asks(), before + 1, "it is asked about again");
 }
 
 #[tokio::test]

@@ -1,8 +1,9 @@
 //! From an `Authorization` header to a [`Principal`].
 
 use super::{
-    AuthConfig, AuthMode, Principal,
-    jwks::{KeySet, Source, TokenCache},
+    AuthConfig, AuthMode, Principal, Revocations,
+    introspection::Introspector,
+    jwks::{KeySet, Known, Source, TokenCache},
 };
 use crate::{config::ConfigError, problem::Problem, shutdown::Shutdown};
 use axum::http::HeaderValue;
@@ -38,6 +39,9 @@ struct Jwt {
     source: Source,
     validation: Validation,
     leeway_seconds: u64,
+    topic: Option<String>,
+    revocations: Arc<Revocations>,
+    introspector: Option<Introspector>,
     keys: RwLock<Option<Arc<KeySet>>>,
     last_read: tokio::sync::Mutex<Option<LastRead>>,
 }
@@ -59,6 +63,8 @@ struct Claims {
     tid: TenantId,
     #[serde(default)]
     scope: String,
+    jti: Option<String>,
+    iat: Option<f64>,
 }
 
 impl Verifier {
@@ -74,7 +80,7 @@ impl Verifier {
             let anyone = Principal::new("anonymous", config.tenant()?, everything);
             return Ok(Self(Mode::Off(anyone)));
         };
-        let jwt = Arc::new(Jwt::new(config, source));
+        let jwt = Arc::new(Jwt::new(config, source, Introspector::new(config)?));
         let first = jwt.refresh(None).await;
         if let (true, Err(error)) = (jwt.source.is_file(), first) {
             return Err(ConfigError::new("auth.jwks_file", format!("{error:#}")));
@@ -105,8 +111,15 @@ impl Verifier {
             Mode::Jwt(jwt) => jwt,
         };
         let token = bearer(authorization)?;
+        if let Some(introspector) =
+            jwt.introspector.as_ref().filter(|_| Introspector::is_key(token))
+        {
+            return introspector.principal(token, &jwt.revocations, now).await;
+        }
         let hash = *blake3::hash(token.as_bytes()).as_bytes();
-        let seen = jwt.keys().and_then(|keys| TokenCache::get(&keys.cache, &hash, now));
+        let revocations = &*jwt.revocations;
+        let seen =
+            jwt.keys().and_then(|keys| TokenCache::get(&keys.cache, &hash, revocations, now));
         if let Some(principal) = seen {
             return Ok(principal);
         }
@@ -114,9 +127,22 @@ impl Verifier {
         let keys = jwt.keys_with(&kid).await?;
         let (algorithm, key) =
             keys.find(&kid).ok_or_else(|| invalid("was signed by an unknown key"))?;
-        let (principal, expires) = jwt.check(token, *algorithm, key, now)?;
-        TokenCache::put(&keys.cache, hash, &principal, expires);
+        let mut known = jwt.check(token, *algorithm, key, now)?;
+        if known.is_void(revocations) {
+            return Err(invalid("was revoked"));
+        }
+        let principal = known.principal.clone();
+        TokenCache::put(&keys.cache, hash, known);
         Ok(principal)
+    }
+
+    /// Where revocations are told, and who must hear of them; none with mode off or without a topic.
+    #[must_use]
+    pub fn revocations(&self) -> Option<(String, Arc<Revocations>)> {
+        match &self.0 {
+            Mode::Off(_) => None,
+            Mode::Jwt(jwt) => Some((jwt.topic.clone()?, Arc::clone(&jwt.revocations))),
+        }
     }
 
     /// Whether keys have been loaded, for the readiness of the service; always with mode off.
@@ -143,7 +169,7 @@ impl Verifier {
 }
 
 impl Jwt {
-    fn new(config: &AuthConfig, source: Source) -> Self {
+    fn new(config: &AuthConfig, source: Source, introspector: Option<Introspector>) -> Self {
         let mut validation = Validation::new(Algorithm::EdDSA);
         validation.set_audience(&[&config.audience]);
         // Presence must be asked for: a token without `aud` would pass. Times are compared here, so
@@ -155,7 +181,16 @@ impl Jwt {
             validation.required_spec_claims.insert("iss".to_owned());
         }
         let (keys, last_read) = (RwLock::default(), tokio::sync::Mutex::default());
-        Self { source, validation, leeway_seconds: config.leeway_seconds, keys, last_read }
+        Self {
+            source,
+            validation,
+            leeway_seconds: config.leeway_seconds,
+            topic: config.revocations_topic.clone(),
+            revocations: Arc::default(),
+            introspector,
+            keys,
+            last_read,
+        }
     }
 
     fn keys(&self) -> Option<Arc<KeySet>> {
@@ -216,7 +251,7 @@ impl Jwt {
         algorithm: Algorithm,
         key: &DecodingKey,
         now: u64,
-    ) -> Result<(Principal, u64), Problem> {
+    ) -> Result<Known, Problem> {
         // The algorithm is the key's: what the header says must agree, never decide.
         let validation = Validation { algorithms: vec![algorithm], ..self.validation.clone() };
         let claims = decode::<Claims>(token, key, &validation);
@@ -230,7 +265,14 @@ impl Jwt {
         }
         let scopes = claims.scope.split(' ').filter_map(Scope::parse);
         let principal = Principal::new(claims.sub, Some(claims.tid), scopes);
-        Ok((principal, whole_seconds(claims.exp)))
+        Ok(Known {
+            principal,
+            expires: whole_seconds(claims.exp),
+            jti: claims.jti.map(Into::into),
+            issued: claims.iat.map(whole_seconds),
+            // Nothing was asked yet.
+            told: 0,
+        })
     }
 }
 

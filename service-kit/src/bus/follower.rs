@@ -5,12 +5,17 @@ use super::{
     kafka::count,
     subscriber::{owned, waiting_helps},
 };
+use chrono::{DateTime, Utc};
 use rdkafka::{
     Offset, TopicPartitionList,
     consumer::{Consumer, StreamConsumer},
     error::{KafkaError, RDKafkaErrorCode},
 };
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 use tokio::time::{Instant, timeout_at};
 
 /// How long a broker may take to say where a partition ends.
@@ -33,6 +38,16 @@ pub struct KafkaFollower {
     consumer: Arc<StreamConsumer>,
     topic: String,
     partitions: i32,
+    /// By partition, where it ended when this began, as long as that is not read.
+    behind: Mutex<HashMap<i32, i64>>,
+}
+
+/// Where following begins.
+#[derive(Clone, Copy)]
+enum From {
+    End,
+    /// The first record of that time, in milliseconds since 1970.
+    Time(i64),
 }
 
 impl KafkaFollower {
@@ -42,6 +57,22 @@ impl KafkaFollower {
     /// # Errors
     /// No broker answers, or there is no such topic.
     pub async fn begin(config: &KafkaConfig, topic: &str) -> Result<Self, BusError> {
+        Self::from(config, topic, From::End).await
+    }
+
+    /// As [`KafkaFollower::begin`], from the first records that are not older than `since`, by the log's times.
+    ///
+    /// # Errors
+    /// As [`KafkaFollower::begin`].
+    pub async fn since(
+        config: &KafkaConfig,
+        topic: &str,
+        since: DateTime<Utc>,
+    ) -> Result<Self, BusError> {
+        Self::from(config, topic, From::Time(since.timestamp_millis())).await
+    }
+
+    async fn from(config: &KafkaConfig, topic: &str, from: From) -> Result<Self, BusError> {
         config.validate()?;
         let consumer: StreamConsumer = config
             .client()
@@ -57,10 +88,29 @@ impl KafkaFollower {
         let name = topic.to_owned();
         let assigned = tokio::task::spawn_blocking({
             let consumer = Arc::clone(&consumer);
-            move || assign(&consumer, &name)
+            move || assign(&consumer, &name, from)
         });
-        let partitions = assigned.await.map_err(BusError::kafka)??;
-        Ok(Self { consumer, topic: topic.to_owned(), partitions })
+        let (partitions, behind) = assigned.await.map_err(BusError::kafka)??;
+        let behind = Mutex::new(behind);
+        Ok(Self { consumer, topic: topic.to_owned(), partitions, behind })
+    }
+
+    /// Whether everything that was there when this began has been read.
+    #[must_use]
+    pub fn is_caught_up(&self) -> bool {
+        self.behind().is_empty()
+    }
+
+    fn behind(&self) -> MutexGuard<'_, HashMap<i32, i64>> {
+        self.behind.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn read_to(&self, message: &Message) {
+        let mut behind = self.behind();
+        let is_read = |end: &i64| message.offset + 1 >= *end;
+        if behind.get(&message.partition).is_some_and(is_read) {
+            behind.remove(&message.partition);
+        }
     }
 
     /// How many partitions are followed.
@@ -78,7 +128,11 @@ impl KafkaFollower {
         loop {
             match timeout_at(deadline, self.consumer.recv()).await {
                 Err(_) => return Ok(None),
-                Ok(Ok(message)) => return Ok(Some(owned(&message))),
+                Ok(Ok(message)) => {
+                    let message = owned(&message);
+                    self.read_to(&message);
+                    return Ok(Some(message));
+                }
                 Ok(Err(error)) => judge(&error)?,
             }
         }
@@ -95,18 +149,56 @@ impl KafkaFollower {
     }
 }
 
-fn assign(consumer: &StreamConsumer, topic: &str) -> Result<i32, BusError> {
+/// How many partitions there are, and where those end that begin before their ends.
+fn assign(
+    consumer: &StreamConsumer,
+    topic: &str,
+    from: From,
+) -> Result<(i32, HashMap<i32, i64>), BusError> {
     let partitions = count(consumer.client(), topic)?;
-    let mut offsets = TopicPartitionList::new();
+    let begins = match from {
+        From::End => None,
+        From::Time(time) => Some(at(consumer, topic, partitions, time)?),
+    };
+    let (mut offsets, mut behind) = (TopicPartitionList::new(), HashMap::new());
     for partition in 0..partitions {
         let (_, end) =
             consumer.fetch_watermarks(topic, partition, PATIENCE).map_err(BusError::kafka)?;
+        // No record of that time or later: there is none yet.
+        let begin = begins.as_ref().map_or(end, |begins| *begins.get(&partition).unwrap_or(&end));
+        if begin < end {
+            behind.insert(partition, end);
+        }
         offsets
-            .add_partition_offset(topic, partition, Offset::Offset(end))
+            .add_partition_offset(topic, partition, Offset::Offset(begin))
             .map_err(BusError::kafka)?;
     }
     consumer.assign(&offsets).map_err(BusError::kafka)?;
-    Ok(partitions)
+    Ok((partitions, behind))
+}
+
+/// By partition, the first offset of a time.
+fn at(
+    consumer: &StreamConsumer,
+    topic: &str,
+    partitions: i32,
+    time: i64,
+) -> Result<HashMap<i32, i64>, BusError> {
+    let mut times = TopicPartitionList::new();
+    for partition in 0..partitions {
+        times
+            .add_partition_offset(topic, partition, Offset::Offset(time))
+            .map_err(BusError::kafka)?;
+    }
+    let found = consumer.offsets_for_times(times, PATIENCE).map_err(BusError::kafka)?;
+    let mut begins = HashMap::new();
+    for element in found.elements_for_topic(topic) {
+        element.error().map_err(BusError::kafka)?;
+        if let Offset::Offset(offset) = element.offset() {
+            begins.insert(element.partition(), offset);
+        }
+    }
+    Ok(begins)
 }
 
 fn judge(error: &KafkaError) -> Result<(), FollowError> {

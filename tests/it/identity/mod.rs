@@ -1,5 +1,6 @@
 //! `identity-admin` on MySQL: a database of its own for each test, and what is asked of the service.
 
+pub(crate) mod credentials;
 mod faults;
 mod lives;
 mod migrations;
@@ -81,6 +82,13 @@ impl Identities {
         topics.push(service_kit::bus::TopicSpec { name: audit.clone(), ..topics[0].clone() });
         apply_topics(&config.kafka.cluster(), &topics).await?;
         Ok(identities)
+    }
+
+    /// The same database, for services that are configured otherwise.
+    pub(crate) fn with(&self, overrides: &[(&str, &str)]) -> Self {
+        let mut env = self.env.clone();
+        env.extend(overrides.iter().map(|(k, v)| (format!("{PREFIX}{k}"), (*v).to_owned())));
+        Self { env, dsn: self.dsn.clone(), db: self.db.clone() }
     }
 
     /// The configuration as services of this test have it.
@@ -266,6 +274,11 @@ impl Service {
                 None => return Ok(all),
             }
         }
+    }
+
+    /// Where it answers.
+    pub(crate) fn url(&self, path: &str) -> String {
+        self.0.url(path)
     }
 
     /// The process, for signals and metrics.

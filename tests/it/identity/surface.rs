@@ -2,6 +2,7 @@
 //! secret.
 
 use anyhow::{Context, Result, ensure};
+use identity_admin::credentials::Secrets;
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -15,6 +16,7 @@ const EVERYTHING: &str = "audit:write audit:read authz:check authz:write identit
 struct Things {
     user: String,
     account: String,
+    key: String,
     team: String,
 }
 
@@ -33,9 +35,12 @@ async fn things(service: &Service, bearer: &str, tenant: &str) -> Result<Things>
         let path = format!("/v1/tenants/{tenant}/{what}");
         ask(service, bearer, ("POST", &path), body).await?.must(201)?.id()
     };
+    let account = make("service-accounts", json!({"name": "s"})).await?;
+    let key = make(&format!("service-accounts/{account}/keys"), json!({"name": "k"})).await?;
     let things = Things {
         user: make("users", json!({"email": "u@x.y"})).await?,
-        account: make("service-accounts", json!({"name": "s"})).await?,
+        account,
+        key,
         team: make("teams", json!({"name": "t"})).await?,
     };
     let member = format!("/v1/tenants/{tenant}/teams/{}/members/user/{}", things.team, things.user);
@@ -49,6 +54,7 @@ impl Things {
         path.replace("{tenant}", tenant)
             .replace("{user}", &self.user)
             .replace("{account}", &self.account)
+            .replace("{key}", &self.key)
             .replace("{team}", &self.team)
             .replace("{type}", "user")
             .replace("{member}", &self.user)
@@ -63,7 +69,8 @@ fn body(path: &str, method: &str) -> Value {
             json!({"id": "new", "name": "N", "administrator": {"email": "a@b.c"}})
         }
         ("post", Some("users")) => json!({"email": "new@x.y"}),
-        ("post", Some("teams" | "service-accounts")) => json!({"name": "new"}),
+        ("post", Some("teams" | "service-accounts" | "keys")) => json!({"name": "new"}),
+        ("put", Some("scopes")) => json!({"scopes": []}),
         ("patch" | "put", Some("settings")) => json!({"locale": "fr"}),
         ("patch", Some("{user}")) => json!({"display_name": "new"}),
         ("patch", _) => json!({"name": "newer"}),
@@ -75,7 +82,16 @@ fn body(path: &str, method: &str) -> Value {
 async fn another_tenant_s_token_finds_nothing_by_any_route() -> Result<()> {
     let issuer = Issuer::new()?;
     let keys = issuer.keys();
-    let identities = Identities::new(&[("AUTH__MODE", "jwt"), ("AUTH__JWKS_FILE", &keys)]).await?;
+    let folder = tempfile::tempdir()?;
+    let secrets = folder.path().join("secrets.json");
+    Secrets::create(&secrets)?;
+    let secrets = secrets.display().to_string();
+    let identities = Identities::new(&[
+        ("AUTH__MODE", "jwt"),
+        ("AUTH__JWKS_FILE", &keys),
+        ("SECRETS_FILE", &secrets),
+    ])
+    .await?;
     let service = identities.start().await?;
     let system =
         issuer.bearer("_system", "service_account:ops", &format!("{EVERYTHING} system:admin"))?;
@@ -89,7 +105,9 @@ async fn another_tenant_s_token_finds_nothing_by_any_route() -> Result<()> {
     let document = service.get("/openapi/identity-admin.json").await?.must(200)?.body;
     let paths = document["paths"].as_object().context("no paths")?;
     let mut asked = 0;
-    for (path, item) in paths {
+    // Those that speak OAuth know their callers by other means: `credentials`.
+    let paths: Vec<_> = paths.iter().filter(|(path, _)| path.starts_with("/v1/")).collect();
+    for (path, item) in &paths {
         for method in item.as_object().context("no operations")?.keys() {
             let body = body(path, method);
             if !path.contains("{tenant}") {

@@ -200,6 +200,9 @@ async fn verifier(mode: AuthMode) -> Verifier {
         audience: "triad".to_owned(),
         leeway_seconds: 0,
         jwks_refresh_seconds: 86_400,
+        revocations_topic: None,
+        introspection_url: None,
+        introspection_key_file: None,
         default_tenant: Some("acme".to_owned()),
     };
     // Nothing drains here, so the keys are kept until the runtime ends.

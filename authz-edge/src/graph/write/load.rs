@@ -57,30 +57,45 @@ struct Rows {
     bindings: Vec<Found>,
 }
 
-/// The query for them and the relationships among them. Each kind is asked for what it can have only: a
-/// predicate of a node costs Dgraph a search even if there is none.
+/// The query for them and the relationships among them. Each kind is asked for what it can have only, and
+/// not at all when none is named: a predicate and a block cost Dgraph a search even if there is nothing.
 pub(super) fn query(tenant: &TenantId, keys: &BTreeSet<Key>) -> String {
     let of = |kind: char| {
         let is_of = |key: &&Key| key.parts(tenant).is_some_and(|(of, ..)| of == kind);
         let named: Vec<_> = keys.iter().filter(is_of).map(Key::as_str).collect();
-        // Dgraph takes no empty list; no node has the empty key.
-        literals(if named.is_empty() { vec![""] } else { named })
+        (!named.is_empty()).then(|| literals(named))
     };
-    format!(
-        "{{ S as var(func: eq(xid, {subjects}))
-           R as var(func: eq(xid, {resources}))
-           O as var(func: eq(xid, {roles}))
-           subjects(func: uid(S)) {{ uid xid
-             User.memberOf @filter(uid(S)) {{ uid }} Team.hasRole @filter(uid(O)) {{ uid }} }}
-           resources(func: uid(R)) {{ uid xid Resource.parent @filter(uid(R)) {{ uid }} }}
-           nodes(func: uid(O)) {{ uid xid }}
-           bindings(func: eq(xid, {bindings})) {{ uid xid Binding.holder {{ uid }}
-             Binding.role {{ uid }} Binding.onResource {{ uid }} Binding.expiresAt }} }}",
-        subjects = of('s'),
-        resources = of('r'),
-        roles = of('o'),
-        bindings = of('b'),
-    )
+    let (subjects, roles, bindings) = (of('s'), of('o'), of('b'));
+    let mut query = "{".to_owned();
+    if let Some(roles) = &roles {
+        // A variable that nobody uses is refused.
+        let name = if subjects.is_some() { "O as " } else { "" };
+        query += &format!(" {name}nodes(func: eq(xid, {roles})) {{ uid xid }}");
+    }
+    if let Some(subjects) = &subjects {
+        let holds = if roles.is_some() { "Team.hasRole @filter(uid(O)) { uid }" } else { "" };
+        query += &format!(
+            " S as var(func: eq(xid, {subjects}))
+             subjects(func: uid(S)) {{ uid xid User.memberOf @filter(uid(S)) {{ uid }} {holds} }}"
+        );
+    }
+    if let Some(resources) = of('r') {
+        query += &format!(
+            " R as var(func: eq(xid, {resources}))
+             resources(func: uid(R)) {{ uid xid Resource.parent @filter(uid(R)) {{ uid }} }}"
+        );
+    }
+    if let Some(bindings) = bindings {
+        query += &format!(
+            " bindings(func: eq(xid, {bindings})) {{ uid xid Binding.holder {{ uid }}
+             Binding.role {{ uid }} Binding.onResource {{ uid }} Binding.expiresAt }}"
+        );
+    }
+    // Dgraph takes no empty query; no node has the empty key.
+    if query.len() == 1 {
+        query += " nodes(func: eq(xid, \"\")) { uid xid }";
+    }
+    query + " }"
 }
 
 /// The query for what they are themselves.

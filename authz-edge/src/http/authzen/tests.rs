@@ -54,6 +54,9 @@ pub(in crate::http) fn off(tenant: Option<&str>) -> AuthConfig {
         audience: "triad".to_owned(),
         leeway_seconds: 0,
         jwks_refresh_seconds: 60,
+        revocations_topic: None,
+        introspection_url: None,
+        introspection_key_file: None,
         default_tenant: tenant.map(str::to_owned),
     }
 }

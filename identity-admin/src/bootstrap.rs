@@ -1,0 +1,98 @@
+//! `identity-admin bootstrap`: the first credentials of an installation.
+//!
+//! It makes the file of secrets if there is none, a service account of the system tenant that may do everything,
+//! and one for each of the other services that may ask about tokens. The administrator's key is printed once;
+//! the services' are written to files that their owner alone may read. It is done once: names are taken then.
+
+use std::path::{Path, PathBuf};
+
+use contracts::{Scope, TenantId};
+
+use crate::Error;
+use crate::api_keys::{self, NewKey, Secret};
+use crate::change::{Answer, Author, Core, Mutation, Opening, Refused, Request, Write};
+use crate::credentials::{Credentials, write_private};
+use crate::scopes::{self, Holder};
+use crate::service_accounts;
+
+/// The account that administers the platform.
+const ADMINISTRATOR: &str = "bootstrap";
+/// Services that ask about tokens, and what they may do.
+const SERVICES: [&str; 2] = ["ingest", "authz-edge"];
+
+/// What was made.
+pub(crate) struct Bootstrapped {
+    /// The client id of the administrator.
+    pub(crate) client_id: String,
+    /// Its API key, which is told once.
+    pub(crate) key: String,
+    /// The files that were written.
+    pub(crate) files: Vec<PathBuf>,
+}
+
+/// Makes the first credentials; files go into `folder`.
+///
+/// # Errors
+/// When it was done before, what the database brings, and files that cannot be written.
+pub(crate) async fn bootstrap(
+    core: &Core,
+    credentials: &Credentials,
+    folder: &Path,
+) -> Result<Bootstrapped, Error> {
+    let refused = |error: Refused| match error {
+        Refused::Taken { .. } => {
+            Error::Command("it was done before: keys are told once".to_owned())
+        }
+        Refused::Db(error) => Error::Db(error),
+        other => Error::Command(other.to_string()),
+    };
+    let system = TenantId::parse(TenantId::SYSTEM).map_err(|e| Error::Command(e.to_string()))?;
+    let names = [ADMINISTRATOR].into_iter().chain(SERVICES);
+    let mut made = Vec::new();
+    for name in names {
+        let text = credentials.new_key().map_err(|error| Error::Command(error.to_string()))?;
+        let secret = Secret { stored: credentials.secrets.pepper(&text), text };
+        made.push((name, secret));
+    }
+    let paths: Vec<_> = SERVICES.iter().map(|name| folder.join(format!("{name}.key"))).collect();
+    // Before anything is written: a key that cannot be kept is lost.
+    if let Some(there) = paths.iter().find(|path| path.exists()) {
+        return Err(Error::Command(format!("{} is there already", there.display())));
+    }
+    let request = Request {
+        tenant: system,
+        opening: Opening::Existing,
+        author: Author::operator(),
+        key: None,
+    };
+    let everybody = Everybody(made);
+    let done = core.run(&request, &everybody).await.map_err(refused)?;
+    let mut made = everybody.0;
+    for ((_, secret), path) in made[1..].iter().zip(&paths) {
+        write_private(path, &secret.text)?;
+    }
+    let client_id = done.answer.location.unwrap_or_default();
+    let key = made.swap_remove(0).1.text;
+    Ok(Bootstrapped { client_id, key, files: paths })
+}
+
+/// All accounts, with a key each, in one transaction.
+struct Everybody(Vec<(&'static str, Secret)>);
+
+impl Mutation for Everybody {
+    async fn apply(&self, write: &mut Write<'_>) -> Result<Answer, Refused> {
+        let mut first = String::new();
+        for (name, secret) in &self.0 {
+            let account = service_accounts::create(write, name).await?;
+            let scopes: &[Scope] =
+                if *name == ADMINISTRATOR { Scope::ALL } else { &[Scope::TokenIntrospect] };
+            scopes::grant(write, Holder::ServiceAccount(&account), scopes).await?;
+            let new = NewKey { name: "bootstrap".to_owned(), scopes: Vec::new(), expires_at: None };
+            api_keys::create(write, &account, &new, &secret.stored).await?;
+            if first.is_empty() {
+                first = account;
+            }
+        }
+        Ok(Answer::gone().at(first))
+    }
+}
