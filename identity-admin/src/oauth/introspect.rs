@@ -56,13 +56,21 @@ impl Asker {
         self.scopes.contains(&scope)
     }
 
+    /// Whether it may ask about tokens of that tenant: those of its own, and a service of the platform, which
+    /// serves all tenants, about all of them.
+    fn may_ask_about(&self, tenant: &TenantId) -> bool {
+        let is_platform = self.tenant.as_ref().is_some_and(|own| own.as_str() == TenantId::SYSTEM);
+        is_platform || self.reaches(tenant)
+    }
+
     /// Whether what belongs to that tenant is any business of the asker's.
     pub(super) fn reaches(&self, tenant: &TenantId) -> bool {
         self.tenant.as_ref() == Some(tenant) || self.has(Scope::SystemAdmin)
     }
 }
 
-/// Says whether a token or an API key lets somebody in now, and whom. One of another tenant is inactive.
+/// Says whether a token or an API key lets somebody in now, and whom. One of another tenant is inactive, unless
+/// a service of the platform asks.
 #[utoipa::path(
     post, path = "/oauth2/introspect", tag = "tokens",
     request_body(content = String, content_type = "application/x-www-form-urlencoded",
@@ -90,12 +98,14 @@ pub(crate) async fn introspect(
     let now = api.core.clock.now();
     let active = if is_key(token) {
         match of_key(api.db(), &oauth.credentials.secrets, token, now).await? {
-            Standing::Good(client) if asker.reaches(&client.tenant) => Some(of_client(&client)),
+            Standing::Good(client) if asker.may_ask_about(&client.tenant) => {
+                Some(of_client(&client))
+            }
             _ => None,
         }
     } else {
         match verified(oauth, token, now) {
-            Some(claims) if asker.reaches(&claims.tid) => {
+            Some(claims) if asker.may_ask_about(&claims.tid) => {
                 let stands = stands(api.db(), &claims).await?;
                 stands.then(|| of_claims(&claims))
             }
