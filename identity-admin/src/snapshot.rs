@@ -26,7 +26,7 @@ use crate::http::{Api, Path, RETRY_SECONDS, not_found, problem};
 use crate::{metrics, service_accounts, teams, users};
 
 /// Rows of one page.
-const PAGE: i64 = 1000;
+const PAGE: u16 = 1000;
 /// Pages that are read before the client has taken them.
 const AHEAD: usize = 2;
 
@@ -140,13 +140,13 @@ impl Writer {
         loop {
             let mut values: Vec<Value> = vec![tenant.into()];
             values.extend(after);
-            values.push(PAGE.into());
+            values.push(i64::from(PAGE).into());
             let rows = tx.rows(table.sql, &values).await?;
             let lines: Result<Vec<_>, _> = rows.iter().map(table.line).collect();
             let lines = lines?;
             self.count += lines.len() as u64;
             self.send(&lines).await?;
-            match rows.last().filter(|_| rows.len() as i64 == PAGE) {
+            match rows.last().filter(|_| rows.len() == usize::from(PAGE)) {
                 Some(last) => after = (table.after)(last)?,
                 None => return Ok(()),
             }

@@ -100,7 +100,7 @@ async fn a_token_opens_every_service_until_it_is_revoked() -> Result<()> {
     let audit = world.config.kafka.topic.clone();
     let identities = Identities::with_kafka(&[("KAFKA__AUDIT_TOPIC", &audit)]).await?;
     let changes = identities.config()?.kafka.changes_topic;
-    let installed = Installed::of(identities)?;
+    let installed = Installed::of(&identities)?;
     let issues = installed.start().await?;
     let keys = installed.keys(&issues).await?;
     let (introspect, asks) =

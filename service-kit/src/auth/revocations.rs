@@ -142,6 +142,7 @@ mod tests {
     use super::*;
     use serde_json::{Value, json};
 
+    #[expect(clippy::needless_pass_by_value, reason = "every caller makes it on the spot")]
     fn change(tenant: &str, at: i64, kind: &str, data: Value) -> Change {
         let time = DateTime::from_timestamp(at, 0).unwrap();
         let event_id = "00000000-0000-4000-8000-000000000000";

@@ -23,11 +23,11 @@ pub(crate) struct Installed {
 
 impl Installed {
     async fn new(overrides: &[(&str, &str)]) -> Result<Self> {
-        Self::of(Identities::new(overrides).await?)
+        Self::of(&Identities::new(overrides).await?)
     }
 
     /// Of a database that has no credentials yet.
-    pub(crate) fn of(identities: Identities) -> Result<Self> {
+    pub(crate) fn of(identities: &Identities) -> Result<Self> {
         let folder = tempfile::tempdir()?;
         let secrets = folder.path().join("secrets.json").display().to_string();
         let identities = identities.with(&[("SECRETS_FILE", &secrets)]);
