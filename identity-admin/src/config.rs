@@ -229,7 +229,7 @@ impl Config {
             ("relay.lease_seconds", self.relay.lease_seconds, 1, 300),
             ("relay.poll_ms", self.relay.poll_ms, 5, 10_000),
             ("relay.batch_rows", self.relay.batch_rows.into(), 1, 10_000),
-            ("snapshots.at_once", self.snapshots.at_once as u64, 1, mysql.max_open_conns.into()),
+            ("snapshots.at_once", self.snapshots.at_once as u64, 1, 10_000),
             ("snapshots.timeout_seconds", self.snapshots.timeout_seconds, 1, 86_400),
             ("tokens.life_seconds", self.tokens.life_seconds.into(), 30, 3600),
             ("tokens.signing_key_hours", self.tokens.signing_key_hours.into(), 2, 8760),
@@ -270,7 +270,8 @@ impl Config {
             request_timeout: Duration::from_millis(self.http.request_timeout_ms),
             default_limit: self.lists.default_limit,
             max_limit: self.lists.max_limit,
-            snapshots: self.snapshots.at_once,
+            // Others go on beside them.
+            snapshots: self.snapshots.at_once.min(self.mysql.max_open_conns as usize / 2).max(1),
             snapshot_timeout: Duration::from_secs(self.snapshots.timeout_seconds),
         }
     }

@@ -8,6 +8,7 @@
 //! | [`credentials`] | what keys and secrets are made of |
 //! | `oauth` | tokens: issued, asked about, revoked |
 //! | `bootstrap` | the first credentials of an installation |
+//! | [`import`] | many users and memberships from a file |
 //! | [`tenants`], [`users`], [`service_accounts`], `api_keys`, `scopes`, [`teams`] | one feature each: rules, store, mutations, routes |
 //! | [`rules`] | what fields may hold |
 //! | [`http`] | what their routes share, and the document of all of them |
@@ -22,6 +23,7 @@ pub mod credentials;
 pub mod db;
 pub mod error;
 pub mod http;
+pub mod import;
 pub mod metrics;
 mod oauth;
 pub mod relay;

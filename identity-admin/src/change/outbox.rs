@@ -38,10 +38,12 @@ impl Topic {
     }
 }
 
+/// Rows of one statement.
+const ROWS: usize = 1000;
 /// Depth is counted so far; beyond it, a relay is not keeping up and the number says no more.
 const COUNTED: i64 = 10_000;
 
-/// Writes the events of changes, numbered from `first`, in one statement.
+/// Writes the events of changes, numbered from `first`, in as few statements as may be.
 pub(super) async fn write(
     tx: &mut Tx,
     tenant: &TenantId,
@@ -97,10 +99,11 @@ pub(crate) async fn store_events<'a>(
 
 /// Rows of [`row`], one behind the other.
 async fn insert(tx: &mut Tx, values: &[Value]) -> Result<(), DbError> {
-    if values.is_empty() {
-        return Ok(());
+    // An import has many changes, and a statement takes only so many parameters.
+    for values in values.chunks(6 * ROWS) {
+        tx.execute(insertion(values.len()), values).await?;
     }
-    tx.execute(insertion(values.len()), values).await.map(drop)
+    Ok(())
 }
 
 fn insertion(values: usize) -> String {

@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::{Parser, Subcommand};
+use contracts::TenantId;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use service_kit::bus::apply_topics;
 use service_kit::config::Source;
 use service_kit::shutdown::{Shutdown, on_signal};
@@ -13,6 +15,7 @@ use crate::change::Core;
 use crate::clock::Clock;
 use crate::credentials::Secrets;
 use crate::db::Db;
+use crate::import::{self, Format};
 use crate::relay::parked;
 use crate::{Config, Error, Listeners, config, db, metrics, topics};
 
@@ -44,6 +47,25 @@ enum Command {
         /// Where files go; they are made so that their owner alone may read them.
         #[arg(long)]
         out: PathBuf,
+    },
+    /// Make many users and memberships of a tenant from a file; what is there already stays as it is. What becomes
+    /// of each row is a line of the results; called again, it goes on where it was interrupted.
+    Import {
+        /// Whose.
+        #[arg(long)]
+        tenant: String,
+        /// The file.
+        #[arg(long)]
+        input: PathBuf,
+        /// How it is written; by its name without.
+        #[arg(long, value_enum)]
+        format: Option<Format>,
+        /// What became of each row, as NDJSON; INPUT.results.ndjson without.
+        #[arg(long)]
+        results: Option<PathBuf>,
+        /// Rows of one transaction. The same when it is called again.
+        #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u16).range(1..=5000))]
+        batch: u16,
     },
     /// What Kafka will never take: it is parked, and a parked change stops its tenant's changes.
     #[command(subcommand)]
@@ -99,6 +121,13 @@ impl Cli {
                 Ok(())
             }
             Command::Bootstrap { out } => bootstrap(config, &out).await,
+            Command::Import { tenant, input, format, results, batch } => {
+                let is_csv = input.extension().is_some_and(|ending| ending == "csv");
+                let known = if is_csv { Format::Csv } else { Format::Ndjson };
+                let options =
+                    import::Options { format: format.unwrap_or(known), batch: batch.into() };
+                import_file(&config, &tenant, &input, results, options).await
+            }
             Command::Outbox(command) => command.run(&config).await,
         }
     }
@@ -142,6 +171,38 @@ async fn bootstrap(mut config: Config, folder: &Path) -> Result<(), Error> {
     }
     say(&format!("client id of the administrator: {}", made.client_id));
     say(&format!("its API key, which is not told again: {}", made.key));
+    Ok(())
+}
+
+async fn import_file(
+    config: &Config,
+    tenant: &str,
+    input: &Path,
+    results: Option<PathBuf>,
+    options: import::Options,
+) -> Result<(), Error> {
+    let tenant = TenantId::parse(tenant).map_err(|error| Error::Command(error.to_string()))?;
+    let results = results.unwrap_or_else(|| {
+        let mut name = input.as_os_str().to_owned();
+        name.push(".results.ndjson");
+        name.into()
+    });
+    let db = Db::new(&config.mysql.options()?);
+    let core = Core::new(db, Clock::system(), config.answers_live());
+    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(4));
+    if let Ok(style) =
+        ProgressStyle::with_template("{msg:>8} [{bar:40}] {human_pos}/{human_len} {per_sec} {eta}")
+    {
+        bar.set_style(style.progress_chars("=> "));
+    }
+    let bar = bar.with_message("importing");
+    let done = import::import(&core, &tenant, (input, &results), options, &bar).await?;
+    let import::Imported { resumed_behind, rows, created, refused } = done;
+    say(&format!(
+        "{tenant}: {rows} rows behind {resumed_behind}, {created} of them made something, {refused} were refused; \
+         each has a line in {}",
+        results.display()
+    ));
     Ok(())
 }
 

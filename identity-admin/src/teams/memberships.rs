@@ -1,10 +1,12 @@
 //! Rows of memberships.
 
+use std::collections::{BTreeSet, HashSet};
+
 use chrono::{DateTime, Utc};
 use contracts::TenantId;
 
 use super::member::{Kind, MemberView};
-use crate::db::{DbError, Row, Tx, params};
+use crate::db::{DbError, Row, Tx, Value, params};
 use crate::http::{self, Listing, Sort};
 
 /// Those of a team, in the order in which they were added.
@@ -109,4 +111,46 @@ pub(super) async fn touch(
     let sql =
         "UPDATE teams SET version = version + 1, updated_at = ? WHERE tenant_id = ? AND id = ?";
     tx.execute(sql, params![now, tenant, team]).await.map(drop)
+}
+
+/// Which of some pairs of team and user are memberships.
+pub(super) async fn of_users(
+    tx: &mut Tx,
+    tenant: &TenantId,
+    pairs: &[(String, String)],
+) -> Result<HashSet<(String, String)>, DbError> {
+    if pairs.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let users: BTreeSet<&str> = pairs.iter().map(|(_, user)| user.as_str()).collect();
+    let places = vec!["?"; users.len()].join(", ");
+    let sql = format!(
+        "SELECT team_id, user_id FROM team_members WHERE tenant_id = ? AND user_id IN ({places})"
+    );
+    let mut values: Vec<Value> = vec![tenant.into()];
+    values.extend(users.into_iter().map(Value::from));
+    let rows = tx.rows(sql, &values).await?;
+    rows.iter().map(|row| Ok((row.text("team_id")?, row.text("user_id")?))).collect()
+}
+
+/// Memberships of users that are not there yet.
+pub(super) async fn insert_users(
+    tx: &mut Tx,
+    tenant: &TenantId,
+    pairs: &[(String, String)],
+    now: DateTime<Utc>,
+) -> Result<(), DbError> {
+    // A statement takes only so many parameters.
+    for pairs in pairs.chunks(1000) {
+        let rows = vec!["(?, ?, ?, ?)"; pairs.len()].join(", ");
+        let sql = format!(
+            "INSERT INTO team_members (tenant_id, team_id, user_id, created_at) VALUES {rows}"
+        );
+        let row = |(team, user): &(String, String)| -> [Value; 4] {
+            [tenant.into(), team.into(), user.into(), now.into()]
+        };
+        let values: Vec<Value> = pairs.iter().flat_map(row).collect();
+        tx.execute(sql, &values).await?;
+    }
+    Ok(())
 }

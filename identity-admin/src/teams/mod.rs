@@ -16,7 +16,8 @@ pub(crate) mod routes;
 mod store;
 
 pub(crate) use memberships::{SNAPSHOT as MEMBERS_SNAPSHOT, told as member_told};
-pub(crate) use store::{SNAPSHOT, told};
+pub(crate) use mutations::add_users;
+pub(crate) use store::{SNAPSHOT, by_names, told};
 
 use std::sync::Arc;
 

@@ -148,3 +148,28 @@ async fn present(
     condition.check(team.version)?;
     Ok(team)
 }
+
+/// Puts users into teams, as part of a mutation: pairs of team and user, all of which are there. Those that were
+/// not in yet.
+///
+/// # Errors
+/// What the database brings.
+pub(crate) async fn add_users(
+    write: &mut Write<'_>,
+    pairs: Vec<(String, String)>,
+) -> Result<Vec<(String, String)>, Refused> {
+    let there = memberships::of_users(write.tx, write.tenant, &pairs).await?;
+    let new: Vec<_> = pairs.into_iter().filter(|pair| !there.contains(pair)).collect();
+    memberships::insert_users(write.tx, write.tenant, &new, write.now).await?;
+    let touched: std::collections::BTreeSet<&str> =
+        new.iter().map(|(team, _)| team.as_str()).collect();
+    for team in touched {
+        memberships::touch(write.tx, write.tenant, team, write.now).await?;
+    }
+    for (team, user) in &new {
+        let (team_id, id, kind) = (team.clone(), user.clone(), Kind::User);
+        let member = MemberView { team_id, kind, id, added_at: write.now };
+        write.changed(ChangeKind::TeamMemberAdded(member.told()?));
+    }
+    Ok(new)
+}

@@ -1,9 +1,11 @@
 //! Rows of teams.
 
+use std::collections::{BTreeSet, HashMap};
+
 use contracts::TenantId;
 
 use super::form::TeamView;
-use crate::db::{DbError, Row, Tx, params};
+use crate::db::{DbError, Row, Tx, Value, params};
 use crate::http::{Filter, Kind, Listing, Sort};
 
 macro_rules! columns {
@@ -55,6 +57,23 @@ impl TeamView {
             updated_at: row.time("updated_at")?,
         })
     }
+}
+
+/// The ids of teams, by name.
+pub(crate) async fn by_names(
+    tx: &mut Tx,
+    tenant: &TenantId,
+    names: BTreeSet<&str>,
+) -> Result<HashMap<String, String>, DbError> {
+    if names.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let places = vec!["?"; names.len()].join(", ");
+    let sql = format!("SELECT id, name FROM teams WHERE tenant_id = ? AND name IN ({places})");
+    let mut values: Vec<Value> = vec![tenant.into()];
+    values.extend(names.into_iter().map(Value::from));
+    let rows = tx.rows(sql, &values).await?;
+    rows.iter().map(|row| Ok((row.text("name")?, row.text("id")?))).collect()
 }
 
 pub(super) async fn insert(tx: &mut Tx, team: &TeamView) -> Result<(), DbError> {

@@ -34,8 +34,8 @@ pub(crate) struct UserForm {
 
 /// A user that may be made.
 pub(crate) struct NewUser {
-    pub(super) email: String,
-    pub(super) user_name: String,
+    pub(crate) email: String,
+    pub(crate) user_name: String,
     pub(super) display_name: Option<String>,
     pub(super) attributes: Map<String, Value>,
     pub(super) settings: NewSettings,

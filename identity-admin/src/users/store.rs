@@ -4,6 +4,7 @@ use contracts::TenantId;
 use serde_json::Value as Json;
 
 use super::form::UserView;
+use super::import::Imported;
 use super::settings::{NewSettings, SettingsView};
 use crate::db::{DbError, Row, Tx, Value, params};
 use crate::http::{Filter, Kind, Listing, Sort, truth};
@@ -127,6 +128,53 @@ pub(super) async fn insert(tx: &mut Tx, user: &UserView) -> Result<(), DbError> 
         Err(error) => Err(taken(tx, user, error).await),
         Ok(_) => Ok(()),
     }
+}
+
+/// Users that nobody stands in the way of, with their settings.
+pub(super) async fn insert_all(tx: &mut Tx, all: &[Imported]) -> Result<(), DbError> {
+    if all.is_empty() {
+        return Ok(());
+    }
+    let (mut users, mut settings) = (Vec::new(), Vec::new());
+    for Imported { user, hash, settings: own } in all {
+        let hash = hash.as_deref().unwrap_or(UNUSABLE_PASSWORD);
+        let row: [Value; 12] = [
+            (&user.id).into(),
+            (&user.tenant_id).into(),
+            (&user.email).into(),
+            hash.into(),
+            (&user.user_name).into(),
+            rules::folded(&user.user_name).into(),
+            (&user.display_name).into(),
+            user.active.into(),
+            text(&user.attributes)?.into(),
+            user.version.into(),
+            user.created_at.into(),
+            user.updated_at.into(),
+        ];
+        users.extend(row);
+        let row: [Value; 6] = [
+            (&user.tenant_id).into(),
+            (&user.id).into(),
+            (&own.locale).into(),
+            (&own.time_zone).into(),
+            text(&own.preferences)?.into(),
+            user.created_at.into(),
+        ];
+        settings.extend(row);
+    }
+    let rows = vec!["(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"; all.len()].join(", ");
+    let sql = format!(
+        "INSERT INTO users (id, tenant_id, email, hashed_password, user_name, user_name_key, \
+         display_name, is_active, attributes, version, created_at, updated_at) VALUES {rows}"
+    );
+    tx.execute(sql, &users).await?;
+    let rows = vec!["(?, ?, ?, ?, ?, 1, ?)"; all.len()].join(", ");
+    let sql = format!(
+        "INSERT INTO user_settings \
+         (tenant_id, user_id, locale, time_zone, preferences, version, updated_at) VALUES {rows}"
+    );
+    tx.execute(sql, &settings).await.map(drop)
 }
 
 /// Which of its values another user has. When an address and the name made of it are both taken, databases

@@ -2,6 +2,7 @@
 
 pub(crate) mod credentials;
 mod faults;
+mod import;
 mod lives;
 mod migrations;
 mod races;
@@ -49,7 +50,7 @@ impl Identities {
         let url = format!("{}it_{}", engine("TRIAD_MYSQL")?, &run[..12]);
         let mut env = vec![
             (format!("{PREFIX}MYSQL__DSN"), url.clone()),
-            (format!("{PREFIX}TELEMETRY__FILTER"), "error".to_owned()),
+            (format!("{PREFIX}TELEMETRY__FILTER"), "error,librdkafka=off,rdkafka=off".to_owned()),
             // Nobody listens there: what is committed stays in the outbox, to be looked at.
             (format!("{PREFIX}KAFKA__BROKERS"), "127.0.0.1:1".to_owned()),
             (format!("{PREFIX}KAFKA__PRODUCER_TIMEOUT_MS"), "1000".to_owned()),
