@@ -1,5 +1,6 @@
 //! Who calls, and what they may do: bearer verification (RFC 9068) and authorisation.
 
+mod fetch;
 #[cfg(feature = "engines")]
 mod follow;
 mod introspection;

@@ -1,14 +1,14 @@
 //! API keys as bearers: what identity-admin says of them (RFC 7662), remembered for a short while.
 
 use super::{
-    AuthConfig, Principal, Revocations,
+    AuthConfig, Principal, Revocations, fetch,
     jwks::{Known, TokenCache},
 };
 use crate::{
     config::{ConfigError, Secret, secret_or_file},
     problem::Problem,
 };
-use anyhow::{Context as _, ensure};
+use anyhow::Context as _;
 use contracts::{Scope, TenantId};
 use serde::Deserialize;
 use std::{sync::Mutex, time::Duration};
@@ -51,24 +51,12 @@ impl Introspector {
     /// As configured; none without `introspection_url`.
     pub(super) fn new(config: &AuthConfig) -> Result<Option<Self>, ConfigError> {
         let Some(url) = &config.introspection_url else { return Ok(None) };
-        let refuse =
-            |error: &dyn std::fmt::Display| ConfigError::new("auth.introspection_url", error);
-        let url: reqwest::Url = url.parse().map_err(|error| refuse(&error))?;
-        if !matches!(url.scheme(), "http" | "https") {
-            return Err(refuse(&"must be an http or https URL"));
-        }
+        let (client, url) = fetch::client("auth.introspection_url", url, TIMEOUT)?;
         let file = &config.introspection_key_file;
         let key = secret_or_file("auth.introspection_key", &None, file)?;
         let key = key.ok_or_else(|| {
             ConfigError::new("auth.introspection_key_file", "introspection_url needs it")
         })?;
-        // A second installation fails because one is installed, which is what is wanted.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let client = reqwest::Client::builder()
-            .timeout(TIMEOUT)
-            .redirect(reqwest::redirect::Policy::none())
-            .build()
-            .map_err(|error| refuse(&error))?;
         let (cache, turns) = (Mutex::default(), Semaphore::new(AT_ONCE));
         Ok(Some(Self { client, url, key, cache, turns }))
     }
@@ -129,13 +117,8 @@ impl Introspector {
         let body = format!("token={key}&client_secret={}", self.key.expose());
         let kind = "application/x-www-form-urlencoded";
         let request = self.client.post(self.url.clone()).header("content-type", kind).body(body);
-        let mut response = request.send().await.map_err(reqwest::Error::without_url)?;
-        ensure!(response.status() == reqwest::StatusCode::OK, "answered {}", response.status());
-        let mut text = Vec::new();
-        while let Some(chunk) = response.chunk().await? {
-            ensure!(text.len() + chunk.len() <= MAX_ANSWER, "a long answer");
-            text.extend_from_slice(&chunk);
-        }
+        let response = request.send().await.map_err(reqwest::Error::without_url)?;
+        let text = fetch::body(response, MAX_ANSWER).await?;
         serde_json::from_slice(&text).context("an answer of another form")
     }
 }

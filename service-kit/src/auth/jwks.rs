@@ -1,6 +1,6 @@
 //! The issuer's keys: where they come from, which of them are usable, and when they are read again.
 
-use super::{AuthConfig, Revocations, principal::Principal, revocations::Token};
+use super::{AuthConfig, Revocations, fetch, principal::Principal, revocations::Token};
 use crate::config::ConfigError;
 use anyhow::{Context as _, ensure};
 use jsonwebtoken::{
@@ -163,25 +163,16 @@ impl Source {
         let Some(url) = &config.jwks_url else {
             return Ok(config.jwks_file.clone().map(Self::File));
         };
-        let refuse = |error: &dyn std::fmt::Display| ConfigError::new("auth.jwks_url", error);
-        let url: reqwest::Url = url.parse().map_err(|error| refuse(&error))?;
-        if !matches!(url.scheme(), "http" | "https") {
-            return Err(refuse(&"must be an http or https URL"));
-        }
-        // A second installation fails because one is installed, which is what is wanted.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let client = reqwest::Client::builder()
-            .timeout(FETCH_TIMEOUT)
-            .redirect(reqwest::redirect::Policy::none())
-            .build()
-            .map_err(|error| refuse(&error))?;
+        let (client, url) = fetch::client("auth.jwks_url", url, FETCH_TIMEOUT)?;
         Ok(Some(Self::Url(client, url)))
     }
 
     /// Reads the key set, within [`FETCH_TIMEOUT`].
     pub(super) async fn read(&self) -> anyhow::Result<KeySet> {
         let text = match self {
-            Self::Url(client, url) => download(client, url.clone()).await?,
+            Self::Url(client, url) => {
+                fetch::body(client.get(url.clone()).send().await?, MAX_JWKS_BYTES).await?
+            }
             Self::File(path) => {
                 tokio::time::timeout(FETCH_TIMEOUT, tokio::fs::read(path)).await??
             }
@@ -193,18 +184,4 @@ impl Source {
     pub(super) fn is_file(&self) -> bool {
         matches!(self, Self::File(_))
     }
-}
-
-async fn download(client: &reqwest::Client, url: reqwest::Url) -> anyhow::Result<Vec<u8>> {
-    let mut response = client.get(url).send().await?;
-    ensure!(response.status() == reqwest::StatusCode::OK, "answered {}", response.status());
-    let mut text = Vec::new();
-    while let Some(chunk) = response.chunk().await? {
-        ensure!(
-            text.len() + chunk.len() <= MAX_JWKS_BYTES,
-            "is larger than {MAX_JWKS_BYTES} bytes"
-        );
-        text.extend_from_slice(&chunk);
-    }
-    Ok(text)
 }
