@@ -46,12 +46,25 @@ pub(super) fn event(
     kind: &ChangeKind,
     details: Map<String, Value>,
 ) -> (Uuid, AuditEvent) {
-    let id = Uuid::now_v7();
     let (resource_type, resource_id, more) = resource(kind);
-    let (actor_type, actor_id) = author.actor();
     let mut details: BTreeMap<String, Value> = details.into_iter().collect();
     details.insert("seq".to_owned(), seq.into());
     details.extend(more.into_iter().map(|(name, value)| (name.to_owned(), value.into())));
+    let what = (kind.name(), Status::Success);
+    said(tenant, author, at, what, (resource_type, resource_id), details)
+}
+
+/// The audit event of something that somebody did, or was denied, and its id.
+pub(crate) fn said(
+    tenant: &TenantId,
+    author: &Author,
+    at: DateTime<Utc>,
+    (action, status): (&str, Status),
+    (resource_type, resource_id): (&str, String),
+    mut details: BTreeMap<String, Value>,
+) -> (Uuid, AuditEvent) {
+    let id = Uuid::now_v7();
+    let (actor_type, actor_id) = author.actor();
     if let Some(request_id) = &author.request_id {
         details.insert("request_id".to_owned(), request_id.as_str().into());
     }
@@ -61,10 +74,10 @@ pub(super) fn event(
         event_time: Some(at.to_rfc3339_opts(SecondsFormat::Micros, true)),
         actor_id,
         actor_type: Some(actor_type),
-        action: kind.name().to_owned(),
+        action: action.to_owned(),
         resource_type: Some(resource_type.to_owned()),
         resource_id: Some(resource_id),
-        status: Some(Status::Success),
+        status: Some(status),
         source_ip: author.source_ip.clone(),
         details,
     };

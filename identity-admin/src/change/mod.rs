@@ -22,6 +22,7 @@ mod write;
 
 pub use self::core::{Core, Done, Opening, Request};
 pub use audit::Author;
+pub(crate) use audit::said;
 pub use condition::{Condition, tag};
 pub use idempotency::{Key, sweep};
 pub use outbox::{OutboxLevel, Topic, outbox_level};

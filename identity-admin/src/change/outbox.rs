@@ -57,8 +57,9 @@ pub(super) async fn write(
         let (audited, event) = audit::event(tenant, author, at, seq, &kind, details);
         let event_id = Uuid::now_v7();
         let change = Change { event_id, tenant_id: tenant.clone(), seq, occurred_at: at, kind };
-        values.extend(row(Topic::Changes, tenant, seq, event_id, json(&change)?, at));
-        values.extend(row(Topic::Audit, tenant, seq, audited, json(&event)?, at));
+        let (told, seq) = (event_id.to_string(), Some(seq));
+        values.extend(row(Topic::Changes, tenant, seq, told, json(&change)?, at));
+        values.extend(row(Topic::Audit, tenant, seq, audited.to_string(), json(&event)?, at));
     }
     insert(tx, &values).await
 }
@@ -74,7 +75,7 @@ pub(crate) async fn record(
     details: Map<String, Json>,
 ) -> Result<(), DbError> {
     let (id, event) = audit::event(tenant, author, at, seq, kind, details);
-    insert(tx, &row(Topic::Audit, tenant, seq, id, json(&event)?, at)).await
+    insert(tx, &row(Topic::Audit, tenant, Some(seq), id.to_string(), json(&event)?, at)).await
 }
 
 /// Stores audit events that tell of no change, with one commit.
@@ -85,11 +86,7 @@ pub(crate) async fn store_events<'a>(
     let mut values = Vec::new();
     for (tenant, at, event) in events {
         let id = event.id.clone().unwrap_or_default();
-        let payload = json(event)?;
-        let topic = Topic::Audit.as_str();
-        let own: [Value; 6] =
-            [topic.into(), tenant.into(), Value::Null, id.into(), payload.into(), at.into()];
-        values.extend(own);
+        values.extend(row(Topic::Audit, tenant, None, id, json(event)?, at));
     }
     if values.is_empty() {
         return Ok(());
@@ -121,20 +118,13 @@ fn json(event: &impl serde::Serialize) -> Result<String, DbError> {
 fn row(
     topic: Topic,
     tenant: &TenantId,
-    seq: u64,
-    event_id: Uuid,
+    seq: Option<u64>,
+    event_id: String,
     payload: String,
     at: DateTime<Utc>,
 ) -> [Value; 6] {
-    let seq = i64::try_from(seq).unwrap_or(i64::MAX);
-    [
-        topic.as_str().into(),
-        tenant.into(),
-        seq.into(),
-        event_id.to_string().into(),
-        payload.into(),
-        at.into(),
-    ]
+    let seq = seq.map(|seq| i64::try_from(seq).unwrap_or(i64::MAX));
+    [topic.as_str().into(), tenant.into(), seq.into(), event_id.into(), payload.into(), at.into()]
 }
 
 /// How the outbox stands.

@@ -7,9 +7,9 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use chrono::{DateTime, SecondsFormat, Utc};
-use contracts::audit::{ActorType, AuditEvent, Status};
-use contracts::{Scope, TenantId};
+use chrono::{DateTime, Utc};
+use contracts::Scope;
+use contracts::audit::Status;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -17,6 +17,7 @@ use super::claims::Claims;
 use super::client::{Client, Proof, Standing};
 use super::signing::Signing;
 use super::{Fault, OAuth, uncached};
+use crate::change::said;
 use crate::http::{Api, Posted};
 use crate::metrics;
 
@@ -123,31 +124,17 @@ async fn audit(
     (status, action): (Status, &str),
     details: &[(&str, Value)],
 ) -> Result<(), Fault> {
-    let mut all: std::collections::BTreeMap<String, Value> =
-        details.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
+    let details = details.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
     let author = posted.author(client.subject());
-    if let Some(id) = author.request_id {
-        all.insert("request_id".to_owned(), id.into());
-    }
-    let tenant: TenantId = client.tenant.clone();
-    let event = AuditEvent {
-        id: Some(Uuid::now_v7().to_string()),
-        tenant_id: tenant.clone(),
-        event_time: Some(at.to_rfc3339_opts(SecondsFormat::Micros, true)),
-        actor_id: Some(client.account.clone()),
-        actor_type: Some(ActorType::ServiceAccount),
-        action: action.to_owned(),
-        resource_type: Some("service_account".to_owned()),
-        resource_id: Some(client.account.clone()),
-        status: Some(status),
-        source_ip: author.source_ip,
-        details: all,
-    };
-    Ok(oauth.journal.record(tenant, at, event).await?)
+    let about = ("service_account", client.account.clone());
+    let (_, event) = said(&client.tenant, &author, at, (action, status), about, details);
+    Ok(oauth.journal.record(client.tenant.clone(), at, event).await?)
 }
 
 #[cfg(test)]
 mod tests {
+    use contracts::TenantId;
+
     use super::*;
 
     #[test]

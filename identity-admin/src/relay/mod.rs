@@ -66,7 +66,7 @@ pub struct Relay<P> {
 }
 
 /// What a turn found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 enum Turn {
     /// Another replica relays.
     Elsewhere,
@@ -108,7 +108,7 @@ impl<P: Publisher> Relay<P> {
                 _ => {}
             }
             failing = matches!(turn, Err(_) | Ok(Turn::Stuck))
-                || (failing && turn == Ok(Turn::Elsewhere));
+                || (failing && matches!(turn, Ok(Turn::Elsewhere)));
             if !pause.is_zero() {
                 self.wait(pause, &shutdown, matches!(turn, Ok(Turn::Idle))).await;
             }
@@ -126,41 +126,23 @@ impl<P: Publisher> Relay<P> {
         while let Ok(Turn::Worked) = self.turn().await {}
     }
 
-    async fn turn(&mut self) -> Result<Turn, TurnError> {
+    async fn turn(&mut self) -> Result<Turn, DbError> {
         let now = self.core.clock.now();
         let held = self.lease.hold(&self.core.db, now).await;
         metrics::leads(matches!(held, Ok(true)));
         if !held? {
             return Ok(Turn::Elsewhere);
         }
-        self.round().await.map_err(TurnError::from)
+        self.round().await
     }
 
     /// A pause that a commit ends early where that is of use.
     async fn wait(&self, pause: Duration, shutdown: &Shutdown, wakes: bool) {
-        let woken = async {
-            if wakes {
-                self.core.committed.notified().await;
-            } else {
-                std::future::pending::<()>().await;
-            }
-        };
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
-            () = woken => {}
+            () = self.core.committed.notified(), if wakes => {}
             () = shutdown.draining() => {}
         }
-    }
-}
-
-/// Why a turn ended early, as it is told.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-struct TurnError(String);
-
-impl From<DbError> for TurnError {
-    fn from(error: DbError) -> Self {
-        Self(error.to_string())
     }
 }
 

@@ -6,9 +6,10 @@ use contracts::identity::User as Told;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
+use uuid::Uuid;
 
 use super::settings::{NewSettings, SettingsForm};
-use crate::change::Refused;
+use crate::change::{Refused, Write};
 use crate::db::DbError;
 use crate::rules::{self, Faults, present};
 
@@ -173,6 +174,22 @@ pub(crate) struct UserView {
 }
 
 impl UserView {
+    /// One that is to be made, with an id of its own.
+    pub(super) fn new(write: &Write<'_>, new: &NewUser) -> Self {
+        Self {
+            id: Uuid::now_v7().to_string(),
+            tenant_id: write.tenant.to_string(),
+            email: Some(new.email.clone()),
+            user_name: new.user_name.clone(),
+            display_name: new.display_name.clone(),
+            active: true,
+            attributes: new.attributes.clone(),
+            version: 1,
+            created_at: write.now,
+            updated_at: write.now,
+        }
+    }
+
     /// What others are told of it.
     ///
     /// # Errors

@@ -4,7 +4,6 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use contracts::TenantId;
 use contracts::identity::ChangeKind;
-use uuid::Uuid;
 
 use super::form::{NewUser, UserView};
 use super::settings::NewSettings;
@@ -22,18 +21,7 @@ pub(crate) struct Imported {
 impl Imported {
     /// One with an id of its own; without a hash it has no password.
     pub(crate) fn new(write: &Write<'_>, new: &NewUser, hash: Option<&str>) -> Self {
-        let user = UserView {
-            id: Uuid::now_v7().to_string(),
-            tenant_id: write.tenant.to_string(),
-            email: Some(new.email.clone()),
-            user_name: new.user_name.clone(),
-            display_name: new.display_name.clone(),
-            active: true,
-            attributes: new.attributes.clone(),
-            version: 1,
-            created_at: write.now,
-            updated_at: write.now,
-        };
+        let user = UserView::new(write, new);
         Self { user, hash: hash.map(str::to_owned), settings: new.settings.clone() }
     }
 

@@ -3,7 +3,6 @@
 use contracts::Scope;
 use contracts::identity::{ChangeKind, Deleted};
 use serde_json::{Map, Value};
-use uuid::Uuid;
 
 use super::form::{NewUser, Patch, UserView, external};
 use super::settings::{NewSettings, SettingsPatch, SettingsView};
@@ -26,18 +25,7 @@ const ADMINISTRATION: &[Scope] = &[
 /// # Errors
 /// [`Refused::Taken`] for an address or a user name that another has.
 pub(crate) async fn create(write: &mut Write<'_>, new: &NewUser) -> Result<UserView, Refused> {
-    let user = UserView {
-        id: Uuid::now_v7().to_string(),
-        tenant_id: write.tenant.to_string(),
-        email: Some(new.email.clone()),
-        user_name: new.user_name.clone(),
-        display_name: new.display_name.clone(),
-        active: true,
-        attributes: new.attributes.clone(),
-        version: 1,
-        created_at: write.now,
-        updated_at: write.now,
-    };
+    let user = UserView::new(write, new);
     store::insert(write.tx, &user).await?;
     store::insert_settings(write.tx, &user, &new.settings).await?;
     write.changed(ChangeKind::UserCreated(user.told()?));
