@@ -21,8 +21,10 @@ async fn edges() -> Result<Edges> {
     Edges::new(&[("CACHE__LIFE_MS", "600000"), ("CACHE__DENY_LIFE_MS", "1000")]).await
 }
 
-/// `u` may read what is there, and `edge` knows it.
+/// `u` may read what is there, and `edge` knows it and follows the changes. (An edge answers before it
+/// follows, by strict reads.)
 async fn granted(writer: &Edge, edge: &Edge, tenant: &str) -> Result<Value> {
+    until_cleared(edge, "followed").await?;
     let reader = serde_json::json!({"permissions": [{"action": "read"}]});
     writer.put(&format!("/v1/tenants/{tenant}/roles/reader"), &reader).await?;
     let all = [member("user", "u", "t"), role("team", "t", "reader", &Value::Null)];
