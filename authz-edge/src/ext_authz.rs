@@ -176,22 +176,22 @@ impl<G: Graph> ExtAuthz<G> {
         &self,
         mapped: &Mapped<'_>,
         headers: &HeaderMap,
-    ) -> Result<(Question, Option<Principal>), Problem> {
+    ) -> Result<(Question, Option<Arc<Principal>>), Problem> {
         let route = mapped.route;
         let principal = match route.needs_token() {
             true => Some(self.principal(headers).await?),
             false => None,
         };
         let question = Question {
-            tenant: tenant(route, principal.as_ref()).ok_or_else(denied)?,
-            subject: subject(route, principal.as_ref()).ok_or_else(denied)?,
+            tenant: tenant(route, principal.as_deref()).ok_or_else(denied)?,
+            subject: subject(route, principal.as_deref()).ok_or_else(denied)?,
             action: mapped.action.to_owned(),
             resource: mapped.resource.clone(),
         };
         Ok((question, principal))
     }
 
-    async fn principal(&self, headers: &HeaderMap) -> Result<Principal, Problem> {
+    async fn principal(&self, headers: &HeaderMap) -> Result<Arc<Principal>, Problem> {
         let mut all = headers.get_all(header::AUTHORIZATION).iter();
         let first = all.next();
         if all.next().is_some() {

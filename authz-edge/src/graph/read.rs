@@ -9,6 +9,7 @@ mod trace;
 
 pub(super) use roles::scope;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use contracts::{Revision, TenantId};
@@ -34,7 +35,7 @@ const FIRST: usize = MAX_ITEMS + 1;
 const SUBJECT_BLOCKS: &str = "
   tenant(func: eq(xid, $t)) { Tenant.suspended }
   subject(func: uid(S)) { uid Subject.inactive attributes }
-  holders(func: uid(S, W, T), first: FIRST) { xid }
+  holders(func: uid(S, W, T), first: FIRST) { uid xid }
   plain(func: uid(R), first: FIRST) { uid }
   scoped(func: uid(B), first: FIRST) { Binding.role { uid } Binding.onResource { uid } Binding.expiresAt }
   wide(func: uid(C), first: FIRST) { Binding.role { uid } Binding.onType Binding.expiresAt }
@@ -45,19 +46,20 @@ const SUBJECT_BLOCKS: &str = "
   }
 }";
 
+/// Placeholders: LIVING.
 const CLOSURE: &str = "
   S as var(func: eq(xid, $s))
   W as var(func: eq(xid, $w))
-  var(func: uid(S)) @recurse(loop: false) { T as User.memberOf @filter(has(xid)) }";
+  var(func: uid(S)) @recurse(loop: false) { T as User.memberOf LIVING }";
 
-/// Everything that the subject holds.
+/// Everything that the subject holds. Roles that were deleted are told by their rows, which have no key.
 const WHOLE: &str = "
   var(func: uid(S, W, T)) {
-    R as Team.hasRole @filter(has(xid))
+    R as Team.hasRole
     B as Team.hasBinding
     C as Team.hasWideBinding
   }
-  var(func: uid(B, C)) { Q as Binding.role @filter(has(xid)) }
+  var(func: uid(B, C)) { Q as Binding.role }
   var(func: uid(R, Q)) { P as Role.hasPermission }";
 
 /// What it holds that may answer one question: from the resource's side where bindings name resources,
@@ -74,30 +76,48 @@ const NARROWED: &str = "
   var(func: uid(B, C)) { Q as Binding.role @filter(has(xid)) }
   var(func: uid(R, Q)) { P as Role.hasPermission @filter(eq(Permission.action, $a)) }";
 
+/// Placeholders: FIRST, LIVING.
 const LINEAGE: &str = "query q($r: string) {
   S as var(func: eq(xid, $r))
-  var(func: uid(S)) @recurse(loop: false) { A as Resource.parent @filter(has(xid)) }
+  var(func: uid(S)) @recurse(loop: false) { A as Resource.parent LIVING }
   lineage(func: uid(S, A), first: FIRST) { uid xid }
   resource(func: uid(S)) { attributes }
 }";
 
+/// What is deleted has no key: nothing leads through it, also before its edges are swept.
+const LIVING: &str = "@filter(has(xid))";
+
+/// A query that follows every edge, and the same one that passes nothing deleted, which costs Dgraph a task
+/// more for each level. The second is asked when the first has met something deleted: seldom, and only until
+/// that is swept.
+struct Query {
+    all: String,
+    living: String,
+}
+
+impl Query {
+    fn new(text: &str) -> Self {
+        Self { all: text.replace("LIVING", ""), living: text.replace("LIVING", LIVING) }
+    }
+}
+
 /// The queries as they are sent.
 struct Queries {
-    whole: String,
+    whole: Query,
     narrowed: String,
-    lineage: String,
+    lineage: Query,
 }
 
 impl Default for Queries {
     fn default() -> Self {
         let first = |text: &str| text.replace("FIRST", &FIRST.to_string());
         let (head, blocks) = ("$s: string, $w: string, $t: string", first(SUBJECT_BLOCKS));
+        let narrowed = "$r: string, $a: string";
         Self {
-            whole: format!("query q({head}) {{{CLOSURE}{WHOLE}{blocks}"),
-            narrowed: format!(
-                "query q({head}, $r: string, $a: string) {{{CLOSURE}{NARROWED}{blocks}"
-            ),
-            lineage: first(LINEAGE),
+            whole: Query::new(&format!("query q({head}) {{{CLOSURE}{WHOLE}{blocks}")),
+            narrowed: format!("query q({head}, {narrowed}) {{{CLOSURE}{NARROWED}{blocks}")
+                .replace("LIVING", LIVING),
+            lineage: Query::new(&first(LINEAGE)),
         }
     }
 }
@@ -145,12 +165,22 @@ struct SubjectRow {
     attributes: Option<String>,
 }
 
+/// A node; one that was deleted has no key.
 #[derive(Deserialize)]
 struct Named<'a> {
-    #[serde(default)]
-    uid: Option<Uid>,
-    #[serde(borrow)]
-    xid: std::borrow::Cow<'a, str>,
+    uid: Uid,
+    #[serde(borrow, default)]
+    xid: Option<Cow<'a, str>>,
+}
+
+impl Named<'_> {
+    fn key(&self) -> Option<Key> {
+        self.xid.as_deref().map(Key::from_text)
+    }
+}
+
+fn has_dead(rows: &[Named<'_>]) -> bool {
+    rows.iter().any(|row| row.xid.is_none())
 }
 
 #[derive(Deserialize)]
@@ -225,15 +255,13 @@ impl Graph for Reader {
         mode: Mode,
     ) -> Result<SubjectReading, GraphError> {
         let keys = SubjectKeys::new(tenant, subject);
-        let answer = self.graph.query(mode, &self.queries.whole, &keys.vars()).await?;
+        let answer = self.graph.query(mode, &self.queries.whole.all, &keys.vars()).await?;
         let found: SubjectAnswer<'_> = answer.read()?;
-        let visited = visited(&found, &keys);
-        if found.is_too_large() {
-            return Ok(too_large(tenant, &answer));
+        if !has_dead(&found.holders) {
+            return self.whole(tenant, &keys, &answer, found).await;
         }
-        let reading = self.view(&answer, found, visited).await?;
-        let fits = reading.view.items() <= MAX_ITEMS && reading.view.bytes() <= MAX_VIEW_BYTES;
-        Ok(if fits { SubjectReading::Whole(reading) } else { too_large(tenant, &answer) })
+        let answer = self.graph.query(mode, &self.queries.whole.living, &keys.vars()).await?;
+        self.whole(tenant, &keys, &answer, answer.read()?).await
     }
 
     /// What it depends on is anything in the tenant: who asks this has too many teams to name them.
@@ -268,10 +296,14 @@ impl Graph for Reader {
         mode: Mode,
     ) -> Result<ResourceReading, GraphError> {
         let key = Key::resource(tenant, &resource.type_, &resource.id);
-        let answer = self.graph.query(mode, &self.queries.lineage, &[("$r", key.as_str())]).await?;
+        let vars = [("$r", key.as_str())];
+        let answer = self.graph.query(mode, &self.queries.lineage.all, &vars).await?;
         let found: LineageAnswer<'_> = answer.read()?;
-        let (view, visited) = lineage(tenant, resource, key, &found)?;
-        Ok(Reading { revision: answer.revision, visited, view })
+        if !has_dead(&found.lineage) {
+            return lineage(tenant, resource, &key, &answer, &found);
+        }
+        let answer = self.graph.query(mode, &self.queries.lineage.living, &vars).await?;
+        lineage(tenant, resource, &key, &answer, &answer.read()?)
     }
 
     async fn applied(&self, tenant: &TenantId) -> Result<(u64, Revision), GraphError> {
@@ -284,6 +316,22 @@ impl Graph for Reader {
 }
 
 impl Reader {
+    async fn whole(
+        &self,
+        tenant: &TenantId,
+        keys: &SubjectKeys,
+        answer: &Answer,
+        found: SubjectAnswer<'_>,
+    ) -> Result<SubjectReading, GraphError> {
+        if found.is_too_large() {
+            return Ok(too_large(tenant, answer));
+        }
+        let visited = visited(&found, keys);
+        let reading = self.view(answer, found, visited).await?;
+        let fits = reading.view.items() <= MAX_ITEMS && reading.view.bytes() <= MAX_VIEW_BYTES;
+        Ok(if fits { SubjectReading::Whole(reading) } else { too_large(tenant, answer) })
+    }
+
     async fn view(
         &self,
         answer: &Answer,
@@ -308,11 +356,10 @@ impl Reader {
             }
         }
         let mut grants = self.roles.grants(found.permissions).await?;
-        // A role that was deleted has no key any more, and so is not among the roles.
-        let roles = found.roles.iter().filter_map(|role| {
-            let uid = role.uid?;
-            let holdings = held.remove(&uid)?;
-            Some(HeldRole::new(grants.remove(&uid)?, holdings))
+        // A role that was deleted has no key any more.
+        let roles = found.roles.iter().filter(|role| role.xid.is_some()).filter_map(|role| {
+            let holdings = held.remove(&role.uid)?;
+            Some(HeldRole::new(grants.remove(&role.uid)?, holdings))
         });
         let view = SubjectView { standing, attributes, roles: roles.collect() };
         Ok(Reading { revision: answer.revision, visited, view })
@@ -363,27 +410,28 @@ impl SubjectKeys {
 fn lineage(
     tenant: &TenantId,
     resource: &ResourceRef,
-    key: Key,
+    key: &Key,
+    answer: &Answer,
     found: &LineageAnswer<'_>,
-) -> Result<(ResourceView, Vec<Key>), GraphError> {
+) -> Result<ResourceReading, GraphError> {
     if found.lineage.len() > MAX_ITEMS {
         let limit = format!("{resource} has more than {MAX_ITEMS} ancestors");
         return Err(GraphError::Limit(limit));
     }
     let mut types = vec![Box::<str>::from(resource.type_.as_str())];
-    let mut visited = vec![key];
-    for ancestor in &found.lineage {
-        let ancestor = Key::from_text(&*ancestor.xid);
+    let mut visited = vec![key.clone()];
+    for ancestor in found.lineage.iter().filter_map(Named::key) {
         if let Some((_, type_, _)) = ancestor.parts(tenant) {
             types.push(type_.into());
         }
-        if ancestor != visited[0] {
+        if ancestor != *key {
             visited.push(ancestor);
         }
     }
-    let lineage = found.lineage.iter().filter_map(|row| Some(Node(row.uid?.0))).collect();
+    let lineage = found.lineage.iter().map(|row| Node(row.uid.0)).collect();
     let stored = found.resource.first().and_then(|row| attributes(row.attributes.as_deref()));
-    Ok((ResourceView::new(stored, lineage, types), visited))
+    let view = ResourceView::new(stored, lineage, types);
+    Ok(Reading { revision: answer.revision, visited, view })
 }
 
 /// What made it so large is anywhere in the tenant.
@@ -394,7 +442,7 @@ fn too_large(tenant: &TenantId, answer: &Answer) -> SubjectReading {
 
 fn visited(found: &SubjectAnswer<'_>, keys: &SubjectKeys) -> Vec<Key> {
     let rows = found.holders.iter().chain(&found.roles);
-    let mut visited: Vec<_> = rows.map(|row| Key::from_text(&*row.xid)).collect();
+    let mut visited: Vec<_> = rows.filter_map(Named::key).collect();
     // Also when the graph does not know them yet.
     visited.extend([keys.subject.clone(), keys.everyone.clone(), keys.tenant.clone()]);
     visited.sort_unstable();

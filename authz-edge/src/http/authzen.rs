@@ -127,7 +127,7 @@ impl IntoResponse for Refusal {
 /// A request by somebody who may ask.
 struct Call {
     api: Arc<Api>,
-    principal: Principal,
+    principal: Arc<Principal>,
     tenant: TenantId,
     headers: HeaderMap,
     at_least: AtLeast,
@@ -155,7 +155,7 @@ async fn authorize(
     api: &Api,
     path: Option<String>,
     headers: &HeaderMap,
-) -> Result<(Principal, TenantId), Refusal> {
+) -> Result<(Arc<Principal>, TenantId), Refusal> {
     if let Some(path) = path {
         return Ok(api.authorize(headers, &path, Scope::AuthzCheck).await?);
     }

@@ -95,7 +95,7 @@ impl Api {
         headers: &HeaderMap,
         tenant: &str,
         scope: Scope,
-    ) -> Result<(Principal, TenantId), Problem> {
+    ) -> Result<(Arc<Principal>, TenantId), Problem> {
         let principal = self.verifier.verify(headers.get(header::AUTHORIZATION)).await?;
         let tenant = TenantId::parse(tenant).map_err(|_| Problem::not_found("no such tenant"))?;
         principal.authorize(&tenant, scope)?;

@@ -125,7 +125,7 @@ impl Api {
     ///
     /// # Errors
     /// 401, and 503 while tokens cannot be verified.
-    pub(crate) async fn principal(&self, headers: &HeaderMap) -> Result<Principal, Problem> {
+    pub(crate) async fn principal(&self, headers: &HeaderMap) -> Result<Arc<Principal>, Problem> {
         self.verifier.verify(headers.get(header::AUTHORIZATION)).await
     }
 
@@ -139,7 +139,8 @@ impl Api {
         tenant: &str,
         scope: Scope,
     ) -> Result<Caller, Problem> {
-        Caller::new(&self.principal(headers).await?, tenant, scope)
+        let principal = self.principal(headers).await?;
+        Caller::new(&principal, tenant, scope)
     }
 
     /// That the caller administers the platform, for reads.
@@ -147,7 +148,8 @@ impl Api {
     /// # Errors
     /// As [`Api::principal`], and 403 without `system:admin`.
     pub(crate) async fn system(&self, headers: &HeaderMap) -> Result<(), Problem> {
-        administers(&self.principal(headers).await?)
+        let principal = self.principal(headers).await?;
+        administers(&principal)
     }
 
     /// Makes a mutation in the caller's tenant and answers with its outcome.

@@ -50,7 +50,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Query {
 /// A request that changes something, whole. Its body is read once its caller is known: strangers cost no
 /// memory.
 pub(crate) struct Incoming {
-    pub(super) principal: Principal,
+    pub(super) principal: Arc<Principal>,
     pub(super) method: Method,
     pub(super) path: String,
     pub(super) headers: HeaderMap,

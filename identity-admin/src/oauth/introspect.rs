@@ -37,7 +37,7 @@ impl Asker {
                 }
             })?;
             let scopes = Scope::ALL.iter().copied().filter(|scope| principal.has(*scope)).collect();
-            let (subject, tenant) = (principal.subject, principal.tenant);
+            let (subject, tenant) = (principal.subject.clone(), principal.tenant.clone());
             return Ok(Self { subject, tenant, account: None, scopes });
         };
         let now = api.core.clock.now();

@@ -11,7 +11,10 @@ use crate::{
 use anyhow::Context as _;
 use contracts::{Scope, TenantId};
 use serde::Deserialize;
-use std::{sync::Mutex, time::Duration};
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 use tokio::sync::Semaphore;
 
 /// What API keys begin with.
@@ -75,7 +78,7 @@ impl Introspector {
         key: &str,
         revocations: &Revocations,
         now: u64,
-    ) -> Result<Principal, Problem> {
+    ) -> Result<Arc<Principal>, Problem> {
         let refused = || Problem::unauthorized("the key lets nobody in".to_owned());
         // Keys are of letters that a form does not encode.
         if !key.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
@@ -105,10 +108,11 @@ impl Introspector {
             return Err(refused());
         };
         let scopes = answer.scope.split(' ').filter_map(Scope::parse);
-        let principal = Principal::new(subject, tenant, scopes);
+        let principal = Arc::new(Principal::new(subject, tenant, scopes));
         let expires = answer.exp.map_or(now + LIFE, |ends| ends.min(now + LIFE));
         let jti = answer.key_id.map(Into::into);
-        let known = Known { principal: principal.clone(), expires, jti, issued: Some(now), told };
+        let known =
+            Known { principal: Arc::clone(&principal), expires, jti, issued: Some(now), told };
         TokenCache::put(&self.cache, hash, known);
         Ok(principal)
     }

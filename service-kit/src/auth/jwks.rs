@@ -11,7 +11,7 @@ use serde::Deserialize;
 use std::{
     collections::HashMap,
     path::PathBuf,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -82,7 +82,7 @@ fn usable_key(jwk: &Jwk) -> Option<(String, (Algorithm, DecodingKey))> {
 /// A token that was verified.
 #[derive(Clone, Debug)]
 pub(super) struct Known {
-    pub(super) principal: Principal,
+    pub(super) principal: Arc<Principal>,
     pub(super) expires: u64,
     pub(super) jti: Option<Box<str>>,
     pub(super) issued: Option<u64>,
@@ -120,7 +120,7 @@ impl TokenCache {
         token: &[u8; 32],
         revocations: &Revocations,
         now: u64,
-    ) -> Option<Principal> {
+    ) -> Option<Arc<Principal>> {
         let mut cache = cache.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(entry) = cache.old.remove(token) {
             cache.insert(*token, entry);
@@ -130,7 +130,7 @@ impl TokenCache {
             cache.young.remove(token);
             return None;
         }
-        (now < known.expires).then(|| known.principal.clone())
+        (now < known.expires).then(|| Arc::clone(&known.principal))
     }
 
     pub(super) fn put(cache: &Mutex<Self>, token: [u8; 32], known: Known) {

@@ -4,7 +4,7 @@ use crate::problem::Problem;
 use contracts::{Scope, TenantId};
 use std::sync::Arc;
 
-/// A verified caller. Cheap to clone but for two short strings.
+/// A verified caller. Shared by all requests with its token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Principal {
     /// The token's `sub`: `user:ID` or `service_account:ID`; `anonymous` with mode off.

@@ -113,7 +113,7 @@ async fn status(verifier: &Verifier, token: &HeaderValue) -> u16 {
     verify(verifier, token).await.map_or_else(|problem| problem.status.as_u16(), |_| 200)
 }
 
-async fn verify(verifier: &Verifier, token: &HeaderValue) -> Result<Principal, Problem> {
+async fn verify(verifier: &Verifier, token: &HeaderValue) -> Result<Arc<Principal>, Problem> {
     verifier.verify_at(Some(token), NOW).await
 }
 

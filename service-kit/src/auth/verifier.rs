@@ -31,7 +31,7 @@ pub struct Verifier(Mode);
 
 #[derive(Clone)]
 enum Mode {
-    Off(Principal),
+    Off(Arc<Principal>),
     Jwt(Arc<Jwt>),
 }
 
@@ -78,7 +78,7 @@ impl Verifier {
         let (AuthMode::Jwt, Some(source)) = (config.mode, Source::new(config)?) else {
             let everything = Scope::ALL.iter().copied();
             let anyone = Principal::new("anonymous", config.tenant()?, everything);
-            return Ok(Self(Mode::Off(anyone)));
+            return Ok(Self(Mode::Off(Arc::new(anyone))));
         };
         let jwt = Arc::new(Jwt::new(config, source, Introspector::new(config)?));
         let first = jwt.refresh(None).await;
@@ -96,7 +96,10 @@ impl Verifier {
     /// # Errors
     /// 401 for a missing or bad token; 503 while it cannot be told: no keys were ever loaded, or the
     /// token's key is unknown and the key set cannot be read.
-    pub async fn verify(&self, authorization: Option<&HeaderValue>) -> Result<Principal, Problem> {
+    pub async fn verify(
+        &self,
+        authorization: Option<&HeaderValue>,
+    ) -> Result<Arc<Principal>, Problem> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
         self.verify_at(authorization, now.map_or(0, |now| now.as_secs())).await
     }
@@ -105,9 +108,9 @@ impl Verifier {
         &self,
         authorization: Option<&HeaderValue>,
         now: u64,
-    ) -> Result<Principal, Problem> {
+    ) -> Result<Arc<Principal>, Problem> {
         let jwt = match &self.0 {
-            Mode::Off(anyone) => return Ok(anyone.clone()),
+            Mode::Off(anyone) => return Ok(Arc::clone(anyone)),
             Mode::Jwt(jwt) => jwt,
         };
         let token = bearer(authorization)?;
@@ -131,7 +134,7 @@ impl Verifier {
         if known.is_void(revocations) {
             return Err(invalid("was revoked"));
         }
-        let principal = known.principal.clone();
+        let principal = Arc::clone(&known.principal);
         TokenCache::put(&keys.cache, hash, known);
         Ok(principal)
     }
@@ -264,7 +267,7 @@ impl Jwt {
             return Err(invalid("is not valid yet"));
         }
         let scopes = claims.scope.split(' ').filter_map(Scope::parse);
-        let principal = Principal::new(claims.sub, Some(claims.tid), scopes);
+        let principal = Arc::new(Principal::new(claims.sub, Some(claims.tid), scopes));
         Ok(Known {
             principal,
             expires: whole_seconds(claims.exp),

@@ -10,7 +10,8 @@ use super::super::client::{Answer, Mode};
 use super::super::dql::{HasUid, Uid};
 use super::super::store::{GraphError, Reading};
 use super::{
-    CLOSURE, FIRST, LineageAnswer, NARROWED, Reader, SubjectAnswer, SubjectKeys, WHOLE, lineage,
+    CLOSURE, FIRST, LIVING, LineageAnswer, NARROWED, Reader, SubjectAnswer, SubjectKeys, WHOLE,
+    lineage,
 };
 use crate::model::trace::{Bound, Holder, Permitted, Place, Target, Trace};
 use crate::model::view::{Covers, Micros, NEVER, Node};
@@ -21,7 +22,7 @@ const EDGES: usize = 256;
 
 const RESOURCE: &str = "
   E as var(func: eq(xid, $r))
-  var(func: uid(E)) @recurse(loop: false) { F as Resource.parent @filter(has(xid)) }";
+  var(func: uid(E)) @recurse(loop: false) { F as Resource.parent LIVING }";
 
 const BLOCKS: &str = "
   tenant(func: eq(xid, $t)) { Tenant.suspended }
@@ -56,9 +57,11 @@ impl Default for Queries {
         let blocks = BLOCKS.replace("FIRST", &FIRST.to_string());
         let blocks = blocks.replace("EDGES", &EDGES.to_string());
         let head = "$s: string, $w: string, $t: string, $r: string";
+        // Whoever asks for an explanation is in no hurry.
+        let living = |query: String| query.replace("LIVING", LIVING);
         Self {
-            whole: format!("query q({head}) {{{CLOSURE}{RESOURCE}{WHOLE}{blocks}"),
-            narrowed: format!("query q({head}, $a: string) {{{CLOSURE}{NARROWED}{blocks}"),
+            whole: living(format!("query q({head}) {{{CLOSURE}{RESOURCE}{WHOLE}{blocks}")),
+            narrowed: living(format!("query q({head}, $a: string) {{{CLOSURE}{NARROWED}{blocks}")),
         }
     }
 }
@@ -177,7 +180,7 @@ impl Reader {
         }
         let above: LineageAnswer<'_> = answer.read()?;
         let key = Key::resource(tenant, &resource.type_, &resource.id);
-        let (resource, _) = lineage(tenant, resource, key, &above)?;
+        let resource = lineage(tenant, resource, &key, answer, &above)?.view;
         let details: Details = answer.read()?;
         let cut = details.is_cut();
         let roles: BTreeMap<Node, String> =
@@ -190,8 +193,10 @@ impl Reader {
         // Of a role that was deleted nothing is held.
         bindings.retain(|bound| roles.contains_key(&bound.role));
         let covers = found.permissions.iter().map(super::roles::PermissionRow::covers);
-        let permissions =
-            details.permissions.iter().zip(covers).filter_map(|(r, c)| r.permitted(c, tenant));
+        let permissions = details.permissions.iter().zip(covers);
+        let permissions = permissions
+            .filter_map(|(row, covers)| row.permitted(covers, tenant))
+            .filter(|permitted| roles.contains_key(&permitted.role));
         Ok(Some(Trace {
             suspended: found.tenant.iter().any(|tenant| tenant.suspended),
             holders: details.holders.iter().filter_map(|row| row.holder(tenant)).collect(),
