@@ -33,11 +33,9 @@ impl Counters {
 impl<G: Graph> Checker<G> {
     /// Writes the gauges of what is cached.
     pub fn observe(&self) {
-        let [subjects, resources] = self.views().sizes();
-        let decisions = (self.decisions().entry_count(), self.decisions().weighted_size());
-        for (kind, (entries, weight)) in
-            [("subject", subjects), ("resource", resources), ("decision", decisions)]
-        {
+        let decisions = self.decisions();
+        let decisions = ("decision", decisions.entry_count(), decisions.weighted_size());
+        for (kind, entries, weight) in self.views().sizes().into_iter().chain([decisions]) {
             gauge!("triad_authz_cache_entries", "kind" => kind).set(entries as f64);
             gauge!("triad_authz_cache_weight_bytes", "kind" => kind).set(weight as f64);
         }

@@ -22,7 +22,7 @@ impl<G: Graph> Shared<G> {
         strict: bool,
         kind: &'static str,
         read: impl Fn(Mode) -> F,
-    ) -> Result<Arc<Viewed<T>>, CheckError>
+    ) -> Result<Viewed<T>, CheckError>
     where
         F: Future<Output = Result<Reading<T>, GraphError>>,
     {
@@ -54,7 +54,7 @@ impl<G: Graph> Shared<G> {
         tenant: &TenantId,
         strict: bool,
         read: impl Fn(Mode) -> F,
-    ) -> Result<Arc<Viewed<T>>, CheckError>
+    ) -> Result<Viewed<T>, CheckError>
     where
         F: Future<Output = Result<Reading<T>, GraphError>>,
     {
@@ -82,7 +82,7 @@ impl<G: Graph> Shared<G> {
         reading: Reading<T>,
         begun: Millis,
         generation: u64,
-    ) -> Arc<Viewed<T>> {
+    ) -> Viewed<T> {
         let shortened = |life: Duration| {
             let life = millis(life);
             life - rand::rng().random_range(0..=life / 10)
@@ -91,6 +91,6 @@ impl<G: Graph> Shared<G> {
         let life = Life { begun, unconfirmed, ends: begun + shortened(self.options.max_life) };
         let Reading { revision, visited, view } = reading;
         let stamp = Stamp::new(&self.fences, tenant, &visited, revision, life, generation);
-        Arc::new(Viewed { view, stamp: Arc::new(stamp) })
+        Viewed { view, stamp: Arc::new(stamp) }
     }
 }

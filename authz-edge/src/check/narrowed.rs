@@ -36,7 +36,7 @@ impl<G: Graph> Checker<G> {
             async move {
                 let Question { tenant, subject, action, resource: on } = &question;
                 let read = |mode| shared.graph.narrowed(tenant, subject, action, on, mode);
-                let viewed = shared.fill(tenant, strict, "narrowed", read).await?;
+                let viewed = Arc::new(shared.fill(tenant, strict, "narrowed", read).await?);
                 let verdict = evaluate(&viewed.view, &resource.view, action, shared.clock.micros());
                 let stored = Stored {
                     subject: viewed.view.attributes.clone(),

@@ -1,6 +1,7 @@
 //! What a cached entry depends on. Shared by a view and every decision made from it, so that a decision
 //! outlives the view that moka evicts and is still voided with it.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -20,18 +21,53 @@ pub(crate) fn millis(duration: Duration) -> Millis {
 /// When and from what something was read.
 #[derive(Debug)]
 pub struct Stamp {
-    /// The graph's time of the read.
+    /// The graph's time of the read; of the oldest one, if there were several.
     pub revision: Revision,
     life: Life,
     /// Raised when everything cached is dropped.
     generation: u64,
     tenant: TenantPlace,
-    places: Box<[Place]>,
-    /// The tenant's count at which all fences were below `revision`.
+    places: Places,
+    /// The tenant's count at which all fences were below the reads.
     verified: AtomicU64,
     /// Whether it was found void.
     is_void: AtomicBool,
 }
+
+/// Whose fences must be below which read.
+#[derive(Debug)]
+enum Places {
+    /// All of them below the one read.
+    AtOnce(Box<[Place]>),
+    /// Each below the read of its part.
+    Apart(Box<[(Place, Revision)]>),
+}
+
+impl Places {
+    fn allow(&self, fences: &Fences, revision: Revision) -> bool {
+        match self {
+            Self::AtOnce(places) => fences.allow(places, revision),
+            Self::Apart(places) => places.iter().all(|(at, read)| fences.allow(&[*at], *read)),
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        match self {
+            Self::AtOnce(places) => size_of_val(&**places),
+            Self::Apart(places) => size_of_val(&**places),
+        }
+    }
+
+    fn each(&self, revision: Revision) -> Vec<(Place, Revision)> {
+        match self {
+            Self::AtOnce(places) => places.iter().map(|place| (*place, revision)).collect(),
+            Self::Apart(places) => places.to_vec(),
+        }
+    }
+}
+
+/// Of what was read before everything was dropped: no generation is this one.
+const DROPPED: u64 = 0;
 
 /// How long a read counts.
 #[derive(Debug, Clone, Copy)]
@@ -46,6 +82,15 @@ pub struct Life {
 }
 
 impl Life {
+    /// What both allow.
+    fn shorter(self, other: Self) -> Self {
+        Self {
+            begun: self.begun.min(other.begun),
+            unconfirmed: self.unconfirmed.min(other.unconfirmed),
+            ends: self.ends.min(other.ends),
+        }
+    }
+
     /// Whether it is over. `confirmed` is when the watermark was true: with its fences down, a read counts
     /// as if it had begun then.
     #[must_use]
@@ -99,13 +144,47 @@ impl Stamp {
         life: Life,
         generation: u64,
     ) -> Self {
-        let mut places: Vec<_> = visited.iter().map(|key| fences.place(key)).collect();
-        places.sort_unstable();
-        places.dedup();
+        let (tenant, places) = (fences.tenant_place(tenant), places(fences, visited));
+        Self::from_parts(revision, life, generation, tenant, Places::AtOnce(places))
+    }
+
+    fn from_parts(
+        revision: Revision,
+        life: Life,
+        generation: u64,
+        tenant: TenantPlace,
+        places: Places,
+    ) -> Self {
         // No count is this one: the first look is at the fences.
-        let verified = AtomicU64::new(u64::MAX);
-        let (tenant, is_void) = (fences.tenant_place(tenant), AtomicBool::new(false));
-        Self { revision, life, generation, tenant, places: places.into(), verified, is_void }
+        let (verified, is_void) = (AtomicU64::new(u64::MAX), AtomicBool::new(false));
+        Self { revision, life, generation, tenant, places, verified, is_void }
+    }
+
+    /// Of a part of the same read, which depends on `keys` alone.
+    #[must_use]
+    pub fn part<'a>(&self, fences: &Fences, keys: impl IntoIterator<Item = &'a Key>) -> Self {
+        let places = Places::AtOnce(places(fences, keys));
+        Self::from_parts(self.revision, self.life, self.generation, self.tenant, places)
+    }
+
+    /// Of what is made of several reads in one tenant: it holds as long as each of them does.
+    #[must_use]
+    pub fn of_all(&self, others: &[&Self]) -> Self {
+        let (mut revision, mut life, mut generation) = (self.revision, self.life, self.generation);
+        let mut places = BTreeMap::new();
+        for of in std::iter::once(&self).chain(others) {
+            revision = revision.min(of.revision);
+            life = life.shorter(of.life);
+            if generation != of.generation {
+                generation = DROPPED;
+            }
+            for (place, read) in of.places.each(of.revision) {
+                let oldest = places.entry(place).or_insert(read);
+                *oldest = read.min(*oldest);
+            }
+        }
+        let places = Places::Apart(places.into_iter().collect());
+        Self::from_parts(revision, life, generation, self.tenant, places)
     }
 
     /// Whether nobody found it void before: all that share it do, one after the other.
@@ -129,7 +208,7 @@ impl Stamp {
         if self.verified.load(Ordering::Acquire) == count {
             return Ok(());
         }
-        if !fences.allow(&self.places, self.revision) {
+        if !self.places.allow(fences, self.revision) {
             return Err(Void::Fence);
         }
         self.verified.store(count, Ordering::Release);
@@ -145,8 +224,15 @@ impl Stamp {
     /// Memory, in bytes.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        size_of::<Self>() + 16 + size_of_val(&*self.places)
+        size_of::<Self>() + 16 + self.places.bytes()
     }
+}
+
+fn places<'a>(fences: &Fences, keys: impl IntoIterator<Item = &'a Key>) -> Box<[Place]> {
+    let mut places: Vec<_> = keys.into_iter().map(|key| fences.place(key)).collect();
+    places.sort_unstable();
+    places.dedup();
+    places.into()
 }
 
 #[cfg(test)]
@@ -177,6 +263,33 @@ mod tests {
         assert_eq!(stamp.check(&fences, at(0, 0, 1)), Ok(()));
         fences.raise(&tenant, [&mine], Revision(9));
         assert_eq!(stamp.check(&fences, at(0, 0, 1)), Err(Void::Fence));
+    }
+
+    #[test]
+    fn what_is_made_of_several_reads_holds_as_long_as_each_of_them() {
+        let tenant = TenantId::parse("acme").unwrap();
+        let keys = ["old", "new"].map(|role| Key::role(&tenant, role));
+        let fences = Fences::default();
+        let read = |key: &Key, at, begun, generation| {
+            let life = Life { begun, unconfirmed: 100, ends: 1000 - at };
+            let key = std::slice::from_ref(key);
+            Stamp::new(&fences, &tenant, key, Revision(at), life, generation)
+        };
+        let (old, new) = (read(&keys[0], 5, 0, 1), read(&keys[1], 9, 50, 1));
+        let both = new.of_all(&[&old]);
+        assert_eq!((both.revision, both.begun()), (Revision(5), 0));
+        assert_eq!(both.check(&fences, at(100, 0, 1)), Err(Void::Life), "as the older one");
+        assert_eq!(both.check(&fences, at(991, 990, 1)), Err(Void::Life), "as the newer one");
+        // Above the older read, which does not depend on it.
+        fences.raise(&tenant, [&keys[1]], Revision(8));
+        assert_eq!(both.check(&fences, at(0, 0, 1)), Ok(()));
+        fences.raise(&tenant, [&keys[0]], Revision(6));
+        assert_eq!(both.check(&fences, at(0, 0, 1)), Err(Void::Fence));
+        let cleared = new.of_all(&[&read(&keys[0], 9, 0, 2)]);
+        for generation in [1, 2] {
+            assert_eq!(cleared.check(&fences, at(0, 0, generation)), Err(Void::Cleared));
+        }
+        assert_eq!(both.part(&fences, []).check(&fences, at(0, 0, 1)), Ok(()), "of nothing");
     }
 
     #[test]

@@ -15,9 +15,9 @@ use super::flights::Flights;
 use super::freshness::Freshness;
 use super::question::CheckError;
 use super::stamp::{Millis, Present, Stamp};
+use super::subjects::Subjects;
 use super::turns::Turns;
 use crate::clock::Clock;
-use crate::graph::store::SubjectReading;
 use crate::graph::{Graph, GraphError};
 use crate::metrics::evictions;
 use crate::model::view::{ResourceView, SubjectView};
@@ -63,7 +63,7 @@ pub struct Options {
     pub life: Duration,
     /// How long an entry counts at most, whatever watermarks come.
     pub max_life: Duration,
-    /// Weight of subjects' views, bytes.
+    /// Weight of subjects' views and of what they are made of, bytes.
     pub subject_bytes: u64,
     /// Weight of resources' views, bytes.
     pub resource_bytes: u64,
@@ -94,22 +94,28 @@ pub struct Shared<G> {
 /// The views of both kinds.
 pub struct Views<G> {
     shared: Arc<Shared<G>>,
-    subjects: Cache<Key, Subject, RandomState>,
+    subjects: Arc<Subjects>,
     resources: Cache<Key, Resource, RandomState>,
-    subject_flights: Flights<(Key, bool), Subject, CheckError>,
     resource_flights: Flights<(Key, bool), Resource, CheckError>,
 }
 
-fn weighed<T: Send + Sync + 'static>(
+/// What moka needs for an entry, in bytes, roughly.
+const ENTRY: usize = 160;
+
+/// A cache whose entries weigh so much and what moka needs for them.
+pub(super) fn weighed<K, V>(
     kind: &'static str,
     bytes: u64,
-    weigh: impl Fn(&T) -> usize + Send + Sync + 'static,
-) -> Cache<Key, Arc<Viewed<T>>, RandomState> {
+    weigh: impl Fn(&K, &V) -> usize + Send + Sync + 'static,
+) -> Cache<K, V, RandomState>
+where
+    K: Hash + Eq + Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
+{
     Cache::builder()
         .max_capacity(bytes)
-        .weigher(move |key: &Key, entry: &Arc<Viewed<T>>| {
-            let all = key.as_str().len() + 160 + weigh(&entry.view) + entry.stamp.bytes();
-            u32::try_from(all).unwrap_or(u32::MAX)
+        .weigher(move |key: &K, entry: &V| {
+            u32::try_from(ENTRY + weigh(key, entry)).unwrap_or(u32::MAX)
         })
         .eviction_listener(evictions(kind))
         .build_with_hasher(RandomState::default())
@@ -126,13 +132,12 @@ impl<G: Graph> Views<G> {
         options: Options,
     ) -> Self {
         let turns = Turns::new(options.fills, options.deadline);
-        let subjects = weighed("subject", options.subject_bytes, |view: &Option<SubjectView>| {
-            view.as_ref().map_or(0, SubjectView::bytes)
+        let subjects = Arc::new(Subjects::new(options.subject_bytes));
+        let resources = weighed("resource", options.resource_bytes, |key: &Key, of: &Resource| {
+            key.as_str().len() + of.view.bytes() + of.stamp.bytes()
         });
-        let resources = weighed("resource", options.resource_bytes, ResourceView::bytes);
         let shared = Arc::new(Shared { graph, fences, freshness, clock, options, turns });
-        let (subject_flights, resource_flights) = (Flights::default(), Flights::default());
-        Self { shared, subjects, resources, subject_flights, resource_flights }
+        Self { shared, subjects, resources, resource_flights: Flights::default() }
     }
 
     /// What all views share.
@@ -151,19 +156,7 @@ impl<G: Graph> Views<G> {
         (type_, id): (SubjectType, &str),
         need: Need,
     ) -> Result<(Subject, bool), CheckError> {
-        let key = Key::subject(tenant, type_, id);
-        let fill = |strict| {
-            let (shared, tenant, subject) =
-                (Arc::clone(&self.shared), tenant.clone(), SubjectRef::new(type_, id));
-            async move {
-                let read = |mode| {
-                    let reading = shared.graph.subject(&tenant, &subject, mode);
-                    async { reading.await.map(SubjectReading::maybe) }
-                };
-                shared.fill(&tenant, strict, "subject", read).await
-            }
-        };
-        self.shared.get(&key, need, &self.subjects, &self.subject_flights, fill).await
+        self.subjects.get(&self.shared, tenant, &SubjectRef::new(type_, id), need).await
     }
 
     /// A resource's view with everything up to `need` in it; and whether it was cached.
@@ -182,19 +175,19 @@ impl<G: Graph> Views<G> {
                 (Arc::clone(&self.shared), tenant.clone(), ResourceRef::new(type_, id));
             async move {
                 let read = |mode| shared.graph.resource(&tenant, &resource, mode);
-                shared.fill(&tenant, strict, "resource", read).await
+                shared.fill(&tenant, strict, "resource", read).await.map(Arc::new)
             }
         };
         self.shared.get(&key, need, &self.resources, &self.resource_flights, fill).await
     }
 
-    /// Entries and weights, for gauges: subjects, then resources.
+    /// Kinds, entries and weights, for gauges.
     #[must_use]
-    pub fn sizes(&self) -> [(u64, u64); 2] {
-        [
-            (self.subjects.entry_count(), self.subjects.weighted_size()),
-            (self.resources.entry_count(), self.resources.weighted_size()),
-        ]
+    pub fn sizes(&self) -> [(&'static str, u64, u64); 4] {
+        let [subjects, holders, roles] = self.subjects.sizes();
+        let resources = (self.resources.entry_count(), self.resources.weighted_size());
+        [("subject", subjects), ("holder", holders), ("role", roles), ("resource", resources)]
+            .map(|(kind, (entries, weight))| (kind, entries, weight))
     }
 }
 

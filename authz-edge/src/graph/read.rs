@@ -10,6 +10,7 @@ mod trace;
 pub(super) use roles::scope;
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use contracts::{Revision, TenantId};
@@ -20,10 +21,12 @@ use roles::RoleCache;
 use super::client::{Answer, Dgraph, Mode};
 use super::dql::{HasUid, Uid};
 use super::store::{
-    Graph, GraphError, MAX_ITEMS, MAX_VIEW_BYTES, Reading, ResourceReading, SubjectReading,
+    Graph, GraphError, MAX_ITEMS, MAX_VIEW_BYTES, Part, Parts, Reading, ResourceReading,
+    SubjectReading, Whole,
 };
 use crate::model::Properties;
 use crate::model::key::{Key, ResourceRef, SubjectRef, SubjectType};
+use crate::model::parts::Closure;
 use crate::model::view::{
     Covers, HeldRole, Holding, Micros, NEVER, Node, ResourceView, Standing, SubjectView,
 };
@@ -31,20 +34,38 @@ use crate::model::view::{
 /// One more than may be held: who gets so many knows that there are more.
 const FIRST: usize = MAX_ITEMS + 1;
 
-/// What a subject's closure yields, whatever was kept of it. Placeholders: FIRST.
-const SUBJECT_BLOCKS: &str = "
+/// One more than one holder may have of roles that apply everywhere and for ever.
+const ROLES: usize = 1 + 256;
+
+/// Who the subject is.
+const SELF: &str = "
   tenant(func: eq(xid, $t)) { Tenant.suspended }
-  subject(func: uid(S)) { uid Subject.inactive attributes }
-  holders(func: uid(S, W, T), first: FIRST) { uid xid }
-  plain(func: uid(R), first: FIRST) { uid }
-  scoped(func: uid(B), first: FIRST) { Binding.role { uid } Binding.onResource { uid } Binding.expiresAt }
-  wide(func: uid(C), first: FIRST) { Binding.role { uid } Binding.onType Binding.expiresAt }
-  roles(func: uid(R, Q), first: FIRST) { uid xid }
+  subject(func: uid(S)) { uid Subject.inactive attributes }";
+
+/// What holders hold, and the roles in it. Placeholders: HOLDERS, MORE (roles), FIRST, ROLES.
+const HELD: &str = "
+  holders(func: uid(HOLDERS), first: FIRST) { uid xid Team.hasRole (first: ROLES) { uid } }
+  scoped(func: uid(B), first: FIRST) {
+    Binding.holder { uid } Binding.role { uid } Binding.onResource { uid } Binding.expiresAt
+  }
+  wide(func: uid(C), first: FIRST) {
+    Binding.holder { uid } Binding.role { uid } Binding.onType Binding.expiresAt
+  }
+  roles(func: uid(R, Q MORE), first: FIRST) { uid xid }";
+
+/// What roles permit. Placeholders: FIRST.
+const PERMISSIONS: &str = "
   permissions(func: uid(P), first: FIRST) {
     Permission.role { uid } Permission.action Permission.scope Permission.onType
     Permission.onResource { uid } Permission.condition
-  }
-}";
+  }";
+
+/// What a question's closure yields. Placeholders: FIRST.
+const NARROWED_BLOCKS: &str = "
+  plain(func: uid(R), first: FIRST) { uid }
+  scoped(func: uid(B), first: FIRST) { Binding.role { uid } Binding.onResource { uid } Binding.expiresAt }
+  wide(func: uid(C), first: FIRST) { Binding.role { uid } Binding.onType Binding.expiresAt }
+  roles(func: uid(R, Q), first: FIRST) { uid xid }";
 
 /// Placeholders: LIVING.
 const CLOSURE: &str = "
@@ -52,15 +73,21 @@ const CLOSURE: &str = "
   W as var(func: eq(xid, $w))
   var(func: uid(S)) @recurse(loop: false) { T as User.memberOf LIVING }";
 
-/// Everything that the subject holds. Roles that were deleted are told by their rows, which have no key.
+/// Everything that holders hold. Roles that were deleted are told by their rows, which have no key.
+/// Placeholders: HOLDERS, MORE (roles).
 const WHOLE: &str = "
-  var(func: uid(S, W, T)) {
+  var(func: uid(HOLDERS)) {
     R as Team.hasRole
     B as Team.hasBinding
     C as Team.hasWideBinding
   }
   var(func: uid(B, C)) { Q as Binding.role }
-  var(func: uid(R, Q)) { P as Role.hasPermission }";
+  var(func: uid(R, Q MORE)) { P as Role.hasPermission }";
+
+/// Placeholders: MORE (roles), FIRST.
+const ROLES_ALONE: &str = "
+  var(func: uid(MORE)) { P as Role.hasPermission }
+  roles(func: uid(MORE), first: FIRST) { uid xid }";
 
 /// What it holds that may answer one question: from the resource's side where bindings name resources,
 /// so that the cost is that of the resource's bindings and not of the subject's.
@@ -110,16 +137,41 @@ struct Queries {
 
 impl Default for Queries {
     fn default() -> Self {
-        let first = |text: &str| text.replace("FIRST", &FIRST.to_string());
-        let (head, blocks) = ("$s: string, $w: string, $t: string", first(SUBJECT_BLOCKS));
-        let narrowed = "$r: string, $a: string";
+        let head = "$s: string, $w: string, $t: string";
+        let whole = held(&format!("{WHOLE}{SELF}{HELD}{PERMISSIONS}"), "S, W, T", "");
+        let narrowed = limited(&format!("{NARROWED}{SELF}{NARROWED_BLOCKS}{PERMISSIONS}"));
         Self {
-            whole: Query::new(&format!("query q({head}) {{{CLOSURE}{WHOLE}{blocks}")),
-            narrowed: format!("query q({head}, {narrowed}) {{{CLOSURE}{NARROWED}{blocks}")
+            whole: Query::new(&format!("query q({head}) {{{CLOSURE}{whole}\n}}")),
+            narrowed: format!("query q({head}, $r: string, $a: string) {{{CLOSURE}{narrowed}\n}}")
                 .replace("LIVING", LIVING),
-            lineage: Query::new(&first(LINEAGE)),
+            lineage: Query::new(&limited(LINEAGE)),
         }
     }
+}
+
+fn limited(text: &str) -> String {
+    text.replace("FIRST", &FIRST.to_string()).replace("ROLES", &ROLES.to_string())
+}
+
+/// A query's blocks about those holders, and roles beside those that they have.
+fn held(text: &str, holders: &str, more: &str) -> String {
+    limited(text).replace("HOLDERS", holders).replace("MORE", more)
+}
+
+/// The query of some parts. There is no such thing as no holders in a query.
+fn parts_query(holders: &[Node], roles: &[Node]) -> String {
+    let list = |nodes: &[Node]| {
+        nodes.iter().map(|node| format!("{:#x}", node.0)).collect::<Vec<_>>().join(", ")
+    };
+    let (holders, roles) = (list(holders), list(roles));
+    let blocks = match (&*holders, &*roles) {
+        ("", roles) => held(&format!("{ROLES_ALONE}{PERMISSIONS}"), "", roles),
+        (holders, "") => held(&format!("{WHOLE}{HELD}{PERMISSIONS}"), holders, ""),
+        (holders, roles) => {
+            held(&format!("{WHOLE}{HELD}{PERMISSIONS}"), holders, &format!(", {roles}"))
+        }
+    };
+    format!("{{{blocks}\n}}")
 }
 
 /// Whether subjects that the graph does not know are barred: they are where sync brings them.
@@ -138,7 +190,7 @@ struct SubjectAnswer<'a> {
     #[serde(default)]
     subject: Vec<SubjectRow>,
     #[serde(default, borrow)]
-    holders: Vec<Named<'a>>,
+    holders: Vec<HolderRow<'a>>,
     #[serde(default)]
     plain: Vec<HasUid>,
     #[serde(default)]
@@ -179,12 +231,19 @@ impl Named<'_> {
     }
 }
 
-fn has_dead(rows: &[Named<'_>]) -> bool {
-    rows.iter().any(|row| row.xid.is_none())
+#[derive(Deserialize)]
+struct HolderRow<'a> {
+    uid: Uid,
+    #[serde(borrow, default)]
+    xid: Option<Cow<'a, str>>,
+    #[serde(rename = "Team.hasRole", default)]
+    roles: Vec<HasUid>,
 }
 
 #[derive(Deserialize)]
 struct Binding {
+    #[serde(rename = "Binding.holder")]
+    holder: Option<HasUid>,
     #[serde(rename = "Binding.role")]
     role: Option<HasUid>,
     #[serde(rename = "Binding.onResource")]
@@ -257,11 +316,26 @@ impl Graph for Reader {
         let keys = SubjectKeys::new(tenant, subject);
         let answer = self.graph.query(mode, &self.queries.whole.all, &keys.vars()).await?;
         let found: SubjectAnswer<'_> = answer.read()?;
-        if !has_dead(&found.holders) {
+        if found.holders.iter().all(|row| row.xid.is_some()) {
             return self.whole(tenant, &keys, &answer, found).await;
         }
         let answer = self.graph.query(mode, &self.queries.whole.living, &keys.vars()).await?;
         self.whole(tenant, &keys, &answer, answer.read()?).await
+    }
+
+    async fn parts(
+        &self,
+        tenant: &TenantId,
+        holders: &[Node],
+        roles: &[Node],
+        mode: Mode,
+    ) -> Result<Reading<Parts>, GraphError> {
+        let answer = self.graph.query(mode, &parts_query(holders, roles), &[]).await?;
+        let found: SubjectAnswer<'_> = answer.read()?;
+        let too_large = found.is_too_large();
+        let view = if too_large { Parts::default() } else { self.held(tenant, found).await? };
+        let visited = view.keys().cloned().collect();
+        Ok(Reading { revision: answer.revision, visited, view })
     }
 
     /// What it depends on is anything in the tenant: who asks this has too many teams to name them.
@@ -299,7 +373,7 @@ impl Graph for Reader {
         let vars = [("$r", key.as_str())];
         let answer = self.graph.query(mode, &self.queries.lineage.all, &vars).await?;
         let found: LineageAnswer<'_> = answer.read()?;
-        if !has_dead(&found.lineage) {
+        if found.lineage.iter().all(|row| row.xid.is_some()) {
             return lineage(tenant, resource, &key, &answer, &found);
         }
         let answer = self.graph.query(mode, &self.queries.lineage.living, &vars).await?;
@@ -323,13 +397,54 @@ impl Reader {
         answer: &Answer,
         found: SubjectAnswer<'_>,
     ) -> Result<SubjectReading, GraphError> {
+        let revision = answer.revision;
         if found.is_too_large() {
-            return Ok(too_large(tenant, answer));
+            // What made it so large is anywhere in the tenant.
+            return Ok(Reading { revision, visited: vec![Key::anything(tenant)], view: None });
         }
-        let visited = visited(&found, keys);
-        let reading = self.view(answer, found, visited).await?;
-        let fits = reading.view.items() <= MAX_ITEMS && reading.view.bytes() <= MAX_VIEW_BYTES;
-        Ok(if fits { SubjectReading::Whole(reading) } else { too_large(tenant, answer) })
+        let closure = Closure {
+            standing: standing(&found, self.strangers),
+            attributes: found.attributes(),
+            holders: found.holders.iter().map(|row| Node(row.uid.0)).collect(),
+        };
+        let keys = visited(&found, keys);
+        let parts = self.held(tenant, found).await?;
+        let visited = keys.iter().chain(parts.keys()).cloned().collect();
+        Ok(Reading { revision, visited, view: Some(Whole { closure, keys, parts }) })
+    }
+
+    /// What is held, by holder and by role.
+    async fn held(&self, tenant: &TenantId, found: SubjectAnswer<'_>) -> Result<Parts, GraphError> {
+        let mut held = BTreeMap::<Uid, Vec<(Node, Holding)>>::new();
+        for row in &found.holders {
+            let whole =
+                |role: &HasUid| (Node(role.uid.0), Holding { covers: Covers::All, until: NEVER });
+            held.insert(row.uid, row.roles.iter().map(whole).collect());
+        }
+        let scoped = found.scoped.iter().map(|binding| (binding, binding.scoped()));
+        let wide = found.wide.iter().map(|binding| (binding, binding.wide()));
+        for (binding, covers) in scoped.chain(wide) {
+            let (Some(holder), Some(role)) = (binding.holder, binding.role) else { continue };
+            // A binding that a later team of that name took over is not the former one's.
+            if let Some(list) = held.get_mut(&holder.uid) {
+                let until = binding.expires_at.unwrap_or(NEVER);
+                list.push((Node(role.uid.0), Holding { covers, until }));
+            }
+        }
+        let holders = found.holders.iter().filter_map(|row| {
+            let key = row.xid.as_deref().map(Key::from_text);
+            let key = key.and_then(|key| key.holdings(tenant));
+            let part = held.remove(&row.uid)?.into();
+            Some(Part { node: Node(row.uid.0), key, part })
+        });
+        let holders = holders.collect();
+        let mut grants = self.roles.grants(found.permissions).await?;
+        let roles = found.roles.iter().map(|row| {
+            // A role that was deleted has no key any more.
+            let part = grants.remove(&row.uid).filter(|_| row.xid.is_some());
+            Part { node: Node(row.uid.0), key: row.key(), part }
+        });
+        Ok(Parts { holders, roles: roles.collect() })
     }
 
     async fn view(
@@ -338,10 +453,8 @@ impl Reader {
         found: SubjectAnswer<'_>,
         visited: Vec<Key>,
     ) -> Result<Reading<SubjectView>, GraphError> {
-        let standing = standing(&found, self.strangers);
-        let attributes =
-            found.subject.first().and_then(|row| attributes(row.attributes.as_deref()));
-        let mut held = std::collections::BTreeMap::<Uid, Vec<Holding>>::new();
+        let (standing, attributes) = (standing(&found, self.strangers), found.attributes());
+        let mut held = BTreeMap::<Uid, Vec<Holding>>::new();
         let mut hold = |role: Uid, covers, until| {
             held.entry(role).or_default().push(Holding { covers, until });
         };
@@ -434,15 +547,10 @@ fn lineage(
     Ok(Reading { revision: answer.revision, visited, view })
 }
 
-/// What made it so large is anywhere in the tenant.
-fn too_large(tenant: &TenantId, answer: &Answer) -> SubjectReading {
-    let visited = vec![Key::anything(tenant)];
-    SubjectReading::TooLarge(Reading { revision: answer.revision, visited, view: () })
-}
-
+/// What a closure depends on.
 fn visited(found: &SubjectAnswer<'_>, keys: &SubjectKeys) -> Vec<Key> {
-    let rows = found.holders.iter().chain(&found.roles);
-    let mut visited: Vec<_> = rows.filter_map(Named::key).collect();
+    let rows = found.holders.iter().filter_map(|row| row.xid.as_deref());
+    let mut visited: Vec<_> = rows.map(Key::from_text).collect();
     // Also when the graph does not know them yet.
     visited.extend([keys.subject.clone(), keys.everyone.clone(), keys.tenant.clone()]);
     visited.sort_unstable();
@@ -452,7 +560,15 @@ fn visited(found: &SubjectAnswer<'_>, keys: &SubjectKeys) -> Vec<Key> {
 
 impl SubjectAnswer<'_> {
     fn is_too_large(&self) -> bool {
-        self.holders.len() > MAX_ITEMS || self.holds_too_much()
+        let roles = || self.holders.iter().map(|row| row.roles.len());
+        self.holders.len() > MAX_ITEMS
+            || self.holds_too_much()
+            || roles().any(|roles| roles >= ROLES)
+            || roles().sum::<usize>() > 4 * MAX_ITEMS
+    }
+
+    fn attributes(&self) -> Option<Arc<Properties>> {
+        attributes(self.subject.first()?.attributes.as_deref())
     }
 
     fn holds_too_much(&self) -> bool {

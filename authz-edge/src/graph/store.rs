@@ -5,7 +5,8 @@ use std::future::Future;
 use contracts::{Revision, TenantId};
 
 use super::client::Mode;
-use crate::model::view::{ResourceView, SubjectView};
+use crate::model::parts::{Closure, Grants, Holdings};
+use crate::model::view::{Node, ResourceView, SubjectView};
 use crate::model::{Key, ResourceRef, SubjectRef};
 
 /// A store of the graph, as far as checks ask it.
@@ -17,6 +18,16 @@ pub trait Graph: Send + Sync + 'static {
         subject: &SubjectRef,
         mode: Mode,
     ) -> impl Future<Output = Result<SubjectReading, GraphError>> + Send;
+
+    /// Some parts of views, named by their nodes: what `holders` hold, with the roles in it, and `roles`.
+    /// Of what is too much for a view, none.
+    fn parts(
+        &self,
+        tenant: &TenantId,
+        holders: &[Node],
+        roles: &[Node],
+        mode: Mode,
+    ) -> impl Future<Output = Result<Reading<Parts>, GraphError>> + Send;
 
     /// What `subject` holds that may allow `action` on `resource`, when everything is too much.
     fn narrowed(
@@ -55,29 +66,49 @@ pub struct Reading<T> {
     pub view: T,
 }
 
-/// A subject's view, unless it is too large to hold.
+/// A part of a view: of which node, and the key whose changes make it void. Without one it was deleted, and
+/// does not change any more.
 #[derive(Debug, Clone)]
-pub enum SubjectReading {
-    /// All of it.
-    Whole(Reading<SubjectView>),
-    /// It is above [`MAX_ITEMS`] or [`MAX_VIEW_BYTES`]: ask per question.
-    TooLarge(Reading<()>),
+pub struct Part<T> {
+    /// Of what it is.
+    pub node: Node,
+    /// What it depends on.
+    pub key: Option<Key>,
+    /// The part.
+    pub part: T,
 }
 
-impl SubjectReading {
-    /// The view, if it is not too large.
-    #[must_use]
-    pub fn maybe(self) -> Reading<Option<SubjectView>> {
-        match self {
-            Self::Whole(Reading { revision, visited, view }) => {
-                Reading { revision, visited, view: Some(view) }
-            }
-            Self::TooLarge(Reading { revision, visited, .. }) => {
-                Reading { revision, visited, view: None }
-            }
-        }
+/// What holders hold, and roles.
+#[derive(Debug, Clone, Default)]
+pub struct Parts {
+    /// By holder.
+    pub holders: Vec<Part<Holdings>>,
+    /// By role: all that the holders have, and those that were asked for.
+    pub roles: Vec<Part<Grants>>,
+}
+
+impl Parts {
+    /// All that they depend on.
+    pub fn keys(&self) -> impl Iterator<Item = &Key> {
+        let holders = self.holders.iter().filter_map(|part| part.key.as_ref());
+        holders.chain(self.roles.iter().filter_map(|part| part.key.as_ref()))
     }
 }
+
+/// A whole subject: everything that its view is made of, at one time.
+#[derive(Debug, Clone)]
+pub struct Whole {
+    /// Who it is.
+    pub closure: Closure,
+    /// What the closure depends on.
+    pub keys: Vec<Key>,
+    /// What its holders hold.
+    pub parts: Parts,
+}
+
+/// A subject, unless it is too large for a view (`None`): above [`MAX_ITEMS`] or [`MAX_VIEW_BYTES`]. Then it
+/// is asked for per question.
+pub type SubjectReading = Reading<Option<Whole>>;
 
 /// A resource's reading.
 pub type ResourceReading = Reading<ResourceView>;

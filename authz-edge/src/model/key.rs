@@ -150,6 +150,14 @@ impl Key {
         Self::of(tenant, 's', type_.as_str(), id)
     }
 
+    /// Of the roles that the subject of this key has itself: what its bindings change. Never a node's.
+    /// `None` for what is no subject of `tenant`.
+    #[must_use]
+    pub fn holdings(&self, tenant: &TenantId) -> Option<Self> {
+        let (_, type_, id) = self.parts(tenant).filter(|(kind, ..)| *kind == 's')?;
+        Some(Self::of(tenant, 'h', type_, id))
+    }
+
     /// Of everyone of a type.
     #[must_use]
     pub fn everyone(tenant: &TenantId, type_: SubjectType) -> Self {
@@ -284,6 +292,10 @@ mod tests {
             ),
             (Key::resource(tenant, type_, id), named("resource")),
             (Key::role(tenant, id), format!("{tenant:?} role {id:?}")),
+            (
+                Key::subject(tenant, SubjectType::Team, id).holdings(tenant).unwrap(),
+                format!("{tenant:?} holdings of team {id:?}"),
+            ),
             (Key::tenant(tenant), format!("{tenant:?} tenant")),
             (Key::anything(tenant), format!("{tenant:?} anything")),
         ]

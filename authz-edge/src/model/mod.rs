@@ -6,12 +6,14 @@
 //! | [`relationship`] | what binds them, and lists of writes with preconditions |
 //! | [`role`] | permissions and their scopes |
 //! | [`condition`] | CEL |
+//! | [`parts`] | what a subject's view is made of, each voided by changes of its own |
 //! | [`view`] | what one reading of the graph says about a subject or a resource |
 //! | [`weight`] | what they hold, in bytes |
 //! | [`trace`] | the nodes and edges that two views were made from |
 
 pub mod condition;
 pub mod key;
+pub mod parts;
 pub mod relationship;
 pub mod role;
 pub mod trace;

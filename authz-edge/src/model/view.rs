@@ -40,6 +40,14 @@ pub enum Covers {
     Nothing,
 }
 
+impl Covers {
+    /// Memory beside itself, in bytes.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        if let Self::Type(type_) = self { type_.len() } else { 0 }
+    }
+}
+
 /// One way in which a subject holds a role.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Holding {

@@ -10,12 +10,13 @@ use tokio::sync::oneshot;
 
 use super::world::{Change, On, State};
 use crate::check::Question;
-use crate::graph::store::{ResourceReading, SubjectReading};
+use crate::graph::store::{Part, Parts, ResourceReading, SubjectReading, Whole};
 use crate::graph::{Graph, GraphError, Mode, Reading};
 use crate::model::condition::Compiler;
+use crate::model::parts::Closure;
 use crate::model::trace::{Bound, Holder, Permitted, Place, Target, Trace};
 use crate::model::view::{
-    Covers, Grant, HeldRole, Holding, Node, ResourceView, RoleGrants, Standing, SubjectView,
+    Covers, Grant, Holding, Node, ResourceView, RoleGrants, Standing, SubjectView,
 };
 use crate::model::{Condition, Key, Properties, ResourceRef, SubjectRef, SubjectType};
 
@@ -46,6 +47,7 @@ pub(super) struct History {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum What {
     Subject,
+    Parts,
     Narrowed,
     Resource,
     Applied,
@@ -175,29 +177,15 @@ impl Memory {
         reading
     }
 
-    /// The keys that a question's views in a state depend on, the subject's and the resource's.
-    pub(super) fn visits(&self, state: &State, question: &Question) -> [Vec<Key>; 2] {
-        let Question { tenant, subject, resource, .. } = question;
-        let of_subject = if subject.id == GIANT {
-            vec![Key::anything(tenant)]
-        } else {
-            self.subject_view(state, tenant, subject).0
-        };
-        [of_subject, resource_keys(state, tenant, resource)]
+    fn subject_view(&self, state: &State, tenant: &TenantId, subject: &SubjectRef) -> SubjectView {
+        let Whole { closure, parts, .. } = self.whole(state, tenant, subject);
+        let grants = parts.roles.into_iter().filter_map(|role| Some((role.node, role.part?)));
+        let holdings = parts.holders.iter().map(|holder| &holder.part);
+        SubjectView::compose(&closure, holdings, &grants.collect())
     }
 
-    fn subject_view(
-        &self,
-        state: &State,
-        tenant: &TenantId,
-        subject: &SubjectRef,
-    ) -> (Vec<Key>, SubjectView) {
-        let key = Key::subject(tenant, subject.type_, &subject.id);
-        let everyone = match subject.type_ {
-            SubjectType::Team => Key::anything(tenant),
-            type_ => Key::everyone(tenant, type_),
-        };
-        let me = state.named(&key);
+    fn whole(&self, state: &State, tenant: &TenantId, subject: &SubjectRef) -> Whole {
+        let me = state.named(&Key::subject(tenant, subject.type_, &subject.id));
         let standing = match me {
             _ if state.is_suspended(tenant) => Standing::Barred,
             Some(me) if state.nodes[&me].is_barred => Standing::Barred,
@@ -205,37 +193,82 @@ impl Memory {
             None if state.welcomes => Standing::Active,
             None => Standing::Unknown,
         };
-        let mut holders = state.closure(me);
-        holders.extend(state.named(&everyone));
-        let mut visited = vec![key, everyone, Key::tenant(tenant)];
-        visited.extend(holders.iter().map(|id| state.nodes[id].key.clone()));
-        let mut held = BTreeMap::<u64, Vec<Holding>>::new();
-        for bound in holders.iter().flat_map(|id| &state.nodes[id].bound) {
-            let holding = Holding { covers: covers(&bound.on), until: bound.until };
-            held.entry(bound.role).or_default().push(holding);
+        let holders = holders(state, tenant, subject);
+        let ids = holders.iter().copied().map(node).collect();
+        let closure = Closure { standing, attributes: None, holders: ids };
+        let keys = closure_keys(state, tenant, subject);
+        Whole { closure, keys, parts: self.held(state, tenant, &holders, &BTreeSet::new()) }
+    }
+
+    /// What holders hold in a state, and those roles.
+    fn held(
+        &self,
+        state: &State,
+        tenant: &TenantId,
+        holders: &BTreeSet<u64>,
+        roles: &BTreeSet<u64>,
+    ) -> Parts {
+        let (mut parts, mut roles) = (Parts::default(), roles.clone());
+        for id in holders {
+            let holder = state.nodes.get(id);
+            let bound = holder.map_or(&[][..], |holder| &holder.bound);
+            roles.extend(bound.iter().map(|bound| bound.role));
+            let holding = |bound: &super::world::Bound| {
+                let holding = Holding { covers: covers(&bound.on), until: bound.until };
+                (node(bound.role), holding)
+            };
+            let part = bound.iter().map(holding).collect();
+            let key = holder.and_then(|holder| holder.key.holdings(tenant));
+            parts.holders.push(Part { node: node(*id), key, part });
         }
-        let roles = held.into_iter().filter_map(|(role, holdings)| {
-            let role = state.nodes.get(&role)?;
-            visited.push(role.key.clone());
-            let grants = role.permits.iter().map(|permits| {
-                let condition = match permits.rule {
-                    super::world::Rule::Always => None,
-                    super::world::Rule::Europe => Some(self.europe.clone()),
-                    super::world::Rule::Open => Some(self.open.clone()),
-                    super::world::Rule::Dear => Some(self.dear.clone()),
-                };
-                let grant = Grant { covers: covers(&permits.on), condition };
-                (Box::<str>::from(permits.action.as_str()), grant)
-            });
-            Some(HeldRole::new(Arc::new(RoleGrants::new(grants)), holdings))
+        for id in roles {
+            let role = state.nodes.get(&id);
+            let part = role.map(|role| self.grants(&role.permits));
+            parts.roles.push(Part { node: node(id), key: role.map(|role| role.key.clone()), part });
+        }
+        parts
+    }
+
+    fn grants(&self, permits: &[super::world::Permits]) -> Arc<RoleGrants> {
+        let grants = permits.iter().map(|permits| {
+            let condition = match permits.rule {
+                super::world::Rule::Always => None,
+                super::world::Rule::Europe => Some(self.europe.clone()),
+                super::world::Rule::Open => Some(self.open.clone()),
+                super::world::Rule::Dear => Some(self.dear.clone()),
+            };
+            let grant = Grant { covers: covers(&permits.on), condition };
+            (Box::<str>::from(permits.action.as_str()), grant)
         });
-        let roles = roles.collect();
-        (visited, SubjectView { standing, attributes: None, roles })
+        Arc::new(RoleGrants::new(grants))
     }
 }
 
+fn everyone(tenant: &TenantId, subject: &SubjectRef) -> Key {
+    match subject.type_ {
+        SubjectType::Team => Key::anything(tenant),
+        type_ => Key::everyone(tenant, type_),
+    }
+}
+
+/// Whose roles a subject has in a state.
+pub(super) fn holders(state: &State, tenant: &TenantId, subject: &SubjectRef) -> BTreeSet<u64> {
+    let mut holders = state.closure(state.named(&Key::subject(tenant, subject.type_, &subject.id)));
+    holders.extend(state.named(&everyone(tenant, subject)));
+    holders
+}
+
+/// What its closure in a state depends on.
+pub(super) fn closure_keys(state: &State, tenant: &TenantId, subject: &SubjectRef) -> Vec<Key> {
+    let me = Key::subject(tenant, subject.type_, &subject.id);
+    let mut keys = vec![me, everyone(tenant, subject), Key::tenant(tenant)];
+    let holders = holders(state, tenant, subject);
+    keys.extend(holders.iter().map(|id| state.nodes[id].key.clone()));
+    keys
+}
+
 /// What its view in a state depends on.
-fn resource_keys(state: &State, tenant: &TenantId, resource: &ResourceRef) -> Vec<Key> {
+pub(super) fn resource_keys(state: &State, tenant: &TenantId, resource: &ResourceRef) -> Vec<Key> {
     let key = Key::resource(tenant, &resource.type_, &resource.id);
     let lineage = state.closure(state.named(&key));
     let above = lineage.iter().map(|id| state.nodes[id].key.clone());
@@ -301,7 +334,7 @@ impl Memory {
         let place =
             |id: &u64| Place { node: node(*id), resource: named(id).unwrap(), parents: up(id) };
         Trace {
-            subject: self.subject_view(state, tenant, subject).1,
+            subject: self.subject_view(state, tenant, subject),
             resource: resource_view(state, tenant, resource),
             suspended: state.is_suspended(tenant),
             holders: ids.iter().map(holder).collect(),
@@ -351,13 +384,29 @@ impl Graph for Memory {
         subject: &SubjectRef,
         mode: Mode,
     ) -> Result<SubjectReading, GraphError> {
-        let look = |state: &State| self.subject_view(state, tenant, subject);
-        let Reading { revision, visited, view } = self.read(What::Subject, mode, look).await?;
-        if subject.id == GIANT {
-            let visited = vec![Key::anything(tenant)];
-            return Ok(SubjectReading::TooLarge(Reading { revision, visited, view: () }));
-        }
-        Ok(SubjectReading::Whole(Reading { revision, visited, view }))
+        let look = |state: &State| {
+            if subject.id == GIANT {
+                return (vec![Key::anything(tenant)], None);
+            }
+            let whole = self.whole(state, tenant, subject);
+            (whole.keys.iter().chain(whole.parts.keys()).cloned().collect(), Some(whole))
+        };
+        self.read(What::Subject, mode, look).await
+    }
+
+    async fn parts(
+        &self,
+        tenant: &TenantId,
+        holders: &[Node],
+        roles: &[Node],
+        mode: Mode,
+    ) -> Result<Reading<Parts>, GraphError> {
+        let ids = |nodes: &[Node]| nodes.iter().map(|node| node.0).collect();
+        let look = |state: &State| {
+            let parts = self.held(state, tenant, &ids(holders), &ids(roles));
+            (parts.keys().cloned().collect(), parts)
+        };
+        self.read(What::Parts, mode, look).await
     }
 
     async fn narrowed(
@@ -369,7 +418,7 @@ impl Graph for Memory {
         mode: Mode,
     ) -> Result<Reading<SubjectView>, GraphError> {
         let look = |state: &State| {
-            (vec![Key::anything(tenant)], self.subject_view(state, tenant, subject).1)
+            (vec![Key::anything(tenant)], self.subject_view(state, tenant, subject))
         };
         self.read(What::Narrowed, mode, look).await
     }

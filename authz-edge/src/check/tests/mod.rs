@@ -9,6 +9,7 @@
 //! | [`steps`] | what random sequences are made of |
 //! | [`property`] | random sequences, each answer against the naive one |
 //! | [`races`], [`lives`] | named orders of events |
+//! | [`parts`] | what is read again after a change, and what is shared |
 //! | [`tokens`], [`crowds`] | many who wait: for identities, for large subjects, for their turn |
 //! | [`standing`] | subjects that are unknown, deleted, inactive |
 //! | [`explains`] | explanations of random worlds against checks and the naive evaluator |
@@ -22,6 +23,7 @@ mod live;
 mod lives;
 mod memory;
 mod moments;
+mod parts;
 mod property;
 mod races;
 mod standing;

@@ -1,15 +1,16 @@
-//! What an answer may have been made from at a moment: of each view any state since which no change of what
-//! it rests on was delivered. Views of two states meet in an answer only as far as changes are still on
-//! their way: else it would be one of a state that never was.
+//! What an answer may have been made from at a moment: of each part of a view any state since which no change
+//! of what it rests on was delivered. Parts of two states meet in an answer only as far as changes are still
+//! on their way: else it would be one of a state that never was.
 
+use std::collections::BTreeSet;
 use std::ops::Bound::{Excluded, Included};
 use std::sync::Arc;
 
 use contracts::Revision;
 
-use super::memory::Memory;
+use super::memory::{GIANT, Memory, closure_keys, holders, resource_keys};
 use super::property::Fence;
-use super::world::State;
+use super::world::{Entity, State};
 use crate::check::Question;
 use crate::model::Key;
 
@@ -43,17 +44,97 @@ impl Moment {
         if is_so(last, last) {
             return true;
         }
-        let (mut subjects, mut resources) = (Vec::new(), Vec::new());
-        for (time, state) in &states {
-            let [of_subject, of_resource] = memory.visits(state, question);
-            if self.holds(*time, &of_subject, question) {
-                subjects.push(state);
+        let Question { tenant, subject, resource, .. } = question;
+        let holds = |time: &u64, keys: &[Key]| self.holds(*time, keys, question);
+        let resources: Vec<_> = states
+            .iter()
+            .filter(|(time, state)| holds(time, &resource_keys(state, tenant, resource)))
+            .collect();
+        let is_so = |subjects: &State| resources.iter().any(|(_, of)| is_so(subjects, of));
+        if subject.id == GIANT {
+            let mut whole = states.iter();
+            return whole.any(|(at, state)| holds(at, &[Key::anything(tenant)]) && is_so(state));
+        }
+        let closures = states.iter().filter(|(at, s)| holds(at, &closure_keys(s, tenant, subject)));
+        closures.into_iter().any(|(_, closure)| {
+            let holders = Vec::from_iter(holders(closure, tenant, subject));
+            self.any_holdings(&states, question, closure, &holders, &is_so)
+        })
+    }
+
+    /// Whether some holdings of those holders, with some of each role in them, explain it.
+    fn any_holdings(
+        &self,
+        states: &[(u64, Arc<State>)],
+        question: &Question,
+        mixed: &State,
+        holders: &[u64],
+        is_so: &impl Fn(&State) -> bool,
+    ) -> bool {
+        let Some((holder, others)) = holders.split_first() else {
+            let bound = mixed.nodes.values().flat_map(|node| &node.bound);
+            let roles: BTreeSet<u64> = bound.map(|bound| bound.role).collect();
+            return self.any_roles(states, question, mixed, &Vec::from_iter(roles), is_so);
+        };
+        let key = |node: &Entity| node.key.holdings(&question.tenant);
+        self.versions(states, question, *holder, key, |a, b| a.bound == b.bound).iter().any(
+            |part| {
+                let mut mixed = mixed.clone();
+                let bound = part.as_ref().map_or_else(Vec::new, |node| node.bound.clone());
+                mixed.nodes.get_mut(holder).expect("it is in the closure").bound = bound;
+                self.any_holdings(states, question, &mixed, others, is_so)
+            },
+        )
+    }
+
+    fn any_roles(
+        &self,
+        states: &[(u64, Arc<State>)],
+        question: &Question,
+        mixed: &State,
+        roles: &[u64],
+        is_so: &impl Fn(&State) -> bool,
+    ) -> bool {
+        let Some((role, others)) = roles.split_first() else { return is_so(mixed) };
+        let key = |node: &Entity| Some(node.key.clone());
+        self.versions(states, question, *role, key, |a, b| a.permits == b.permits).iter().any(
+            |of| {
+                let mut mixed = mixed.clone();
+                mixed.nodes.remove(role);
+                mixed.nodes.extend(of.clone().map(|of| (*role, of)));
+                self.any_roles(states, question, &mixed, others, is_so)
+            },
+        )
+    }
+
+    /// What a node may be taken for, each once; `None` once it is deleted.
+    fn versions(
+        &self,
+        states: &[(u64, Arc<State>)],
+        question: &Question,
+        id: u64,
+        key: impl Fn(&Entity) -> Option<Key>,
+        is_same: impl Fn(&Entity, &Entity) -> bool,
+    ) -> Vec<Option<Entity>> {
+        let mut versions = Vec::<Option<Entity>>::new();
+        for (time, state) in states {
+            let found = state.nodes.get(&id);
+            let comes =
+                |(later, state): &(u64, Arc<State>)| later > time && state.nodes.contains_key(&id);
+            if found.is_none() && states.iter().any(comes) {
+                continue;
             }
-            if self.holds(*time, &of_resource, question) {
-                resources.push(state);
+            let key = found.and_then(&key);
+            let is_known = versions.iter().any(|known| match (known, found) {
+                (Some(known), Some(found)) => is_same(known, found),
+                (None, None) => true,
+                _ => false,
+            });
+            if !is_known && self.holds(*time, &Vec::from_iter(key), question) {
+                versions.push(found.cloned());
             }
         }
-        subjects.iter().any(|s| resources.iter().any(|r| is_so(s, r)))
+        versions
     }
 
     /// Whether nothing that was delivered is about these keys and later than a read.

@@ -40,14 +40,14 @@ pub(super) enum On {
     Node(u64),
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Bound {
     pub(super) role: u64,
     pub(super) on: On,
     pub(super) until: Micros,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Permits {
     pub(super) action: String,
     pub(super) on: On,
@@ -149,7 +149,7 @@ impl State {
                 let holder = self.node(key.clone(), "", &mut changed);
                 holder.bound.retain(|bound| bound.role != role || bound.on != on);
                 holder.bound.extend(until.map(|until| Bound { role, on, until }));
-                changed.insert(key);
+                changed.extend(key.holdings(tenant));
             }
             Change::Role(role, permissions) => {
                 let mut permits = Vec::new();

@@ -18,11 +18,12 @@ use crate::check::{Checker, Options, views};
 use crate::clock::Clock;
 use crate::ext_authz::config::ExtAuthzConfig;
 use crate::ext_authz::{ExtAuthz, Request, Verdict};
-use crate::graph::store::{ResourceReading, SubjectReading};
+use crate::graph::store::{Part, Parts, ResourceReading, SubjectReading, Whole};
 use crate::graph::{Graph, GraphError, Mode, Reading};
 use crate::model::condition::Precedence;
+use crate::model::parts::Closure;
 use crate::model::view::{
-    Covers, Grant, HeldRole, Holding, NEVER, ResourceView, RoleGrants, Standing, SubjectView,
+    Covers, Grant, Holding, NEVER, Node, ResourceView, RoleGrants, Standing, SubjectView,
 };
 use crate::model::{Condition, Key, ResourceRef, SubjectRef};
 
@@ -51,25 +52,32 @@ impl Fake {
     }
 }
 
-fn role(type_: &str, grants: &[(&str, Option<&str>)]) -> HeldRole {
+fn role(type_: &str, grants: &[(&str, Option<&str>)]) -> Arc<RoleGrants> {
     let grants = grants.iter().map(|(action, condition)| {
         let condition = condition.map(|text| Condition::compile(text).unwrap());
         ((*action).into(), Grant { covers: Covers::Type(type_.into()), condition })
     });
-    let everywhere = Holding { covers: Covers::All, until: NEVER };
-    HeldRole::new(Arc::new(RoleGrants::new(grants)), [everywhere])
+    Arc::new(RoleGrants::new(grants))
 }
 
-fn view(name: &str) -> SubjectView {
-    let roles = match name {
-        "acme/user:u-1" | "acme/service_account:robot" => vec![role("doc", &[("read", None)])],
+/// Who is anybody holds one role, everywhere.
+fn whole(name: &str, keys: Vec<Key>) -> Whole {
+    let (holder, node) = (Node(1), Node(2));
+    let grants = match name {
+        "acme/user:u-1" | "acme/service_account:robot" => Some(role("doc", &[("read", None)])),
         "acme/user:guest" => {
             let from_eu = r#"context.headers["x-region"] == "eu""#;
-            vec![role("page", &[("read", None), ("write", Some(from_eu))])]
+            Some(role("page", &[("read", None), ("write", Some(from_eu))]))
         }
-        _ => Vec::new(),
+        _ => None,
     };
-    SubjectView { standing: Standing::Active, attributes: None, roles }
+    let everywhere = Holding { covers: Covers::All, until: NEVER };
+    let holdings = Part { node: holder, key: None, part: Box::from([(node, everywhere)]) };
+    let parts =
+        Parts { holders: vec![holdings], roles: vec![Part { node, key: None, part: grants }] };
+    let closure =
+        Closure { standing: Standing::Active, attributes: None, holders: Box::from([holder]) };
+    Whole { closure, keys, parts }
 }
 
 impl Graph for Arc<Fake> {
@@ -83,7 +91,17 @@ impl Graph for Arc<Fake> {
         self.asked.lock().unwrap().push(name.clone());
         self.answers().await?;
         let visited = vec![Key::subject(tenant, subject.type_, &subject.id)];
-        Ok(SubjectReading::Whole(Reading { revision: AT, visited, view: view(&name) }))
+        Ok(Reading { revision: AT, view: Some(whole(&name, visited.clone())), visited })
+    }
+
+    async fn parts(
+        &self,
+        _: &TenantId,
+        _: &[Node],
+        _: &[Node],
+        _: Mode,
+    ) -> Result<Reading<Parts>, GraphError> {
+        unreachable!("nothing changes")
     }
 
     async fn narrowed(

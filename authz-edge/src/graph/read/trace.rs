@@ -11,7 +11,7 @@ use super::super::dql::{HasUid, Uid};
 use super::super::store::{GraphError, Reading};
 use super::{
     CLOSURE, FIRST, LIVING, LineageAnswer, NARROWED, Reader, SubjectAnswer, SubjectKeys, WHOLE,
-    lineage,
+    held, lineage,
 };
 use crate::model::trace::{Bound, Holder, Permitted, Place, Target, Trace};
 use crate::model::view::{Covers, Micros, NEVER, Node};
@@ -60,7 +60,11 @@ impl Default for Queries {
         // Whoever asks for an explanation is in no hurry.
         let living = |query: String| query.replace("LIVING", LIVING);
         Self {
-            whole: living(format!("query q({head}) {{{CLOSURE}{RESOURCE}{WHOLE}{blocks}")),
+            whole: held(
+                &living(format!("query q({head}) {{{CLOSURE}{RESOURCE}{WHOLE}{blocks}")),
+                "S, W, T",
+                "",
+            ),
             narrowed: living(format!("query q({head}, $a: string) {{{CLOSURE}{NARROWED}{blocks}")),
         }
     }

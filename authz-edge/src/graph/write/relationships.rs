@@ -273,7 +273,8 @@ impl<'a> Plan<'a> {
                 let holder = self.node(&holder_key)?;
                 self.draft.edge(holder, "guard", role_id);
                 self.bind(holder, role_id, scope, key, before, after)?;
-                self.draft.change(holder_key);
+                // Views of its members stay: what it holds is a part of its own.
+                holder_key.holdings(self.tenant).into_iter().for_each(|key| self.draft.change(key));
             }
         }
         Ok(())

@@ -1,0 +1,259 @@
+//! The cached views of subjects, and the parts that they are made of.
+//!
+//! A view is void as soon as one of its parts is: a role that is edited, a binding of a team. The other parts
+//! are not, and neither are those of whoever else has that role or team. So a view is made anew from the
+//! parts that hold, which costs no read, and from a read of those that do not, which all who need them share.
+//! Who is not known yet is read as a whole. See `docs/adr/0019-parts.md`.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use contracts::TenantId;
+use foldhash::fast::RandomState;
+use moka::sync::Cache;
+
+use super::flights::Flights;
+use super::question::CheckError;
+use super::stamp::Stamp;
+use super::views::{Need, Shared, Subject, Viewed, weighed};
+use crate::graph::store::{MAX_ITEMS, MAX_VIEW_BYTES, Parts, Whole};
+use crate::graph::{Graph, GraphError};
+use crate::model::parts::{Closure, Grants, Holdings, holdings_bytes};
+use crate::model::view::{Node, SubjectView};
+use crate::model::{Key, SubjectRef};
+
+/// Whoever lacks more parts than this is read as a whole.
+const MOST_PARTS: usize = 64;
+
+/// A view, and the part of it that nobody shares.
+#[derive(Clone)]
+struct Entry {
+    subject: Subject,
+    /// None of who is too large for a view.
+    closure: Option<Arc<Viewed<Closure>>>,
+}
+
+/// Views of subjects, and their parts.
+pub(super) struct Subjects {
+    views: Cache<Key, Entry, RandomState>,
+    holders: Cache<Node, Arc<Viewed<Holdings>>, RandomState>,
+    roles: Cache<Node, Arc<Viewed<Grants>>, RandomState>,
+    flights: Flights<(Key, bool), Subject, CheckError>,
+    part_flights: Flights<Missing, Arc<Found>, CheckError>,
+}
+
+/// Parts that are not known, or do not hold.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+struct Missing {
+    holders: Vec<Node>,
+    roles: Vec<Node>,
+}
+
+/// Parts as one read found them.
+#[derive(Default)]
+struct Found {
+    holders: HashMap<Node, Arc<Viewed<Holdings>>>,
+    roles: HashMap<Node, Arc<Viewed<Grants>>>,
+}
+
+/// Everything that one fill needs.
+struct Fill<G> {
+    subjects: Arc<Subjects>,
+    shared: Arc<Shared<G>>,
+    tenant: TenantId,
+    subject: SubjectRef,
+    key: Key,
+    need: Need,
+}
+
+impl Subjects {
+    /// None; they weigh `bytes` at most, half of it views.
+    pub(super) fn new(bytes: u64) -> Self {
+        let views = weighed("subject", bytes / 2, |key: &Key, entry: &Entry| {
+            let view = entry.subject.view.as_ref().map_or(0, SubjectView::bytes);
+            let closure = entry.closure.as_ref().map_or(0, |of| of.view.bytes() + of.stamp.bytes());
+            key.as_str().len() + view + entry.subject.stamp.bytes() + closure
+        });
+        let holders = weighed("holder", bytes / 4, |_: &Node, part: &Arc<Viewed<Holdings>>| {
+            holdings_bytes(&part.view) + part.stamp.bytes()
+        });
+        let roles = weighed("role", bytes / 4, |_: &Node, part: &Arc<Viewed<Grants>>| {
+            part.view.as_ref().map_or(0, |grants| grants.bytes()) + part.stamp.bytes()
+        });
+        let (flights, part_flights) = (Flights::default(), Flights::default());
+        Self { views, holders, roles, flights, part_flights }
+    }
+
+    /// Entries and weights: views, holders, roles.
+    pub(super) fn sizes(&self) -> [(u64, u64); 3] {
+        [
+            (self.views.entry_count(), self.views.weighted_size()),
+            (self.holders.entry_count(), self.holders.weighted_size()),
+            (self.roles.entry_count(), self.roles.weighted_size()),
+        ]
+    }
+
+    /// A subject's view with everything up to `need` in it; and whether nothing was read for it.
+    pub(super) async fn get<G: Graph>(
+        self: &Arc<Self>,
+        shared: &Arc<Shared<G>>,
+        tenant: &TenantId,
+        subject: &SubjectRef,
+        need: Need,
+    ) -> Result<(Subject, bool), CheckError> {
+        let key = Key::subject(tenant, subject.type_, &subject.id);
+        if let Some(known) = self.views.get(&key) {
+            if shared.serves(&known.subject.stamp, need) && shared.holds(&known.subject.stamp) {
+                return Ok((known.subject, true));
+            }
+            if let Some(closure) = usable(known.closure, shared, need)
+                && let Ok(made) = self.compose(shared, &closure, need, &Found::default())
+            {
+                self.views.insert(key, made.clone());
+                return Ok((made.subject, true));
+            }
+        }
+        let fill = |strict| {
+            let (subjects, shared) = (Arc::clone(self), Arc::clone(shared));
+            let (tenant, subject, key) = (tenant.clone(), subject.clone(), key.clone());
+            let fill = Fill { subjects, shared, tenant, subject, key, need };
+            async move {
+                let filled = fill.fill(strict).await?;
+                // By the fill itself: who asked first may have left.
+                fill.subjects.views.insert(fill.key, filled.clone());
+                Ok(filled.subject)
+            }
+        };
+        Ok((shared.join(&key, need, &self.flights, fill).await?, false))
+    }
+
+    /// A view of the parts that one read has found, or that are cached and hold; or those that are missing.
+    fn compose<G: Graph>(
+        &self,
+        shared: &Shared<G>,
+        closure: &Arc<Viewed<Closure>>,
+        need: Need,
+        found: &Found,
+    ) -> Result<Entry, Missing> {
+        let (mut held, mut roles, mut missing) = (Vec::new(), Vec::new(), Missing::default());
+        for holder in &closure.view.holders {
+            let known = found.holders.get(holder).cloned().or_else(|| self.holders.get(holder));
+            match usable(known, shared, need) {
+                Some(part) => held.push(part),
+                None => missing.holders.push(*holder),
+            }
+        }
+        let named: BTreeSet<Node> =
+            held.iter().flat_map(|part| part.view.iter().map(|(role, _)| *role)).collect();
+        for role in named {
+            let known = found.roles.get(&role).cloned().or_else(|| self.roles.get(&role));
+            match usable(known, shared, need) {
+                Some(part) => roles.push((role, part)),
+                None => missing.roles.push(role),
+            }
+        }
+        if missing != Missing::default() {
+            return Err(missing);
+        }
+        let stamps = held.iter().map(|part| &*part.stamp);
+        let stamps: Vec<_> = stamps.chain(roles.iter().map(|(_, part)| &*part.stamp)).collect();
+        let stamp = closure.stamp.of_all(&stamps);
+        let grants = roles.iter().filter_map(|(role, part)| Some((*role, part.view.clone()?)));
+        let grants = grants.collect();
+        let view = SubjectView::compose(&closure.view, held.iter().map(|part| &part.view), &grants);
+        Ok(Entry::new(view, stamp, Arc::clone(closure)))
+    }
+
+    /// Keeps the parts of one read, each with what it alone depends on.
+    fn keep<G: Graph>(&self, shared: &Shared<G>, parts: Parts, read: &Stamp) -> Found {
+        let stamp = |key: &Option<Key>| Arc::new(read.part(&shared.fences, key));
+        let mut found = Found::default();
+        for part in parts.holders {
+            let viewed = Arc::new(Viewed { stamp: stamp(&part.key), view: part.part });
+            self.holders.insert(part.node, Arc::clone(&viewed));
+            found.holders.insert(part.node, viewed);
+        }
+        for part in parts.roles {
+            let viewed = Arc::new(Viewed { stamp: stamp(&part.key), view: part.part });
+            self.roles.insert(part.node, Arc::clone(&viewed));
+            found.roles.insert(part.node, viewed);
+        }
+        found
+    }
+}
+
+impl Entry {
+    fn new(view: SubjectView, stamp: impl Into<Arc<Stamp>>, closure: Arc<Viewed<Closure>>) -> Self {
+        let fits = view.items() <= MAX_ITEMS && view.bytes() <= MAX_VIEW_BYTES;
+        let subject = Viewed { view: fits.then_some(view), stamp: stamp.into() };
+        Self { subject: Arc::new(subject), closure: Some(closure) }
+    }
+}
+
+/// A part, if it holds and is new enough. In this order: a fence comes before the watermark that covers it.
+fn usable<G: Graph, T>(
+    part: Option<Arc<Viewed<T>>>,
+    shared: &Shared<G>,
+    need: Need,
+) -> Option<Arc<Viewed<T>>> {
+    part.filter(|part| {
+        shared.serves(&part.stamp, need)
+            && part.stamp.check(&shared.fences, shared.present()).is_ok()
+    })
+}
+
+impl<G: Graph> Fill<G> {
+    async fn fill(&self, strict: bool) -> Result<Entry, CheckError> {
+        if !strict && let Some(mended) = self.mend().await? {
+            return Ok(mended);
+        }
+        self.whole(strict).await
+    }
+
+    /// What is known, with a read of the parts of it that do not hold. `None` where that is not enough.
+    async fn mend(&self) -> Result<Option<Entry>, CheckError> {
+        let Self { subjects, shared, need, .. } = self;
+        let known = subjects.views.get(&self.key).and_then(|known| known.closure);
+        let Some(closure) = usable(known, shared, *need) else { return Ok(None) };
+        let missing = match subjects.compose(shared, &closure, *need, &Found::default()) {
+            Ok(made) => return Ok(Some(made)),
+            Err(missing) if missing.holders.len() + missing.roles.len() > MOST_PARTS => {
+                return Ok(None);
+            }
+            Err(missing) => missing,
+        };
+        let lost = CheckError::Graph(GraphError::Unavailable("a fill died".to_owned()));
+        let read =
+            || read(Arc::clone(subjects), Arc::clone(shared), self.tenant.clone(), missing.clone());
+        let found = subjects.part_flights.join(&missing, read, lost).await.0?;
+        Ok(subjects.compose(shared, &closure, *need, &found).ok())
+    }
+
+    async fn whole(&self, strict: bool) -> Result<Entry, CheckError> {
+        let Self { subjects, shared, tenant, subject, .. } = self;
+        let read = |mode| shared.graph.subject(tenant, subject, mode);
+        let Viewed { view, stamp } = shared.fill(tenant, strict, "subject", read).await?;
+        let Some(Whole { closure, keys, parts }) = view else {
+            return Ok(Entry { subject: Arc::new(Viewed { view: None, stamp }), closure: None });
+        };
+        let part = Arc::new(stamp.part(&shared.fences, &keys));
+        let closure = Arc::new(Viewed { view: closure, stamp: part });
+        let found = subjects.keep(shared, parts, &stamp);
+        let grants = found.roles.iter();
+        let grants: BTreeMap<_, _> =
+            grants.filter_map(|(role, part)| Some((*role, part.view.clone()?))).collect();
+        let held = found.holders.values().map(|part| &part.view);
+        Ok(Entry::new(SubjectView::compose(&closure.view, held, &grants), stamp, closure))
+    }
+}
+
+async fn read<G: Graph>(
+    subjects: Arc<Subjects>,
+    shared: Arc<Shared<G>>,
+    tenant: TenantId,
+    missing: Missing,
+) -> Result<Arc<Found>, CheckError> {
+    let read = |mode| shared.graph.parts(&tenant, &missing.holders, &missing.roles, mode);
+    let Viewed { view, stamp } = shared.fill(&tenant, false, "parts", read).await?;
+    Ok(Arc::new(subjects.keep(&shared, view, &stamp)))
+}
