@@ -8,7 +8,7 @@
 //! | [`freshness`] | watermark, epoch, tokens |
 //! | [`flights`] | one fill a key, in a task of its own |
 //! | [`views`] | the cached views |
-//! | `subjects` | those of subjects, and the parts that they share |
+//! | [`subjects`] | those of subjects, and the parts that they share |
 //! | `fills`, [`turns`] | reads of the graph, and whose turn it is to make one |
 //! | [`key`], [`decisions`] | the cached decisions |
 //! | [`doorkeeper`] | which decisions are worth caching |
@@ -34,7 +34,7 @@ mod narrowed;
 pub mod question;
 pub mod search;
 pub mod stamp;
-mod subjects;
+pub mod subjects;
 pub mod turns;
 pub mod views;
 

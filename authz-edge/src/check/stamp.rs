@@ -51,6 +51,13 @@ impl Places {
         }
     }
 
+    fn is_empty(&self) -> bool {
+        match self {
+            Self::AtOnce(places) => places.is_empty(),
+            Self::Apart(places) => places.is_empty(),
+        }
+    }
+
     fn bytes(&self) -> usize {
         match self {
             Self::AtOnce(places) => size_of_val(&**places),
@@ -213,6 +220,12 @@ impl Stamp {
         }
         self.verified.store(count, Ordering::Release);
         Ok(())
+    }
+
+    /// Whether no fence voids it.
+    #[must_use]
+    pub fn is_of_nothing(&self) -> bool {
+        self.places.is_empty()
     }
 
     /// Before the read was sent.

@@ -8,34 +8,43 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use contracts::TenantId;
+use contracts::{Revision, TenantId};
 use foldhash::fast::RandomState;
 use moka::sync::Cache;
 
 use super::flights::Flights;
 use super::question::CheckError;
-use super::stamp::Stamp;
-use super::views::{Need, Shared, Subject, Viewed, weighed};
+use super::stamp::{Stamp, Void};
+use super::views::{Need, Shared, Stamped, Subject, Viewed, weighed};
 use crate::graph::store::{MAX_ITEMS, MAX_VIEW_BYTES, Parts, Whole};
 use crate::graph::{Graph, GraphError};
 use crate::model::parts::{Closure, Grants, Holdings, holdings_bytes};
 use crate::model::view::{Node, SubjectView};
-use crate::model::{Key, SubjectRef};
+use crate::model::{Key, SubjectRef, SubjectType};
 
 /// Whoever lacks more parts than this is read as a whole.
 const MOST_PARTS: usize = 64;
 
-/// A view, and the part of it that nobody shares.
-#[derive(Clone)]
-struct Entry {
-    subject: Subject,
-    /// None of who is too large for a view.
+/// A subject's view, what it depends on, and the part of it that nobody shares.
+#[derive(Debug)]
+pub struct Known {
+    /// The view; none of who is too large for one.
+    pub view: Option<SubjectView>,
+    /// What it depends on.
+    pub stamp: Arc<Stamp>,
+    /// None of who is too large to be read as a whole.
     closure: Option<Arc<Viewed<Closure>>>,
+}
+
+impl Stamped for Known {
+    fn stamp(&self) -> &Stamp {
+        &self.stamp
+    }
 }
 
 /// Views of subjects, and their parts.
 pub(super) struct Subjects {
-    views: Cache<Key, Entry, RandomState>,
+    views: Cache<Key, Subject, RandomState>,
     holders: Cache<Node, Arc<Viewed<Holdings>>, RandomState>,
     roles: Cache<Node, Arc<Viewed<Grants>>, RandomState>,
     flights: Flights<(Key, bool), Subject, CheckError>,
@@ -69,10 +78,10 @@ struct Fill<G> {
 impl Subjects {
     /// None; they weigh `bytes` at most, half of it views.
     pub(super) fn new(bytes: u64) -> Self {
-        let views = weighed("subject", bytes / 2, |key: &Key, entry: &Entry| {
-            let view = entry.subject.view.as_ref().map_or(0, SubjectView::bytes);
-            let closure = entry.closure.as_ref().map_or(0, |of| of.view.bytes() + of.stamp.bytes());
-            key.as_str().len() + view + entry.subject.stamp.bytes() + closure
+        let views = weighed("subject", bytes / 2, |key: &Key, known: &Subject| {
+            let view = known.view.as_ref().map_or(0, SubjectView::bytes);
+            let closure = known.closure.as_ref().map_or(0, |of| of.view.bytes() + of.stamp.bytes());
+            key.as_str().len() + view + known.stamp.bytes() + closure
         });
         let holders = weighed("holder", bytes / 4, |_: &Node, part: &Arc<Viewed<Holdings>>| {
             holdings_bytes(&part.view) + part.stamp.bytes()
@@ -98,30 +107,30 @@ impl Subjects {
         self: &Arc<Self>,
         shared: &Arc<Shared<G>>,
         tenant: &TenantId,
-        subject: &SubjectRef,
+        (type_, id): (SubjectType, &str),
         need: Need,
     ) -> Result<(Subject, bool), CheckError> {
-        let key = Key::subject(tenant, subject.type_, &subject.id);
+        let key = Key::subject(tenant, type_, id);
         if let Some(known) = self.views.get(&key) {
-            if shared.serves(&known.subject.stamp, need) && shared.holds(&known.subject.stamp) {
-                return Ok((known.subject, true));
+            if shared.serves(&known.stamp, need) && shared.holds(&known.stamp) {
+                return Ok((known, true));
             }
-            if let Some(closure) = usable(known.closure, shared, need)
+            if let Some(closure) = usable(known.closure.clone(), shared, need)
                 && let Ok(made) = self.compose(shared, &closure, need, &Found::default())
             {
-                self.views.insert(key, made.clone());
-                return Ok((made.subject, true));
+                self.views.insert(key, Arc::clone(&made));
+                return Ok((made, true));
             }
         }
         let fill = |strict| {
             let (subjects, shared) = (Arc::clone(self), Arc::clone(shared));
-            let (tenant, subject, key) = (tenant.clone(), subject.clone(), key.clone());
+            let (tenant, subject, key) = (tenant.clone(), SubjectRef::new(type_, id), key.clone());
             let fill = Fill { subjects, shared, tenant, subject, key, need };
             async move {
                 let filled = fill.fill(strict).await?;
                 // By the fill itself: who asked first may have left.
-                fill.subjects.views.insert(fill.key, filled.clone());
-                Ok(filled.subject)
+                fill.subjects.views.insert(fill.key, Arc::clone(&filled));
+                Ok(filled)
             }
         };
         Ok((shared.join(&key, need, &self.flights, fill).await?, false))
@@ -134,20 +143,22 @@ impl Subjects {
         closure: &Arc<Viewed<Closure>>,
         need: Need,
         found: &Found,
-    ) -> Result<Entry, Missing> {
+    ) -> Result<Subject, Missing> {
         let (mut held, mut roles, mut missing) = (Vec::new(), Vec::new(), Missing::default());
+        let named = closure.stamp.revision;
         for holder in &closure.view.holders {
             let known = found.holders.get(holder).cloned().or_else(|| self.holders.get(holder));
-            match usable(known, shared, need) {
+            match usable(known, shared, need).filter(|part| knows(&part.stamp, named)) {
                 Some(part) => held.push(part),
                 None => missing.holders.push(*holder),
             }
         }
-        let named: BTreeSet<Node> =
+        let named = held.iter().map(|part| part.stamp.revision).max().unwrap_or(named);
+        let all: BTreeSet<Node> =
             held.iter().flat_map(|part| part.view.iter().map(|(role, _)| *role)).collect();
-        for role in named {
+        for role in all {
             let known = found.roles.get(&role).cloned().or_else(|| self.roles.get(&role));
-            match usable(known, shared, need) {
+            match usable(known, shared, need).filter(|part| knows(&part.stamp, named)) {
                 Some(part) => roles.push((role, part)),
                 None => missing.roles.push(role),
             }
@@ -161,7 +172,7 @@ impl Subjects {
         let grants = roles.iter().filter_map(|(role, part)| Some((*role, part.view.clone()?)));
         let grants = grants.collect();
         let view = SubjectView::compose(&closure.view, held.iter().map(|part| &part.view), &grants);
-        Ok(Entry::new(view, stamp, Arc::clone(closure)))
+        Ok(known(view, Arc::new(stamp), Arc::clone(closure)))
     }
 
     /// Keeps the parts of one read, each with what it alone depends on.
@@ -182,12 +193,9 @@ impl Subjects {
     }
 }
 
-impl Entry {
-    fn new(view: SubjectView, stamp: impl Into<Arc<Stamp>>, closure: Arc<Viewed<Closure>>) -> Self {
-        let fits = view.items() <= MAX_ITEMS && view.bytes() <= MAX_VIEW_BYTES;
-        let subject = Viewed { view: fits.then_some(view), stamp: stamp.into() };
-        Self { subject: Arc::new(subject), closure: Some(closure) }
-    }
+fn known(view: SubjectView, stamp: Arc<Stamp>, closure: Arc<Viewed<Closure>>) -> Subject {
+    let fits = view.items() <= MAX_ITEMS && view.bytes() <= MAX_VIEW_BYTES;
+    Arc::new(Known { view: fits.then_some(view), stamp, closure: Some(closure) })
 }
 
 /// A part, if it holds and is new enough. In this order: a fence comes before the watermark that covers it.
@@ -202,8 +210,14 @@ fn usable<G: Graph, T>(
     })
 }
 
+/// Whether a read of a part knows its node, which a read at `named` has found: without a key it was deleted,
+/// unless the read of the part is older, and the node was not there yet.
+fn knows(part: &Stamp, named: Revision) -> bool {
+    !part.is_of_nothing() || part.revision >= named
+}
+
 impl<G: Graph> Fill<G> {
-    async fn fill(&self, strict: bool) -> Result<Entry, CheckError> {
+    async fn fill(&self, strict: bool) -> Result<Subject, CheckError> {
         if !strict && let Some(mended) = self.mend().await? {
             return Ok(mended);
         }
@@ -211,10 +225,9 @@ impl<G: Graph> Fill<G> {
     }
 
     /// What is known, with a read of the parts of it that do not hold. `None` where that is not enough.
-    async fn mend(&self) -> Result<Option<Entry>, CheckError> {
+    async fn mend(&self) -> Result<Option<Subject>, CheckError> {
         let Self { subjects, shared, need, .. } = self;
-        let known = subjects.views.get(&self.key).and_then(|known| known.closure);
-        let Some(closure) = usable(known, shared, *need) else { return Ok(None) };
+        let Some(closure) = self.closure().await? else { return Ok(None) };
         let missing = match subjects.compose(shared, &closure, *need, &Found::default()) {
             Ok(made) => return Ok(Some(made)),
             Err(missing) if missing.holders.len() + missing.roles.len() > MOST_PARTS => {
@@ -229,12 +242,30 @@ impl<G: Graph> Fill<G> {
         Ok(subjects.compose(shared, &closure, *need, &found).ok())
     }
 
-    async fn whole(&self, strict: bool) -> Result<Entry, CheckError> {
+    /// The closure of who is known: as it is cached, or read again where a membership has changed. Whatever
+    /// else makes it void makes other parts void, too.
+    async fn closure(&self) -> Result<Option<Arc<Viewed<Closure>>>, CheckError> {
+        let Self { subjects, shared, tenant, subject, need, .. } = self;
+        let known = subjects.views.get(&self.key).and_then(|known| known.closure.clone());
+        let Some(known) = known.filter(|known| shared.serves(&known.stamp, *need)) else {
+            return Ok(None);
+        };
+        match known.stamp.check(&shared.fences, shared.present()) {
+            Ok(()) => return Ok(Some(known)),
+            Err(Void::Fence) => {}
+            Err(Void::Life | Void::Cleared) => return Ok(None),
+        }
+        let read = |mode| shared.graph.closure(tenant, subject, mode);
+        let Viewed { view, stamp } = shared.fill(tenant, false, "closure", read).await?;
+        Ok(view.map(|view| Arc::new(Viewed { view, stamp })))
+    }
+
+    async fn whole(&self, strict: bool) -> Result<Subject, CheckError> {
         let Self { subjects, shared, tenant, subject, .. } = self;
         let read = |mode| shared.graph.subject(tenant, subject, mode);
         let Viewed { view, stamp } = shared.fill(tenant, strict, "subject", read).await?;
         let Some(Whole { closure, keys, parts }) = view else {
-            return Ok(Entry { subject: Arc::new(Viewed { view: None, stamp }), closure: None });
+            return Ok(Arc::new(Known { view: None, stamp, closure: None }));
         };
         let part = Arc::new(stamp.part(&shared.fences, &keys));
         let closure = Arc::new(Viewed { view: closure, stamp: part });
@@ -243,7 +274,7 @@ impl<G: Graph> Fill<G> {
         let grants: BTreeMap<_, _> =
             grants.filter_map(|(role, part)| Some((*role, part.view.clone()?))).collect();
         let held = found.holders.values().map(|part| &part.view);
-        Ok(Entry::new(SubjectView::compose(&closure.view, held, &grants), stamp, closure))
+        Ok(known(SubjectView::compose(&closure.view, held, &grants), stamp, closure))
     }
 }
 

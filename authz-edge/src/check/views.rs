@@ -15,13 +15,13 @@ use super::flights::Flights;
 use super::freshness::Freshness;
 use super::question::CheckError;
 use super::stamp::{Millis, Present, Stamp};
-use super::subjects::Subjects;
+use super::subjects::{Known, Subjects};
 use super::turns::Turns;
 use crate::clock::Clock;
 use crate::graph::{Graph, GraphError};
 use crate::metrics::evictions;
-use crate::model::view::{ResourceView, SubjectView};
-use crate::model::{Key, ResourceRef, SubjectRef, SubjectType};
+use crate::model::view::ResourceView;
+use crate::model::{Key, ResourceRef, SubjectType};
 
 /// How often a waiter takes part in another fill because the one it waited for came too early.
 const ATTEMPTS: u32 = 5;
@@ -50,8 +50,20 @@ impl From<Revision> for Need {
     }
 }
 
+/// Something that was read, or made of what was.
+pub(super) trait Stamped {
+    /// What it depends on.
+    fn stamp(&self) -> &Stamp;
+}
+
+impl<T> Stamped for Viewed<T> {
+    fn stamp(&self) -> &Stamp {
+        &self.stamp
+    }
+}
+
 /// What is known about a subject; without a view it is too large for one.
-pub type Subject = Arc<Viewed<Option<SubjectView>>>;
+pub type Subject = Arc<Known>;
 /// What is known about a resource.
 pub type Resource = Arc<Viewed<ResourceView>>;
 
@@ -156,7 +168,7 @@ impl<G: Graph> Views<G> {
         (type_, id): (SubjectType, &str),
         need: Need,
     ) -> Result<(Subject, bool), CheckError> {
-        self.subjects.get(&self.shared, tenant, &SubjectRef::new(type_, id), need).await
+        self.subjects.get(&self.shared, tenant, (type_, id), need).await
     }
 
     /// A resource's view with everything up to `need` in it; and whether it was cached.
@@ -263,13 +275,13 @@ impl<G: Graph> Shared<G> {
         &self,
         key: &K,
         need: Need,
-        flights: &Flights<(K, bool), Arc<Viewed<T>>, CheckError>,
+        flights: &Flights<(K, bool), Arc<T>, CheckError>,
         fill: impl Fn(bool) -> F,
-    ) -> Result<Arc<Viewed<T>>, CheckError>
+    ) -> Result<Arc<T>, CheckError>
     where
         K: Eq + Hash + Clone + Send + 'static,
-        T: Send + Sync + 'static,
-        F: Future<Output = Result<Arc<Viewed<T>>, CheckError>> + Send + 'static,
+        T: Stamped + Send + Sync + 'static,
+        F: Future<Output = Result<Arc<T>, CheckError>> + Send + 'static,
     {
         let mut strict = self.freshness.watermark() < need.revision;
         for _ in 0..ATTEMPTS {
@@ -281,11 +293,11 @@ impl<G: Graph> Shared<G> {
                 counter!("triad_authz_shared_fills_total").increment(1);
             }
             // What was begun here began after the question did, whatever happened since.
-            if self.serves(&found.stamp, need) && (begun || self.holds(&found.stamp)) {
+            if self.serves(found.stamp(), need) && (begun || self.holds(found.stamp())) {
                 return Ok(found);
             }
             // Every revision that was given out is below a strict read that is begun later.
-            if begun && strict && found.stamp.revision < need.revision {
+            if begun && strict && found.stamp().revision < need.revision {
                 return Err(CheckError::Behind("the graph has no such revision yet".to_owned()));
             }
             strict = true;

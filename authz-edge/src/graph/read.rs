@@ -128,9 +128,14 @@ impl Query {
     }
 }
 
+/// Placeholders: FIRST.
+const HOLDERS: &str = "
+  holders(func: uid(S, W, T), first: FIRST) { uid xid }";
+
 /// The queries as they are sent.
 struct Queries {
     whole: Query,
+    closure: Query,
     narrowed: String,
     lineage: Query,
 }
@@ -142,6 +147,9 @@ impl Default for Queries {
         let narrowed = limited(&format!("{NARROWED}{SELF}{NARROWED_BLOCKS}{PERMISSIONS}"));
         Self {
             whole: Query::new(&format!("query q({head}) {{{CLOSURE}{whole}\n}}")),
+            closure: Query::new(&limited(&format!(
+                "query q({head}) {{{CLOSURE}{SELF}{HOLDERS}\n}}"
+            ))),
             narrowed: format!("query q({head}, $r: string, $a: string) {{{CLOSURE}{narrowed}\n}}")
                 .replace("LIVING", LIVING),
             lineage: Query::new(&limited(LINEAGE)),
@@ -231,6 +239,13 @@ impl Named<'_> {
     }
 }
 
+/// Whom an answer is about, whatever else is in it.
+#[derive(Deserialize)]
+struct Met<'a> {
+    #[serde(default, borrow)]
+    holders: Vec<Named<'a>>,
+}
+
 #[derive(Deserialize)]
 struct HolderRow<'a> {
     uid: Uid,
@@ -314,13 +329,30 @@ impl Graph for Reader {
         mode: Mode,
     ) -> Result<SubjectReading, GraphError> {
         let keys = SubjectKeys::new(tenant, subject);
-        let answer = self.graph.query(mode, &self.queries.whole.all, &keys.vars()).await?;
+        let answer = self.living(mode, &self.queries.whole, &keys).await?;
         let found: SubjectAnswer<'_> = answer.read()?;
-        if found.holders.iter().all(|row| row.xid.is_some()) {
-            return self.whole(tenant, &keys, &answer, found).await;
+        let revision = answer.revision;
+        if found.is_too_large() {
+            // What made it so large is anywhere in the tenant.
+            return Ok(Reading { revision, visited: vec![Key::anything(tenant)], view: None });
         }
-        let answer = self.graph.query(mode, &self.queries.whole.living, &keys.vars()).await?;
-        self.whole(tenant, &keys, &answer, answer.read()?).await
+        let (keys, closure) = (visited(&found, &keys), self.closure_of(&found));
+        let parts = self.held(tenant, found).await?;
+        let visited = keys.iter().chain(parts.keys()).cloned().collect();
+        Ok(Reading { revision, visited, view: Some(Whole { closure, keys, parts }) })
+    }
+
+    async fn closure(
+        &self,
+        tenant: &TenantId,
+        subject: &SubjectRef,
+        mode: Mode,
+    ) -> Result<Reading<Option<Closure>>, GraphError> {
+        let keys = SubjectKeys::new(tenant, subject);
+        let answer = self.living(mode, &self.queries.closure, &keys).await?;
+        let found: SubjectAnswer<'_> = answer.read()?;
+        let view = (!found.is_too_large()).then(|| self.closure_of(&found));
+        Ok(Reading { revision: answer.revision, visited: visited(&found, &keys), view })
     }
 
     async fn parts(
@@ -390,27 +422,27 @@ impl Graph for Reader {
 }
 
 impl Reader {
-    async fn whole(
+    /// The answer about a subject, in which nothing was met that is deleted.
+    async fn living(
         &self,
-        tenant: &TenantId,
+        mode: Mode,
+        query: &Query,
         keys: &SubjectKeys,
-        answer: &Answer,
-        found: SubjectAnswer<'_>,
-    ) -> Result<SubjectReading, GraphError> {
-        let revision = answer.revision;
-        if found.is_too_large() {
-            // What made it so large is anywhere in the tenant.
-            return Ok(Reading { revision, visited: vec![Key::anything(tenant)], view: None });
+    ) -> Result<Answer, GraphError> {
+        let answer = self.graph.query(mode, &query.all, &keys.vars()).await?;
+        let met: Met<'_> = answer.read()?;
+        if met.holders.iter().all(|row| row.xid.is_some()) {
+            return Ok(answer);
         }
-        let closure = Closure {
-            standing: standing(&found, self.strangers),
+        self.graph.query(mode, &query.living, &keys.vars()).await
+    }
+
+    fn closure_of(&self, found: &SubjectAnswer<'_>) -> Closure {
+        Closure {
+            standing: standing(found, self.strangers),
             attributes: found.attributes(),
             holders: found.holders.iter().map(|row| Node(row.uid.0)).collect(),
-        };
-        let keys = visited(&found, keys);
-        let parts = self.held(tenant, found).await?;
-        let visited = keys.iter().chain(parts.keys()).cloned().collect();
-        Ok(Reading { revision, visited, view: Some(Whole { closure, keys, parts }) })
+        }
     }
 
     /// What is held, by holder and by role.

@@ -19,6 +19,14 @@ pub trait Graph: Send + Sync + 'static {
         mode: Mode,
     ) -> impl Future<Output = Result<SubjectReading, GraphError>> + Send;
 
+    /// Who `subject` is, and whose roles it has; `None` when that is too large.
+    fn closure(
+        &self,
+        tenant: &TenantId,
+        subject: &SubjectRef,
+        mode: Mode,
+    ) -> impl Future<Output = Result<Reading<Option<Closure>>, GraphError>> + Send;
+
     /// Some parts of views, named by their nodes: what `holders` hold, with the roles in it, and `roles`.
     /// Of what is too much for a view, none.
     fn parts(
@@ -67,7 +75,7 @@ pub struct Reading<T> {
 }
 
 /// A part of a view: of which node, and the key whose changes make it void. Without one it was deleted, and
-/// does not change any more.
+/// does not change any more; or, if this was read before its node was first seen, is not there yet.
 #[derive(Debug, Clone)]
 pub struct Part<T> {
     /// Of what it is.

@@ -47,6 +47,7 @@ pub(super) struct History {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum What {
     Subject,
+    Closure,
     Parts,
     Narrowed,
     Resource,
@@ -392,6 +393,19 @@ impl Graph for Memory {
             (whole.keys.iter().chain(whole.parts.keys()).cloned().collect(), Some(whole))
         };
         self.read(What::Subject, mode, look).await
+    }
+
+    async fn closure(
+        &self,
+        tenant: &TenantId,
+        subject: &SubjectRef,
+        mode: Mode,
+    ) -> Result<Reading<Option<Closure>>, GraphError> {
+        let look = |state: &State| {
+            let Whole { closure, keys, .. } = self.whole(state, tenant, subject);
+            (keys, Some(closure))
+        };
+        self.read(What::Closure, mode, look).await
     }
 
     async fn parts(

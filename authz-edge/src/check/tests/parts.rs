@@ -98,7 +98,29 @@ async fn a_membership_makes_nobody_elses_view_void() {
         let source = if n == 0 { Source::Graph } else { Source::Decision };
         assert_eq!((answer.allowed, answer.source), (n > 0, source), "{n}");
     }
-    assert_eq!(read(&edge), [What::Subject]);
+    assert_eq!(read(&edge), [What::Closure]);
+    // Of a team that nobody has seen yet, what it holds is read behind.
+    edge.change(&Change::Role(
+        "other".to_owned(),
+        vec![("read".to_owned(), Scope::All, Rule::Always)],
+    ));
+    edge.change(&Change::Bind(team("b"), "other".to_owned(), Scope::All, Some(until(None))));
+    edge.change(&Change::Member(member(0), "b".to_owned(), true));
+    assert!(edge.ask(&asks(0)).await.unwrap().allowed);
+    assert_eq!(read(&edge), [What::Closure, What::Parts]);
+}
+
+#[tokio::test]
+async fn a_closure_that_lands_after_the_fence_of_a_write_is_never_answered_from() {
+    let edge = crowd().await;
+    edge.change(&Change::Member(member(0), "b".to_owned(), true));
+    let mut held = edge.memory.hold(What::Closure);
+    let slow = edge.begin(&asks(0), AtLeast::Bound);
+    held.arrived().await;
+    edge.change(&Change::Member(member(0), "a".to_owned(), false));
+    held.release();
+    slow.await.unwrap().unwrap();
+    assert!(!edge.ask(&asks(0)).await.unwrap().allowed);
 }
 
 #[tokio::test]
@@ -138,6 +160,31 @@ async fn a_part_from_an_alpha_that_lags_is_read_again_strictly() {
     assert!(!edge.ask(&asks(0)).await.unwrap().allowed);
     let reads = edge.memory.reads();
     assert_eq!(reads[..2], [(What::Parts, Mode::BestEffort), (What::Parts, Mode::Strict)]);
+}
+
+#[tokio::test]
+async fn a_part_from_before_there_was_its_team_or_role_is_read_again() {
+    for with_team in [true, false] {
+        let edge = crowd().await;
+        edge.change(&unbind("a"));
+        assert!(!edge.ask(&asks(0)).await.unwrap().allowed);
+        if with_team {
+            edge.change(&bind("new"));
+            edge.change(&Change::Member(member(0), "new".to_owned(), true));
+        } else {
+            let can = vec![("read".to_owned(), Scope::All, Rule::Always)];
+            edge.change(&Change::Role("new".to_owned(), can));
+            edge.change(&Change::Bind(team("a"), "new".to_owned(), Scope::All, Some(until(None))));
+        }
+        // An alpha that knows nothing of them, behind the one that was asked for the closure.
+        let mut held = edge.memory.hold(if with_team { What::Closure } else { What::Parts });
+        let slow = edge.begin(&asks(0), AtLeast::Bound);
+        held.arrived().await;
+        edge.memory.lag(3);
+        held.release();
+        assert!(slow.await.unwrap().unwrap().allowed, "{with_team}");
+        assert!(edge.ask(&asks(0)).await.unwrap().allowed, "{with_team}");
+    }
 }
 
 #[tokio::test]

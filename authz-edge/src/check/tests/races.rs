@@ -436,7 +436,7 @@ async fn an_answer_claims_no_watermark_that_came_after_its_views() {
     first.release();
     second.arrived().await;
     edge.change(&Change::Bar(anna(), false));
-    let mut third = edge.memory.hold(What::Subject);
+    let mut third = edge.memory.hold(What::Closure);
     second.release();
     third.arrived().await;
     settle().await;

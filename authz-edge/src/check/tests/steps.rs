@@ -152,7 +152,8 @@ fn meanwhile(ask: &Ask) -> impl Strategy<Value = Vec<Change>> + use<> {
 }
 
 fn race() -> impl Strategy<Value = (Ask, What, Vec<Change>)> {
-    let what = prop::sample::select(vec![What::Subject, What::Resource, What::Narrowed]);
+    let what = [What::Subject, What::Closure, What::Parts, What::Resource, What::Narrowed];
+    let what = prop::sample::select(what.to_vec());
     ask().prop_flat_map(move |ask| (Just(ask.clone()), what.clone(), meanwhile(&ask)))
 }
 

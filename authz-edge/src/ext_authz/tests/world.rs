@@ -94,6 +94,15 @@ impl Graph for Arc<Fake> {
         Ok(Reading { revision: AT, view: Some(whole(&name, visited.clone())), visited })
     }
 
+    async fn closure(
+        &self,
+        _: &TenantId,
+        _: &SubjectRef,
+        _: Mode,
+    ) -> Result<Reading<Option<Closure>>, GraphError> {
+        unreachable!("nothing changes")
+    }
+
     async fn parts(
         &self,
         _: &TenantId,

@@ -65,10 +65,11 @@ impl Sources {
         }
     }
 
-    /// The share that a cached decision answered; 0 without any checks.
+    /// The share that was answered from what is cached, without the graph; 0 without any checks.
     pub(super) fn hit_ratio(self) -> f64 {
-        let all = self.decision + self.views + self.graph;
-        if all > 0.0 { self.decision / all } else { 0.0 }
+        let cached = self.decision + self.views;
+        let all = cached + self.graph;
+        if all > 0.0 { cached / all } else { 0.0 }
     }
 }
 
@@ -124,15 +125,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn hits_are_what_a_decision_answered() {
+    fn hits_are_what_was_answered_without_the_graph() {
         let text = |decision: u32, graph: u32| {
             format!(
                 "triad_authz_checks_total{{result=\"deny\",source=\"decision\"}} {decision}\n\
+                 triad_authz_checks_total{{result=\"deny\",source=\"views\"}} {decision}\n\
                  triad_authz_checks_total{{result=\"allow\",source=\"graph\"}} {graph}\n"
             )
         };
-        let (before, after) = (Sources::parse(&text(10, 10)), Sources::parse(&text(100, 20)));
-        assert_eq!(after.since(before), Sources { decision: 90.0, views: 0.0, graph: 10.0 });
+        let (before, after) = (Sources::parse(&text(10, 10)), Sources::parse(&text(55, 20)));
+        assert_eq!(after.since(before), Sources { decision: 45.0, views: 45.0, graph: 10.0 });
         assert_eq!(after.since(before).hit_ratio(), 0.9);
         assert_eq!(before.since(before).hit_ratio(), 0.0);
     }
