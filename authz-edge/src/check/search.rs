@@ -176,14 +176,14 @@ impl Checker<Reader> {
         resource: &ResourceRef,
     ) -> Result<(Revision, Vec<String>), CheckError> {
         let need = self.need(search.tenant, search.at_least).await?;
+        // Before the view is looked at: what is found then holds at this watermark at least.
+        let watermark = self.shared().freshness.watermark();
         let viewed = self.subject(search.tenant, subject, need).await?;
         match &viewed.view {
             Some(view) => {
                 let all = view.roles.iter().flat_map(|role| role.grants.actions());
                 let distinct: BTreeSet<&str> = all.collect();
-                // A cached view is as new as the watermark, if that is newer.
-                let watermark = self.shared().freshness.watermark();
-                let revision = viewed.stamp.revision.max(watermark);
+                let revision = viewed.stamp.revision.max(watermark).max(need);
                 Ok((revision, distinct.into_iter().map(str::to_owned).collect()))
             }
             None => {

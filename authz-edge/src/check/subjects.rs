@@ -5,7 +5,7 @@
 //! parts that hold, which costs no read, and from a read of those that do not, which all who need them share.
 //! Who is not known yet is read as a whole. See `docs/adr/0019-parts.md`.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use contracts::{Revision, TenantId};
@@ -24,6 +24,9 @@ use crate::model::{Key, SubjectRef, SubjectType};
 
 /// Whoever lacks more parts than this is read as a whole.
 const MOST_PARTS: usize = 64;
+/// How often parts are read that became void before all who waited for them had seen them: once more, as all of
+/// these would be read as wholes otherwise.
+const MENDS: u32 = 2;
 
 /// A subject's view, what it depends on, and the part of it that nobody shares.
 #[derive(Debug)]
@@ -117,6 +120,7 @@ impl Subjects {
             }
             if let Some(closure) = usable(known.closure.clone(), shared, need)
                 && let Ok(made) = self.compose(shared, &closure, need, &Found::default())
+                && is_usable(&made.stamp, shared, need)
             {
                 self.views.insert(key, Arc::clone(&made));
                 return Ok((made, true));
@@ -153,10 +157,15 @@ impl Subjects {
                 None => missing.holders.push(*holder),
             }
         }
-        let named = held.iter().map(|part| part.stamp.revision).max().unwrap_or(named);
-        let all: BTreeSet<Node> =
-            held.iter().flat_map(|part| part.view.iter().map(|(role, _)| *role)).collect();
-        for role in all {
+        // Each with the first read that has found it.
+        let mut named = BTreeMap::<Node, Revision>::new();
+        for part in &held {
+            for (role, _) in &part.view {
+                let first = named.entry(*role).or_insert(part.stamp.revision);
+                *first = part.stamp.revision.min(*first);
+            }
+        }
+        for (role, named) in named {
             let known = found.roles.get(&role).cloned().or_else(|| self.roles.get(&role));
             match usable(known, shared, need).filter(|part| knows(&part.stamp, named)) {
                 Some(part) => roles.push((role, part)),
@@ -194,20 +203,22 @@ impl Subjects {
 }
 
 fn known(view: SubjectView, stamp: Arc<Stamp>, closure: Arc<Viewed<Closure>>) -> Subject {
-    let fits = view.items() <= MAX_ITEMS && view.bytes() <= MAX_VIEW_BYTES;
+    let fits = view.items() <= MAX_ITEMS && view.unshared_bytes() <= MAX_VIEW_BYTES;
     Arc::new(Known { view: fits.then_some(view), stamp, closure: Some(closure) })
 }
 
-/// A part, if it holds and is new enough. In this order: a fence comes before the watermark that covers it.
+/// Whether something holds and is new enough. In this order: a fence comes before the watermark that covers it.
+fn is_usable<G: Graph>(stamp: &Stamp, shared: &Shared<G>, need: Need) -> bool {
+    shared.serves(stamp, need) && stamp.check(&shared.fences, shared.present()).is_ok()
+}
+
+/// A part, if it holds and is new enough.
 fn usable<G: Graph, T>(
     part: Option<Arc<Viewed<T>>>,
     shared: &Shared<G>,
     need: Need,
 ) -> Option<Arc<Viewed<T>>> {
-    part.filter(|part| {
-        shared.serves(&part.stamp, need)
-            && part.stamp.check(&shared.fences, shared.present()).is_ok()
-    })
+    part.filter(|part| is_usable(&part.stamp, shared, need))
 }
 
 /// Whether a read of a part knows its node, which a read at `named` has found: without a key it was deleted,
@@ -218,28 +229,44 @@ fn knows(part: &Stamp, named: Revision) -> bool {
 
 impl<G: Graph> Fill<G> {
     async fn fill(&self, strict: bool) -> Result<Subject, CheckError> {
-        if !strict && let Some(mended) = self.mend().await? {
-            return Ok(mended);
-        }
-        self.whole(strict).await
+        // Several reads one after the other take no longer than one and its turn may.
+        let most = 2 * self.shared.options.deadline;
+        let filled = tokio::time::timeout(most, async {
+            match self.mend(strict).await? {
+                Some(mended) => Ok(mended),
+                None => self.whole(strict).await,
+            }
+        });
+        let late = || GraphError::Unavailable("reads took too long".to_owned());
+        filled.await.map_err(|_| late())?
     }
 
     /// What is known, with a read of the parts of it that do not hold. `None` where that is not enough.
-    async fn mend(&self) -> Result<Option<Subject>, CheckError> {
+    async fn mend(&self, strict: bool) -> Result<Option<Subject>, CheckError> {
+        if strict {
+            return Ok(None);
+        }
         let Self { subjects, shared, need, .. } = self;
         let Some(closure) = self.closure().await? else { return Ok(None) };
-        let missing = match subjects.compose(shared, &closure, *need, &Found::default()) {
-            Ok(made) => return Ok(Some(made)),
-            Err(missing) if missing.holders.len() + missing.roles.len() > MOST_PARTS => {
+        let mut found = Arc::<Found>::default();
+        for _ in 0..MENDS {
+            let missing = match subjects.compose(shared, &closure, *need, &found) {
+                // Each part may hold, and not all of them for as long as the view must.
+                Ok(made) => return Ok(Some(made).filter(|of| is_usable(&of.stamp, shared, *need))),
+                Err(missing) => missing,
+            };
+            if missing.holders.len() + missing.roles.len() > MOST_PARTS {
                 return Ok(None);
             }
-            Err(missing) => missing,
-        };
-        let lost = CheckError::Graph(GraphError::Unavailable("a fill died".to_owned()));
-        let read =
-            || read(Arc::clone(subjects), Arc::clone(shared), self.tenant.clone(), missing.clone());
-        let found = subjects.part_flights.join(&missing, read, lost).await.0?;
-        Ok(subjects.compose(shared, &closure, *need, &found).ok())
+            let lost = CheckError::Graph(GraphError::Unavailable("a fill died".to_owned()));
+            let read = || {
+                let (subjects, shared) = (Arc::clone(subjects), Arc::clone(shared));
+                read(subjects, shared, self.tenant.clone(), missing.clone())
+            };
+            found = subjects.part_flights.join(&missing, read, lost).await.0?;
+        }
+        let made = subjects.compose(shared, &closure, *need, &found).ok();
+        Ok(made.filter(|made| is_usable(&made.stamp, shared, *need)))
     }
 
     /// The closure of who is known: as it is cached, or read again where a membership has changed. Whatever

@@ -1,4 +1,4 @@
-//! The views: one request for a subject, one for a resource.
+//! The views: one request for a whole subject, or for some of its parts; one for a resource.
 //!
 //! A subject's closure is one `@recurse` in a var block, which follows each edge once however the teams
 //! are nested or cycle; what hangs on it are var blocks as well, so that nothing is sent twice. See
@@ -73,15 +73,14 @@ const CLOSURE: &str = "
   W as var(func: eq(xid, $w))
   var(func: uid(S)) @recurse(loop: false) { T as User.memberOf LIVING }";
 
-/// Everything that holders hold. Roles that were deleted are told by their rows, which have no key.
-/// Placeholders: HOLDERS, MORE (roles).
+/// Everything that holders hold. Placeholders: HOLDERS, MORE (roles), LIVING.
 const WHOLE: &str = "
   var(func: uid(HOLDERS)) {
-    R as Team.hasRole
+    R as Team.hasRole LIVING
     B as Team.hasBinding
     C as Team.hasWideBinding
   }
-  var(func: uid(B, C)) { Q as Binding.role }
+  var(func: uid(B, C)) { Q as Binding.role LIVING }
   var(func: uid(R, Q MORE)) { P as Role.hasPermission }";
 
 /// Placeholders: MORE (roles), FIRST.
@@ -128,8 +127,8 @@ impl Query {
     }
 }
 
-/// Placeholders: FIRST.
-const HOLDERS: &str = "
+/// Whose roles it has, alone. Placeholders: FIRST.
+const HOLDERS_ALONE: &str = "
   holders(func: uid(S, W, T), first: FIRST) { uid xid }";
 
 /// The queries as they are sent.
@@ -148,7 +147,7 @@ impl Default for Queries {
         Self {
             whole: Query::new(&format!("query q({head}) {{{CLOSURE}{whole}\n}}")),
             closure: Query::new(&limited(&format!(
-                "query q({head}) {{{CLOSURE}{SELF}{HOLDERS}\n}}"
+                "query q({head}) {{{CLOSURE}{SELF}{HOLDERS_ALONE}\n}}"
             ))),
             narrowed: format!("query q({head}, $r: string, $a: string) {{{CLOSURE}{narrowed}\n}}")
                 .replace("LIVING", LIVING),
@@ -179,7 +178,8 @@ fn parts_query(holders: &[Node], roles: &[Node]) -> String {
             held(&format!("{WHOLE}{HELD}{PERMISSIONS}"), holders, &format!(", {roles}"))
         }
     };
-    format!("{{{blocks}\n}}")
+    // Roles that were deleted are told by their rows, which have no key.
+    format!("{{{blocks}\n}}").replace("LIVING", "")
 }
 
 /// Whether subjects that the graph does not know are barred: they are where sync brings them.
@@ -244,6 +244,8 @@ impl Named<'_> {
 struct Met<'a> {
     #[serde(default, borrow)]
     holders: Vec<Named<'a>>,
+    #[serde(default, borrow)]
+    roles: Vec<Named<'a>>,
 }
 
 #[derive(Deserialize)]
@@ -431,7 +433,7 @@ impl Reader {
     ) -> Result<Answer, GraphError> {
         let answer = self.graph.query(mode, &query.all, &keys.vars()).await?;
         let met: Met<'_> = answer.read()?;
-        if met.holders.iter().all(|row| row.xid.is_some()) {
+        if met.holders.iter().chain(&met.roles).all(|row| row.xid.is_some()) {
             return Ok(answer);
         }
         self.graph.query(mode, &query.living, &keys.vars()).await

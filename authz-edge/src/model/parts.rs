@@ -22,7 +22,7 @@ pub struct Closure {
 /// The roles of one holder, its teams' apart, and how it has them. Changed by its bindings.
 pub type Holdings = Box<[(Node, Holding)]>;
 
-/// What one role permits; nothing if it was deleted. Changed with the role.
+/// What one role permits; `None` if it permits nothing, or was deleted. Changed with the role.
 pub type Grants = Option<Arc<RoleGrants>>;
 
 impl Closure {

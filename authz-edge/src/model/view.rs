@@ -249,10 +249,20 @@ impl SubjectView {
     /// Memory that it holds, in bytes, roughly; roles that it shares are counted in part.
     #[must_use]
     pub fn bytes(&self) -> usize {
+        self.weigh(|grants| grants.bytes() / Arc::strong_count(grants).max(1))
+    }
+
+    /// Memory that it would hold if it shared no role.
+    #[must_use]
+    pub fn unshared_bytes(&self) -> usize {
+        self.weigh(|grants| grants.bytes())
+    }
+
+    fn weigh(&self, grants: impl Fn(&Arc<RoleGrants>) -> usize) -> usize {
         let roles = self.roles.iter().map(|role| {
             let types = role.types.iter().map(|(type_, _)| type_.len() + 24);
-            let shared = role.grants.bytes() / Arc::strong_count(&role.grants).max(1);
-            size_of::<HeldRole>() + 16 * role.nodes.len() + types.sum::<usize>() + shared
+            let nodes = 16 * role.nodes.len();
+            size_of::<HeldRole>() + nodes + types.sum::<usize>() + grants(&role.grants)
         });
         size_of::<Self>() + roles.sum::<usize>() + share_of(&self.attributes)
     }

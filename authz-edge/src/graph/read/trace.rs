@@ -10,15 +10,15 @@ use super::super::client::{Answer, Mode};
 use super::super::dql::{HasUid, Uid};
 use super::super::store::{GraphError, Reading};
 use super::{
-    CLOSURE, FIRST, LIVING, LineageAnswer, NARROWED, Reader, SubjectAnswer, SubjectKeys, WHOLE,
-    held, lineage,
+    CLOSURE, FIRST, LIVING, LineageAnswer, NARROWED, ROLES, Reader, SubjectAnswer, SubjectKeys,
+    WHOLE, held, lineage,
 };
 use crate::model::trace::{Bound, Holder, Permitted, Place, Target, Trace};
 use crate::model::view::{Covers, Micros, NEVER, Node};
 use crate::model::{Key, ResourceRef, SubjectRef, SubjectType};
 
 /// The most memberships and roles of one holder, and parents of one resource, that are looked at.
-const EDGES: usize = 256;
+const EDGES: usize = ROLES;
 
 const RESOURCE: &str = "
   E as var(func: eq(xid, $r))
