@@ -624,6 +624,25 @@ mod tests {
     use super::*;
 
     #[test]
+    fn no_query_is_sent_with_a_placeholder_in_it() {
+        let (one, two) = ([Node(1)], [Node(2), Node(0x3a)]);
+        let (whole, traces) = (Queries::default(), trace::Queries::default());
+        let parts = [parts_query(&one, &[]), parts_query(&[], &two), parts_query(&two, &one)];
+        let views = [&whole.whole, &whole.closure, &whole.lineage];
+        let views = views.into_iter().flat_map(|query| [&query.all, &query.living]);
+        let all = views.chain([&whole.narrowed, &traces.whole, &traces.narrowed]).chain(&parts);
+        for query in all {
+            for placeholder in ["FIRST", "ROLES", "EDGES", "HOLDERS", "MORE", "LIVING", "uid()"] {
+                assert!(!query.contains(placeholder), "{placeholder} in {query}");
+            }
+            assert_eq!(query.matches('{').count(), query.matches('}').count(), "{query}");
+        }
+        assert!(parts[1].contains("roles(func: uid(0x2, 0x3a)") && !parts[1].contains("holders"));
+        assert!(parts[2].contains("holders(func: uid(0x2, 0x3a)"));
+        assert!(parts[2].contains("roles(func: uid(R, Q , 0x1)"));
+    }
+
+    #[test]
     fn a_subject_without_a_key_is_a_stranger_or_nobody() {
         let standing = |json: &str, strangers| {
             standing(&serde_json::from_str::<SubjectAnswer<'_>>(json).unwrap(), strangers)

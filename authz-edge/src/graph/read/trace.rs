@@ -48,8 +48,8 @@ const BLOCKS: &str = "
 
 /// The queries as they are sent.
 pub(super) struct Queries {
-    whole: String,
-    narrowed: String,
+    pub(super) whole: String,
+    pub(super) narrowed: String,
 }
 
 impl Default for Queries {
