@@ -54,9 +54,13 @@ pub(super) struct Edge {
 
 impl Edge {
     pub(super) fn with(options: Options) -> Self {
-        let (memory, clock) = (Memory::new(), Clock::manual());
         // Few enough to be made a thousand times, many enough that keys rarely share one.
-        let fences = Arc::new(Fences::with_places(1 << 13, 4));
+        Self::of(options, 1 << 13)
+    }
+
+    fn of(options: Options, places: usize) -> Self {
+        let (memory, clock) = (Memory::new(), Clock::manual());
+        let fences = Arc::new(Fences::with_places(places, 4));
         let freshness = Arc::new(Freshness::default());
         let checker = Checker::new(
             memory.clone(),
@@ -70,7 +74,16 @@ impl Edge {
 
     /// One where anna may read doc:1 in acme through team:a, and the edge knows of everything.
     pub(super) fn seeded(options: Options) -> Self {
-        let edge = Self::with(options);
+        Self::with(options).seed()
+    }
+
+    /// The same for tests that count reads: keys that shared a fence would add some.
+    pub(super) fn counted(options: Options) -> Self {
+        Self::of(options, 1 << 20).seed()
+    }
+
+    fn seed(self) -> Self {
+        let edge = self;
         let (_, tenant) = (edge.write(&Change::Add(anna())), acme());
         for change in [
             Change::Role("reader".to_owned(), vec![("read".to_owned(), Scope::All, Rule::Always)]),
