@@ -16,7 +16,7 @@ use super::flights::Flights;
 use super::question::CheckError;
 use super::stamp::{Stamp, Void};
 use super::views::{Need, Shared, Stamped, Subject, Viewed, weighed};
-use crate::graph::store::{MAX_ITEMS, MAX_VIEW_BYTES, Parts, Whole};
+use crate::graph::store::{MAX_ITEMS, MAX_VIEW_BYTES, Part, Parts, Whole};
 use crate::graph::{Graph, GraphError};
 use crate::model::parts::{Closure, Grants, Holdings, holdings_bytes};
 use crate::model::view::{Node, SubjectView};
@@ -130,14 +130,9 @@ impl Subjects {
             let (subjects, shared) = (Arc::clone(self), Arc::clone(shared));
             let (tenant, subject, key) = (tenant.clone(), SubjectRef::new(type_, id), key.clone());
             let fill = Fill { subjects, shared, tenant, subject, key, need };
-            async move {
-                let filled = fill.fill(strict).await?;
-                // By the fill itself: who asked first may have left.
-                fill.subjects.views.insert(fill.key, Arc::clone(&filled));
-                Ok(filled)
-            }
+            async move { fill.fill(strict).await }
         };
-        Ok((shared.join(&key, need, &self.flights, fill).await?, false))
+        Ok((shared.fetch(&key, need, &self.views, &self.flights, fill).await?, false))
     }
 
     /// A view of the parts that one read has found, or that are cached and hold; or those that are missing.
@@ -178,28 +173,31 @@ impl Subjects {
         let stamps = held.iter().map(|part| &*part.stamp);
         let stamps: Vec<_> = stamps.chain(roles.iter().map(|(_, part)| &*part.stamp)).collect();
         let stamp = closure.stamp.of_all(&stamps);
-        let grants = roles.iter().filter_map(|(role, part)| Some((*role, part.view.clone()?)));
-        let grants = grants.collect();
-        let view = SubjectView::compose(&closure.view, held.iter().map(|part| &part.view), &grants);
+        let held = held.iter().map(|part| &part.view);
+        let roles = roles.iter().map(|(role, part)| (*role, part.view.clone()));
+        let view = SubjectView::compose(&closure.view, held, roles);
         Ok(known(view, Arc::new(stamp), Arc::clone(closure)))
     }
 
     /// Keeps the parts of one read, each with what it alone depends on.
     fn keep<G: Graph>(&self, shared: &Shared<G>, parts: Parts, read: &Stamp) -> Found {
         let stamp = |key: &Option<Key>| Arc::new(read.part(&shared.fences, key));
-        let mut found = Found::default();
-        for part in parts.holders {
-            let viewed = Arc::new(Viewed { stamp: stamp(&part.key), view: part.part });
-            self.holders.insert(part.node, Arc::clone(&viewed));
-            found.holders.insert(part.node, viewed);
-        }
-        for part in parts.roles {
-            let viewed = Arc::new(Viewed { stamp: stamp(&part.key), view: part.part });
-            self.roles.insert(part.node, Arc::clone(&viewed));
-            found.roles.insert(part.node, viewed);
-        }
-        found
+        let holders = keep(&self.holders, parts.holders, stamp);
+        Found { holders, roles: keep(&self.roles, parts.roles, stamp) }
     }
+}
+
+fn keep<T: Send + Sync + 'static>(
+    cache: &Cache<Node, Arc<Viewed<T>>, RandomState>,
+    parts: Vec<Part<T>>,
+    stamp: impl Fn(&Option<Key>) -> Arc<Stamp>,
+) -> HashMap<Node, Arc<Viewed<T>>> {
+    let kept = parts.into_iter().map(|Part { node, key, part }| {
+        let viewed = Arc::new(Viewed { stamp: stamp(&key), view: part });
+        cache.insert(node, Arc::clone(&viewed));
+        (node, viewed)
+    });
+    kept.collect()
 }
 
 fn known(view: SubjectView, stamp: Arc<Stamp>, closure: Arc<Viewed<Closure>>) -> Subject {
@@ -232,7 +230,8 @@ impl<G: Graph> Fill<G> {
         // Several reads one after the other take no longer than one and its turn may.
         let most = 2 * self.shared.options.deadline;
         let filled = tokio::time::timeout(most, async {
-            match self.mend(strict).await? {
+            let mended = if strict { None } else { self.mend().await? };
+            match mended {
                 Some(mended) => Ok(mended),
                 None => self.whole(strict).await,
             }
@@ -242,21 +241,18 @@ impl<G: Graph> Fill<G> {
     }
 
     /// What is known, with a read of the parts of it that do not hold. `None` where that is not enough.
-    async fn mend(&self, strict: bool) -> Result<Option<Subject>, CheckError> {
-        if strict {
-            return Ok(None);
-        }
+    async fn mend(&self) -> Result<Option<Subject>, CheckError> {
         let Self { subjects, shared, need, .. } = self;
         let Some(closure) = self.closure().await? else { return Ok(None) };
         let mut found = Arc::<Found>::default();
-        for _ in 0..MENDS {
+        for read_before in 0..=MENDS {
             let missing = match subjects.compose(shared, &closure, *need, &found) {
                 // Each part may hold, and not all of them for as long as the view must.
                 Ok(made) => return Ok(Some(made).filter(|of| is_usable(&of.stamp, shared, *need))),
                 Err(missing) => missing,
             };
-            if missing.holders.len() + missing.roles.len() > MOST_PARTS {
-                return Ok(None);
+            if read_before == MENDS || missing.holders.len() + missing.roles.len() > MOST_PARTS {
+                break;
             }
             let lost = CheckError::Graph(GraphError::Unavailable("a fill died".to_owned()));
             let read = || {
@@ -265,8 +261,7 @@ impl<G: Graph> Fill<G> {
             };
             found = subjects.part_flights.join(&missing, read, lost).await.0?;
         }
-        let made = subjects.compose(shared, &closure, *need, &found).ok();
-        Ok(made.filter(|made| is_usable(&made.stamp, shared, *need)))
+        Ok(None)
     }
 
     /// The closure of who is known: as it is cached, or read again where a membership has changed. Whatever
@@ -297,11 +292,9 @@ impl<G: Graph> Fill<G> {
         let part = Arc::new(stamp.part(&shared.fences, &keys));
         let closure = Arc::new(Viewed { view: closure, stamp: part });
         let found = subjects.keep(shared, parts, &stamp);
-        let grants = found.roles.iter();
-        let grants: BTreeMap<_, _> =
-            grants.filter_map(|(role, part)| Some((*role, part.view.clone()?))).collect();
         let held = found.holders.values().map(|part| &part.view);
-        Ok(known(SubjectView::compose(&closure.view, held, &grants), stamp, closure))
+        let roles = found.roles.iter().map(|(role, part)| (*role, part.view.clone()));
+        Ok(known(SubjectView::compose(&closure.view, held, roles), stamp, closure))
     }
 }
 

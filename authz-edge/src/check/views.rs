@@ -256,6 +256,22 @@ impl<G: Graph> Shared<G> {
         {
             return Ok((found, true));
         }
+        Ok((self.fetch(key, need, cache, flights, fill).await?, false))
+    }
+
+    /// What a fill has found, which is cached.
+    pub(super) async fn fetch<T, F>(
+        &self,
+        key: &Key,
+        need: Need,
+        cache: &Cache<Key, Arc<T>, RandomState>,
+        flights: &Flights<(Key, bool), Arc<T>, CheckError>,
+        fill: impl Fn(bool) -> F,
+    ) -> Result<Arc<T>, CheckError>
+    where
+        T: Stamped + Send + Sync + 'static,
+        F: Future<Output = Result<Arc<T>, CheckError>> + Send + 'static,
+    {
         let filling = |strict| {
             let (cache, key, filling) = (cache.clone(), key.clone(), fill(strict));
             async move {
@@ -267,7 +283,7 @@ impl<G: Graph> Shared<G> {
                 filled
             }
         };
-        Ok((self.join(key, need, flights, filling).await?, false))
+        self.join(key, need, flights, filling).await
     }
 
     /// What a fill has found that serves `need`: one that is under way, or one that is begun here.

@@ -26,9 +26,9 @@ use super::store::{
 };
 use crate::model::Properties;
 use crate::model::key::{Key, ResourceRef, SubjectRef, SubjectType};
-use crate::model::parts::Closure;
+use crate::model::parts::{Closure, Grants};
 use crate::model::view::{
-    Covers, HeldRole, Holding, Micros, NEVER, Node, ResourceView, Standing, SubjectView,
+    Covers, Holding, Micros, NEVER, Node, ResourceView, Standing, SubjectView,
 };
 
 /// One more than may be held: who gets so many knows that there are more.
@@ -246,6 +246,8 @@ struct Met<'a> {
     holders: Vec<Named<'a>>,
     #[serde(default, borrow)]
     roles: Vec<Named<'a>>,
+    #[serde(default, borrow)]
+    lineage: Vec<Named<'a>>,
 }
 
 #[derive(Deserialize)]
@@ -269,6 +271,17 @@ struct Binding {
     on_type: Option<Box<str>>,
     #[serde(rename = "Binding.expiresAt")]
     expires_at: Option<Micros>,
+}
+
+impl HolderRow<'_> {
+    fn key(&self) -> Option<Key> {
+        self.xid.as_deref().map(Key::from_text)
+    }
+}
+
+/// A role that is held everywhere and for ever.
+fn everywhere(role: &HasUid) -> (Node, Holding) {
+    (Node(role.uid.0), Holding { covers: Covers::All, until: NEVER })
 }
 
 impl Binding {
@@ -331,7 +344,7 @@ impl Graph for Reader {
         mode: Mode,
     ) -> Result<SubjectReading, GraphError> {
         let keys = SubjectKeys::new(tenant, subject);
-        let answer = self.living(mode, &self.queries.whole, &keys).await?;
+        let answer = self.living(mode, &self.queries.whole, &keys.vars()).await?;
         let found: SubjectAnswer<'_> = answer.read()?;
         let revision = answer.revision;
         if found.is_too_large() {
@@ -351,7 +364,7 @@ impl Graph for Reader {
         mode: Mode,
     ) -> Result<Reading<Option<Closure>>, GraphError> {
         let keys = SubjectKeys::new(tenant, subject);
-        let answer = self.living(mode, &self.queries.closure, &keys).await?;
+        let answer = self.living(mode, &self.queries.closure, &keys.vars()).await?;
         let found: SubjectAnswer<'_> = answer.read()?;
         let view = (!found.is_too_large()).then(|| self.closure_of(&found));
         Ok(Reading { revision: answer.revision, visited: visited(&found, &keys), view })
@@ -394,7 +407,8 @@ impl Graph for Reader {
             );
             return Err(GraphError::Limit(limit));
         }
-        self.view(&answer, found, vec![Key::anything(tenant)]).await
+        let view = self.view(found).await?;
+        Ok(Reading { revision: answer.revision, visited: vec![Key::anything(tenant)], view })
     }
 
     async fn resource(
@@ -405,12 +419,7 @@ impl Graph for Reader {
     ) -> Result<ResourceReading, GraphError> {
         let key = Key::resource(tenant, &resource.type_, &resource.id);
         let vars = [("$r", key.as_str())];
-        let answer = self.graph.query(mode, &self.queries.lineage.all, &vars).await?;
-        let found: LineageAnswer<'_> = answer.read()?;
-        if found.lineage.iter().all(|row| row.xid.is_some()) {
-            return lineage(tenant, resource, &key, &answer, &found);
-        }
-        let answer = self.graph.query(mode, &self.queries.lineage.living, &vars).await?;
+        let answer = self.living(mode, &self.queries.lineage, &vars).await?;
         lineage(tenant, resource, &key, &answer, &answer.read()?)
     }
 
@@ -424,19 +433,19 @@ impl Graph for Reader {
 }
 
 impl Reader {
-    /// The answer about a subject, in which nothing was met that is deleted.
+    /// The answer in which nothing was met that is deleted.
     async fn living(
         &self,
         mode: Mode,
         query: &Query,
-        keys: &SubjectKeys,
+        vars: &[(&str, &str)],
     ) -> Result<Answer, GraphError> {
-        let answer = self.graph.query(mode, &query.all, &keys.vars()).await?;
-        let met: Met<'_> = answer.read()?;
-        if met.holders.iter().chain(&met.roles).all(|row| row.xid.is_some()) {
+        let answer = self.graph.query(mode, &query.all, vars).await?;
+        let Met { holders, roles, lineage } = answer.read()?;
+        if [holders, roles, lineage].iter().flatten().all(|row| row.xid.is_some()) {
             return Ok(answer);
         }
-        self.graph.query(mode, &query.living, &keys.vars()).await
+        self.graph.query(mode, &query.living, vars).await
     }
 
     fn closure_of(&self, found: &SubjectAnswer<'_>) -> Closure {
@@ -449,67 +458,40 @@ impl Reader {
 
     /// What is held, by holder and by role.
     async fn held(&self, tenant: &TenantId, found: SubjectAnswer<'_>) -> Result<Parts, GraphError> {
-        let mut held = BTreeMap::<Uid, Vec<(Node, Holding)>>::new();
-        for row in &found.holders {
-            let whole =
-                |role: &HasUid| (Node(role.uid.0), Holding { covers: Covers::All, until: NEVER });
-            held.insert(row.uid, row.roles.iter().map(whole).collect());
-        }
-        let scoped = found.scoped.iter().map(|binding| (binding, binding.scoped()));
-        let wide = found.wide.iter().map(|binding| (binding, binding.wide()));
-        for (binding, covers) in scoped.chain(wide) {
-            let (Some(holder), Some(role)) = (binding.holder, binding.role) else { continue };
+        let by_holder = found.holders.iter();
+        let mut held: BTreeMap<Uid, Vec<_>> =
+            by_holder.map(|row| (row.uid, row.roles.iter().map(everywhere).collect())).collect();
+        for (holder, holding) in found.bindings() {
             // A binding that a later team of that name took over is not the former one's.
-            if let Some(list) = held.get_mut(&holder.uid) {
-                let until = binding.expires_at.unwrap_or(NEVER);
-                list.push((Node(role.uid.0), Holding { covers, until }));
+            if let Some(list) = holder.and_then(|holder| held.get_mut(&holder.uid)) {
+                list.push(holding);
             }
         }
         let holders = found.holders.iter().filter_map(|row| {
-            let key = row.xid.as_deref().map(Key::from_text);
-            let key = key.and_then(|key| key.holdings(tenant));
-            let part = held.remove(&row.uid)?.into();
-            Some(Part { node: Node(row.uid.0), key, part })
+            let key = row.key().and_then(|key| key.holdings(tenant));
+            Some(Part { node: Node(row.uid.0), key, part: held.remove(&row.uid)?.into() })
         });
-        let holders = holders.collect();
+        Ok(Parts { holders: holders.collect(), roles: self.role_parts(found).await? })
+    }
+
+    async fn role_parts(&self, found: SubjectAnswer<'_>) -> Result<Vec<Part<Grants>>, GraphError> {
         let mut grants = self.roles.grants(found.permissions).await?;
         let roles = found.roles.iter().map(|row| {
             // A role that was deleted has no key any more.
             let part = grants.remove(&row.uid).filter(|_| row.xid.is_some());
             Part { node: Node(row.uid.0), key: row.key(), part }
         });
-        Ok(Parts { holders, roles: roles.collect() })
+        Ok(roles.collect())
     }
 
-    async fn view(
-        &self,
-        answer: &Answer,
-        found: SubjectAnswer<'_>,
-        visited: Vec<Key>,
-    ) -> Result<Reading<SubjectView>, GraphError> {
-        let (standing, attributes) = (standing(&found, self.strangers), found.attributes());
-        let mut held = BTreeMap::<Uid, Vec<Holding>>::new();
-        let mut hold = |role: Uid, covers, until| {
-            held.entry(role).or_default().push(Holding { covers, until });
-        };
-        for role in &found.plain {
-            hold(role.uid, Covers::All, NEVER);
-        }
-        let scoped = found.scoped.iter().map(|binding| (binding, binding.scoped()));
-        let wide = found.wide.iter().map(|binding| (binding, binding.wide()));
-        for (binding, covers) in scoped.chain(wide) {
-            if let Some(role) = binding.role {
-                hold(role.uid, covers, binding.expires_at.unwrap_or(NEVER));
-            }
-        }
-        let mut grants = self.roles.grants(found.permissions).await?;
-        // A role that was deleted has no key any more.
-        let roles = found.roles.iter().filter(|role| role.xid.is_some()).filter_map(|role| {
-            let holdings = held.remove(&role.uid)?;
-            Some(HeldRole::new(grants.remove(&role.uid)?, holdings))
-        });
-        let view = SubjectView { standing, attributes, roles: roles.collect() };
-        Ok(Reading { revision: answer.revision, visited, view })
+    /// A view for one question, whoever of the holders holds what.
+    async fn view(&self, found: SubjectAnswer<'_>) -> Result<SubjectView, GraphError> {
+        let closure = self.closure_of(&found);
+        let bindings = found.bindings().map(|(_, holding)| holding);
+        let held = found.plain.iter().map(everywhere).chain(bindings).collect();
+        let roles = self.role_parts(found).await?;
+        let roles = roles.into_iter().map(|role| (role.node, role.part));
+        Ok(SubjectView::compose(&closure, [&held], roles))
     }
 }
 
@@ -583,8 +565,7 @@ fn lineage(
 
 /// What a closure depends on.
 fn visited(found: &SubjectAnswer<'_>, keys: &SubjectKeys) -> Vec<Key> {
-    let rows = found.holders.iter().filter_map(|row| row.xid.as_deref());
-    let mut visited: Vec<_> = rows.map(Key::from_text).collect();
+    let mut visited: Vec<_> = found.holders.iter().filter_map(HolderRow::key).collect();
     // Also when the graph does not know them yet.
     visited.extend([keys.subject.clone(), keys.everyone.clone(), keys.tenant.clone()]);
     visited.sort_unstable();
@@ -599,6 +580,16 @@ impl SubjectAnswer<'_> {
             || self.holds_too_much()
             || roles().any(|roles| roles >= ROLES)
             || roles().sum::<usize>() > 4 * MAX_ITEMS
+    }
+
+    /// What is held by bindings, and by whom.
+    fn bindings(&self) -> impl Iterator<Item = (Option<HasUid>, (Node, Holding))> {
+        let scoped = self.scoped.iter().map(|binding| (binding, binding.scoped()));
+        let wide = self.wide.iter().map(|binding| (binding, binding.wide()));
+        scoped.chain(wide).filter_map(|(binding, covers)| {
+            let until = binding.expires_at.unwrap_or(NEVER);
+            Some((binding.holder, (Node(binding.role?.uid.0), Holding { covers, until })))
+        })
     }
 
     fn attributes(&self) -> Option<Arc<Properties>> {

@@ -46,14 +46,15 @@ impl SubjectView {
     pub fn compose<'a>(
         closure: &Closure,
         holdings: impl IntoIterator<Item = &'a Holdings>,
-        grants: &BTreeMap<Node, Arc<RoleGrants>>,
+        roles: impl IntoIterator<Item = (Node, Grants)>,
     ) -> Self {
         let mut held = BTreeMap::<Node, Vec<Holding>>::new();
         for (role, holding) in holdings.into_iter().flatten() {
             held.entry(*role).or_default().push(holding.clone());
         }
+        let grants: BTreeMap<_, _> = roles.into_iter().collect();
         let roles = held.into_iter().filter_map(|(role, holdings)| {
-            Some(HeldRole::new(Arc::clone(grants.get(&role)?), holdings))
+            Some(HeldRole::new(grants.get(&role)?.clone()?, holdings))
         });
         Self {
             standing: closure.standing,

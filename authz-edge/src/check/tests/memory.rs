@@ -180,9 +180,8 @@ impl Memory {
 
     fn subject_view(&self, state: &State, tenant: &TenantId, subject: &SubjectRef) -> SubjectView {
         let Whole { closure, parts, .. } = self.whole(state, tenant, subject);
-        let grants = parts.roles.into_iter().filter_map(|role| Some((role.node, role.part?)));
-        let holdings = parts.holders.iter().map(|holder| &holder.part);
-        SubjectView::compose(&closure, holdings, &grants.collect())
+        let roles = parts.roles.into_iter().map(|role| (role.node, role.part));
+        SubjectView::compose(&closure, parts.holders.iter().map(|holder| &holder.part), roles)
     }
 
     fn whole(&self, state: &State, tenant: &TenantId, subject: &SubjectRef) -> Whole {

@@ -6,13 +6,41 @@ use std::collections::BTreeSet;
 use std::ops::Bound::{Excluded, Included};
 use std::sync::Arc;
 
-use contracts::Revision;
+use contracts::{Revision, TenantId};
 
 use super::memory::{GIANT, Memory, closure_keys, holders, resource_keys};
 use super::property::Fence;
 use super::world::{Entity, State};
 use crate::check::Question;
 use crate::model::Key;
+
+/// A kind of parts that are told by their nodes.
+struct Kind {
+    key: fn(&Entity, &TenantId) -> Option<Key>,
+    is_same: fn(&Entity, &Entity) -> bool,
+    /// Has a state show a version of a node, as far as the part goes.
+    put: fn(&mut State, u64, Option<Entity>),
+}
+
+/// What a holder of the closure holds.
+const HOLDINGS: Kind = Kind {
+    key: |holder, tenant| holder.key.holdings(tenant),
+    is_same: |a, b| a.bound == b.bound,
+    put: |state, holder, version| {
+        let bound = version.map_or_else(Vec::new, |node| node.bound);
+        state.nodes.get_mut(&holder).expect("it is in the closure").bound = bound;
+    },
+};
+
+/// What a role permits.
+const GRANTS: Kind = Kind {
+    key: |role, _| Some(role.key.clone()),
+    is_same: |a, b| a.permits == b.permits,
+    put: |state, role, version| {
+        state.nodes.remove(&role);
+        state.nodes.extend(version.map(|node| (role, node)));
+    },
+};
 
 /// One moment while an answer was made.
 pub(super) struct Moment {
@@ -71,40 +99,28 @@ impl Moment {
         holders: &[u64],
         is_so: &impl Fn(&State) -> bool,
     ) -> bool {
-        let Some((holder, others)) = holders.split_first() else {
+        self.any(states, question, mixed, (holders, &HOLDINGS), &|mixed| {
             let bound = mixed.nodes.values().flat_map(|node| &node.bound);
-            let roles: BTreeSet<u64> = bound.map(|bound| bound.role).collect();
-            return self.any_roles(states, question, mixed, &Vec::from_iter(roles), is_so);
-        };
-        let key = |node: &Entity| node.key.holdings(&question.tenant);
-        self.versions(states, question, *holder, key, |a, b| a.bound == b.bound).iter().any(
-            |part| {
-                let mut mixed = mixed.clone();
-                let bound = part.as_ref().map_or_else(Vec::new, |node| node.bound.clone());
-                mixed.nodes.get_mut(holder).expect("it is in the closure").bound = bound;
-                self.any_holdings(states, question, &mixed, others, is_so)
-            },
-        )
+            let roles = Vec::from_iter(bound.map(|bound| bound.role).collect::<BTreeSet<u64>>());
+            self.any(states, question, mixed, (&roles, &GRANTS), is_so)
+        })
     }
 
-    fn any_roles(
+    /// Whether one of the mixtures with some version of each of these parts explains it.
+    fn any(
         &self,
         states: &[(u64, Arc<State>)],
         question: &Question,
         mixed: &State,
-        roles: &[u64],
-        is_so: &impl Fn(&State) -> bool,
+        (nodes, kind): (&[u64], &Kind),
+        is_so: &dyn Fn(&State) -> bool,
     ) -> bool {
-        let Some((role, others)) = roles.split_first() else { return is_so(mixed) };
-        let key = |node: &Entity| Some(node.key.clone());
-        self.versions(states, question, *role, key, |a, b| a.permits == b.permits).iter().any(
-            |of| {
-                let mut mixed = mixed.clone();
-                mixed.nodes.remove(role);
-                mixed.nodes.extend(of.clone().map(|of| (*role, of)));
-                self.any_roles(states, question, &mixed, others, is_so)
-            },
-        )
+        let Some((node, others)) = nodes.split_first() else { return is_so(mixed) };
+        self.versions(states, question, *node, kind).into_iter().any(|version| {
+            let mut mixed = mixed.clone();
+            (kind.put)(&mut mixed, *node, version);
+            self.any(states, question, &mixed, (others, kind), is_so)
+        })
     }
 
     /// What a node may be taken for, each once; `None` once it is deleted.
@@ -113,8 +129,7 @@ impl Moment {
         states: &[(u64, Arc<State>)],
         question: &Question,
         id: u64,
-        key: impl Fn(&Entity) -> Option<Key>,
-        is_same: impl Fn(&Entity, &Entity) -> bool,
+        kind: &Kind,
     ) -> Vec<Option<Entity>> {
         let mut versions = Vec::<Option<Entity>>::new();
         for (time, state) in states {
@@ -124,9 +139,9 @@ impl Moment {
             if found.is_none() && states.iter().any(comes) {
                 continue;
             }
-            let key = found.and_then(&key);
+            let key = found.and_then(|found| (kind.key)(found, &question.tenant));
             let is_known = versions.iter().any(|known| match (known, found) {
-                (Some(known), Some(found)) => is_same(known, found),
+                (Some(known), Some(found)) => (kind.is_same)(known, found),
                 (None, None) => true,
                 _ => false,
             });

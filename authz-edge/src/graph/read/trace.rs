@@ -206,7 +206,7 @@ impl Reader {
             holders: details.holders.iter().filter_map(|row| row.holder(tenant)).collect(),
             permissions: permissions.collect(),
             lineage: details.lineage.iter().filter_map(|row| row.place(tenant)).collect(),
-            subject: self.view(answer, found, Vec::new()).await?.view,
+            subject: self.view(found).await?,
             resource,
             bindings,
             roles,
