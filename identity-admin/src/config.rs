@@ -14,8 +14,9 @@ use service_kit::config::{ConfigError, Secret, check_ranges, secret_or_file};
 use service_kit::http::HttpOptions;
 use service_kit::telemetry::TelemetryConfig;
 
-use crate::credentials::{Credentials, Secrets};
-use crate::oauth::Rotation;
+use crate::credentials::{Credentials, HashingOptions, Passwords, Policy, Secrets};
+use crate::logins::LockOut;
+use crate::oauth::{People, Rotation};
 use crate::{db, http, relay};
 
 /// The commented defaults, embedded.
@@ -39,7 +40,10 @@ pub struct Config {
     pub relay: RelayConfig,
     pub snapshots: SnapshotsConfig,
     pub secrets_file: Option<PathBuf>,
+    pub passwords: PasswordsConfig,
+    pub log_in: LogInConfig,
     pub tokens: TokensConfig,
+    pub device: DeviceConfig,
     pub idempotency: IdempotencyConfig,
     pub lists: ListsConfig,
 }
@@ -54,6 +58,7 @@ pub struct HttpConfig {
     pub max_body_bytes: usize,
     pub header_read_timeout_ms: u64,
     pub request_timeout_ms: u64,
+    pub trusted_proxies: Vec<ipnet::IpNet>,
 }
 
 /// The database.
@@ -150,6 +155,61 @@ pub struct TokensConfig {
     pub signing_key_hours: u32,
     pub jwks_cache_seconds: u32,
     pub key_environment: String,
+    pub refresh_hours: u32,
+    pub refresh_grace_seconds: u32,
+}
+
+/// Passwords of people.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs, reason = "config.example.yaml documents every key, with unit and range")]
+pub struct PasswordsConfig {
+    pub min_length: usize,
+    pub blocklist_file: Option<PathBuf>,
+    pub at_once: usize,
+    pub waiting: usize,
+}
+
+impl PasswordsConfig {
+    /// How many are hashed.
+    #[must_use]
+    pub fn hashing(&self) -> HashingOptions {
+        let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let at_once = if self.at_once == 0 { (processors - 1).max(1) } else { self.at_once };
+        HashingOptions { at_once, waiting: self.waiting }
+    }
+}
+
+/// Lock-out.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs, reason = "config.example.yaml documents every key, with unit and range")]
+pub struct LogInConfig {
+    pub max_failures: u32,
+    pub lock_seconds: u32,
+}
+
+/// What people may allow programs.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs, reason = "config.example.yaml documents every key, with unit and range")]
+pub struct DeviceConfig {
+    pub clients: Vec<String>,
+    pub life_seconds: u32,
+    pub interval_seconds: u32,
+}
+
+impl DeviceConfig {
+    fn validate(&self) -> Result<(), ConfigError> {
+        let is_id = |id: &String| {
+            (1..=128).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic())
+        };
+        if self.clients.iter().all(is_id) {
+            return Ok(());
+        }
+        let reason = "must be 1 to 128 printable ASCII characters each, without spaces";
+        Err(ConfigError::new("device.clients", reason))
+    }
 }
 
 impl TokensConfig {
@@ -234,12 +294,22 @@ impl Config {
             ("tokens.life_seconds", self.tokens.life_seconds.into(), 30, 3600),
             ("tokens.signing_key_hours", self.tokens.signing_key_hours.into(), 2, 8760),
             ("tokens.jwks_cache_seconds", self.tokens.jwks_cache_seconds.into(), 10, 3600),
+            ("tokens.refresh_hours", self.tokens.refresh_hours.into(), 1, 8760),
+            ("tokens.refresh_grace_seconds", self.tokens.refresh_grace_seconds.into(), 0, 300),
+            ("passwords.min_length", self.passwords.min_length as u64, 8, 64),
+            ("passwords.at_once", self.passwords.at_once as u64, 0, 1024),
+            ("passwords.waiting", self.passwords.waiting as u64, 0, 100_000),
+            ("log_in.max_failures", self.log_in.max_failures.into(), 1, 100),
+            ("log_in.lock_seconds", self.log_in.lock_seconds.into(), 1, 86_400),
+            ("device.life_seconds", self.device.life_seconds.into(), 30, 3600),
+            ("device.interval_seconds", self.device.interval_seconds.into(), 1, 60),
             ("idempotency.life_hours", self.idempotency.life_hours.into(), 1, 168),
             ("idempotency.sweep_seconds", self.idempotency.sweep_seconds, 1, 86_400),
             ("lists.max_limit", lists.max_limit as u64, 1, 10_000),
             ("lists.default_limit", lists.default_limit as u64, 1, lists.max_limit as u64),
         ])?;
         self.tokens.validate()?;
+        self.device.validate()?;
         self.mysql.options()?;
         self.kafka.cluster().validate()?;
         self.auth.validate()?;
@@ -268,6 +338,7 @@ impl Config {
         http::Options {
             max_body_bytes: self.http.max_body_bytes,
             request_timeout: Duration::from_millis(self.http.request_timeout_ms),
+            trusted_proxies: self.http.trusted_proxies.clone(),
             default_limit: self.lists.default_limit,
             max_limit: self.lists.max_limit,
             // Others go on beside them.
@@ -291,11 +362,32 @@ impl Config {
     /// What makes and checks credentials; none without `secrets_file`.
     ///
     /// # Errors
-    /// As [`Secrets::read`].
+    /// As [`Secrets::read`], and a blocklist that cannot be read.
     pub fn credentials(&self) -> Result<Option<Credentials>, ConfigError> {
         let Some(path) = &self.secrets_file else { return Ok(None) };
         let secrets = Arc::new(Secrets::read(path)?);
-        Ok(Some(Credentials { secrets, environment: self.tokens.key_environment.clone() }))
+        let PasswordsConfig { min_length, blocklist_file, .. } = &self.passwords;
+        let policy = Policy::read(*min_length, blocklist_file.as_deref())
+            .map_err(|error| ConfigError::new("passwords.blocklist_file", error.to_string()))?;
+        let passwords = Passwords::new(self.passwords.hashing(), policy);
+        let environment = self.tokens.key_environment.clone();
+        Ok(Some(Credentials { secrets, environment, passwords }))
+    }
+
+    /// What people may allow.
+    pub(crate) fn people(&self) -> People {
+        let seconds = |seconds: u32| chrono::Duration::seconds(seconds.into());
+        People {
+            clients: self.device.clients.clone(),
+            device_life: seconds(self.device.life_seconds),
+            interval_seconds: self.device.interval_seconds,
+            refresh_life: chrono::Duration::hours(self.tokens.refresh_hours.into()),
+            refresh_grace: seconds(self.tokens.refresh_grace_seconds),
+            lock_out: LockOut {
+                max_failures: self.log_in.max_failures,
+                lock: seconds(self.log_in.lock_seconds),
+            },
+        }
     }
 
     /// How signing keys follow each other.

@@ -7,6 +7,8 @@
 //! | [`relay`] | the outbox to Kafka |
 //! | [`credentials`] | what keys and secrets are made of |
 //! | `oauth` | tokens: issued, asked about, revoked |
+//! | `logins` | people with names and passwords, and lock-out |
+//! | `sweep` | deletes what has ended |
 //! | `bootstrap` | the first credentials of an installation |
 //! | [`import`] | many users and memberships from a file |
 //! | [`tenants`], [`users`], [`service_accounts`], `api_keys`, `scopes`, [`teams`] | one feature each: rules, store, mutations, routes |
@@ -24,6 +26,7 @@ pub mod db;
 pub mod error;
 pub mod http;
 pub mod import;
+mod logins;
 pub mod metrics;
 mod oauth;
 pub mod relay;
@@ -32,6 +35,7 @@ mod scopes;
 mod service;
 pub mod service_accounts;
 mod snapshot;
+mod sweep;
 pub mod teams;
 pub mod tenants;
 pub mod topics;

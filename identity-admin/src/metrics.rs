@@ -98,9 +98,34 @@ pub fn describe() {
         "Snapshots that are being read, each on a connection of its own"
     );
     count!(
-        "triad_identity_swept_answers_total",
+        "triad_identity_swept_total",
         Unit::Count,
-        "Stored answers deleted at the end of their lives"
+        "Rows deleted at the end of their lives, by table"
+    );
+    count!(
+        "triad_identity_password_hashes_total",
+        Unit::Count,
+        "Passwords hashed, by purpose: verify, set"
+    );
+    spread!(
+        "triad_identity_password_wait_seconds",
+        Unit::Seconds,
+        "Wait of a password until it is hashed"
+    );
+    count!(
+        "triad_identity_password_refusals_total",
+        Unit::Count,
+        "Passwords that were not hashed, as too many waited"
+    );
+    level!(
+        "triad_identity_password_queue",
+        Unit::Count,
+        "Passwords that are hashed or wait for it"
+    );
+    count!(
+        "triad_identity_logins_total",
+        Unit::Count,
+        "Log-ins of people by outcome: succeeded, wrong, locked, busy, failed"
     );
 }
 
@@ -199,9 +224,35 @@ pub fn outbox(OutboxLevel { depth, age_seconds, parked }: OutboxLevel) {
     gauge!("triad_identity_outbox_age_seconds").set(age_seconds);
 }
 
-/// Stored answers were deleted.
-pub fn swept(answers: u64) {
-    counter!("triad_identity_swept_answers_total").increment(answers);
+/// Rows of a table were deleted.
+pub fn swept(table: &'static str, rows: u64) {
+    counter!("triad_identity_swept_total", "table" => table).increment(rows);
+}
+
+/// A password found no place.
+pub fn password_refused() {
+    counter!("triad_identity_password_refusals_total").increment(1);
+}
+
+/// A password has a place, or gives it back.
+pub fn password_queued(queued: bool) {
+    let queue = gauge!("triad_identity_password_queue");
+    if queued { queue.increment(1) } else { queue.decrement(1) }
+}
+
+/// A password is hashed from now on.
+pub fn password_waited(begun: Instant) {
+    histogram!("triad_identity_password_wait_seconds").record(begun.elapsed());
+}
+
+/// A password was hashed.
+pub fn password_hashed(purpose: &'static str) {
+    counter!("triad_identity_password_hashes_total", "purpose" => purpose).increment(1);
+}
+
+/// Somebody logged in, or did not.
+pub fn logged_in(outcome: &'static str) {
+    counter!("triad_identity_logins_total", "outcome" => outcome).increment(1);
 }
 
 /// Bucket bounds by suffix.

@@ -71,7 +71,7 @@ pub async fn run(
     let mut relaying = tokio::spawn(relay.run(relay_drains, config.drain_deadline()));
     let watch = tokio::spawn(watch(db.clone(), component));
     let sweep = Duration::from_secs(config.idempotency.sweep_seconds);
-    let sweeping = tokio::spawn(change::sweep(Arc::clone(&core), sweep));
+    let sweeping = tokio::spawn(crate::sweep::sweep(Arc::clone(&core), sweep));
     let (oauth, keeping) = match credentials {
         Some(credentials) => {
             let (oauth, keeping) = tokens(&config, Arc::clone(&core), credentials, holder);
@@ -131,6 +131,7 @@ fn tokens(
         issuer: config.tokens.issuer.clone(),
         audience: config.auth.audience.clone(),
         life: chrono::Duration::seconds(config.tokens.life_seconds.into()),
+        people: config.people(),
     };
     (oauth, vec![tokio::spawn(storing), tokio::spawn(rotating)])
 }

@@ -4,21 +4,15 @@
 //! committed is kept, with the rows that it is about and in their transaction; a refusal may be followed by
 //! another try with the same key.
 
-use std::sync::Arc;
-use std::time::Duration;
-
 use chrono::{DateTime, Utc};
 use contracts::TenantId;
 
-use super::{Answer, Core, Refused};
+use super::{Answer, Refused};
 use crate::credentials::Secrets;
 use crate::db::{DbError, Tx, params};
-use crate::metrics;
 
 /// The longest key, in bytes.
 const MAX_KEY_BYTES: usize = 255;
-/// Answers deleted at once, so that a sweep holds no lock for long.
-const BATCH: i64 = 500;
 /// Separates these hashes from any other.
 const SCOPE: &str = "triad identity-admin 2026-11 idempotency scope";
 /// What encrypted answers are about.
@@ -52,6 +46,17 @@ impl Key {
         Some(Self { id, fingerprint })
     }
 
+    /// The fingerprint as it is stored, and as it may have been stored before peppers were rotated. A body may
+    /// hold a password, which nobody shall guess from its fingerprint.
+    fn fingerprints(&self, secrets: Option<&Secrets>) -> impl Iterator<Item = [u8; 32]> {
+        let text = blake3::Hash::from_bytes(self.fingerprint).to_hex();
+        let peppered = secrets.map(|secrets| {
+            let known: Vec<_> = secrets.peppered(&text).map(|known| known.hmac).collect();
+            known
+        });
+        peppered.unwrap_or_else(|| vec![self.fingerprint]).into_iter()
+    }
+
     /// The answer that was given before, with the seq of its last change.
     ///
     /// # Errors
@@ -65,7 +70,8 @@ impl Key {
         let sql = "SELECT fingerprint, answer, key_id, seq FROM idempotency_keys \
                    WHERE id = ? AND expires_at > ?";
         let Some(row) = tx.row(sql, params![&self.id, now]).await? else { return Ok(None) };
-        if row.bytes("fingerprint")? != self.fingerprint {
+        let kept = row.bytes("fingerprint")?;
+        if !self.fingerprints(secrets).any(|known| known.as_slice() == kept.as_slice()) {
             return Err(Refused::KeyReused);
         }
         let mut answer = row.bytes("answer")?;
@@ -101,7 +107,8 @@ impl Key {
         let insert = "INSERT INTO idempotency_keys \
                       (id, tenant_id, fingerprint, answer, key_id, seq, expires_at) \
                       VALUES (?, ?, ?, ?, ?, ?, ?)";
-        let values = params![&self.id, tenant, &self.fingerprint, kept, key, seq, until];
+        let fingerprint = self.fingerprints(secrets).next().unwrap_or(self.fingerprint);
+        let values = params![&self.id, tenant, &fingerprint, kept, key, seq, until];
         match tx.execute(insert, values).await {
             Err(DbError::Duplicate { .. }) => {
                 let expired = "DELETE FROM idempotency_keys WHERE id = ? AND expires_at <= ?";
@@ -120,35 +127,6 @@ fn hash(context: &str, parts: &[&[u8]]) -> [u8; 32] {
         hasher.update(&(part.len() as u64).to_be_bytes()).update(part);
     }
     *hasher.finalize().as_bytes()
-}
-
-/// Deletes answers whose life is over, for as long as it runs.
-pub async fn sweep(core: Arc<Core>, interval: Duration) {
-    loop {
-        tokio::time::sleep(interval).await;
-        match sweep_once(&core).await {
-            Ok(swept) => metrics::swept(swept),
-            // The next round is the retry.
-            Err(error) => tracing::warn!(%error, "sweeping stored answers"),
-        }
-    }
-}
-
-async fn sweep_once(core: &Core) -> Result<u64, DbError> {
-    let now = core.clock.now();
-    let mut swept = 0;
-    loop {
-        // The end of a batch is a time, as neither database deletes with a limit in the same words.
-        let sql = "SELECT expires_at FROM idempotency_keys WHERE expires_at <= ? \
-                   ORDER BY expires_at LIMIT 1 OFFSET ?";
-        let further = core.db.row(sql, params![now, BATCH]).await?;
-        let until = further.as_ref().map_or(Ok(now), |row| row.time("expires_at"))?;
-        let sql = "DELETE FROM idempotency_keys WHERE expires_at <= ?";
-        swept += core.db.execute(sql, params![until]).await?;
-        if further.is_none() {
-            return Ok(swept);
-        }
-    }
 }
 
 #[cfg(test)]
@@ -170,6 +148,19 @@ mod tests {
             assert_eq!(Key::new(bad, &tenant, "p", ("POST", "/", b"")), None, "{bad}");
         }
         assert!(Key::new(&"x".repeat(255), &tenant, "p", ("POST", "/", b"")).is_some());
+    }
+
+    #[test]
+    fn a_password_in_a_body_is_not_guessed_from_what_is_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("secrets.json");
+        Secrets::create(&path).unwrap();
+        let secrets = Secrets::read(&path).unwrap();
+        let key = key("acme", "p", "k", ("POST", "/", "{\"password\": \"guess me\"}"));
+        let kept: Vec<_> = key.fingerprints(Some(&secrets)).collect();
+        assert!(kept.len() == 1 && kept[0] != key.fingerprint, "under the pepper alone");
+        assert_eq!(key.fingerprints(Some(&secrets)).collect::<Vec<_>>(), kept, "the same again");
+        assert_eq!(key.fingerprints(None).collect::<Vec<_>>(), [key.fingerprint]);
     }
 
     proptest! {

@@ -78,6 +78,17 @@ pub(crate) async fn record(
     insert(tx, &row(Topic::Audit, tenant, Some(seq), id.to_string(), json(&event)?, at)).await
 }
 
+/// Stores an audit event that tells of no change, in a transaction of its subject.
+pub(crate) async fn store_event(
+    tx: &mut Tx,
+    tenant: &TenantId,
+    at: DateTime<Utc>,
+    event: &AuditEvent,
+) -> Result<(), DbError> {
+    let id = event.id.clone().unwrap_or_default();
+    insert(tx, &row(Topic::Audit, tenant, None, id, json(event)?, at)).await
+}
+
 /// Stores audit events that tell of no change, with one commit.
 pub(crate) async fn store_events<'a>(
     db: &Db,

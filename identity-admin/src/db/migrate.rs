@@ -12,16 +12,17 @@ use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, S
 use super::{Db, DbError, Dsn, params};
 
 /// What this build works on.
-pub const VERSION: i64 = 6;
+pub const VERSION: i64 = 7;
 
 /// By version, from 1.
-const MYSQL: [(&str, &str); 6] = [
+const MYSQL: [(&str, &str); 7] = [
     ("seed", include_str!("../../migrations/mysql/0001_seed.sql")),
     ("widen seed", include_str!("../../migrations/mysql/0002_widen_seed.sql")),
     ("changes", include_str!("../../migrations/mysql/0003_changes.sql")),
     ("identities", include_str!("../../migrations/mysql/0004_identities.sql")),
     ("credentials", include_str!("../../migrations/mysql/0005_credentials.sql")),
     ("relay", include_str!("../../migrations/mysql/0006_relay.sql")),
+    ("people", include_str!("../../migrations/mysql/0007_people.sql")),
 ];
 
 /// MySQL says that it is there already: table, column, index, a foreign key of that name; or that there is

@@ -1,12 +1,13 @@
 //! Who calls, and the way of a mutation from a request to its answer.
 
-use std::net::SocketAddr;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::{HeaderMap, header};
 use axum::response::Response;
 use contracts::{Scope, TenantId};
+use ipnet::IpNet;
 use service_kit::Problem;
 use service_kit::auth::{Principal, Verifier};
 use service_kit::track::REQUEST_ID;
@@ -29,6 +30,8 @@ pub struct Options {
     pub max_body_bytes: usize,
     /// For one request.
     pub request_timeout: Duration,
+    /// Proxies that are believed who asked them.
+    pub trusted_proxies: Vec<IpNet>,
     /// Entries in a page when nobody says.
     pub default_limit: usize,
     /// Entries in a page at most.
@@ -228,12 +231,12 @@ fn key(tenant: &TenantId, incoming: &Incoming) -> Result<Option<Key>, Problem> {
 
 fn author(incoming: &Incoming) -> Author {
     let (headers, subject) = (&incoming.headers, incoming.principal.subject.clone());
-    made_by(subject, headers, incoming.peer)
+    made_by(subject, headers, incoming.source)
 }
 
 /// Who asks, for the audit trail.
-pub(super) fn made_by(subject: String, headers: &HeaderMap, peer: Option<SocketAddr>) -> Author {
+pub(super) fn made_by(subject: String, headers: &HeaderMap, source: Option<IpAddr>) -> Author {
     let request_id = headers.get(&REQUEST_ID).and_then(|id| id.to_str().ok());
-    let source_ip = peer.map(|peer| peer.ip().to_canonical().to_string());
+    let source_ip = source.map(|source| source.to_string());
     Author { subject, source_ip, request_id: request_id.map(str::to_owned) }
 }

@@ -1,6 +1,6 @@
 //! Requests: axum's extractors whose refusals are problems, and bodies whose faults name their fields.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use axum::body::Bytes;
@@ -15,6 +15,7 @@ use service_kit::auth::Principal;
 
 use super::answer::invalid;
 use super::api::{Api, Caller, administers, made_by};
+use super::source::source;
 use crate::change::{Author, Condition, FieldFault};
 use crate::oauth::{Fault, Form};
 
@@ -54,7 +55,7 @@ pub(crate) struct Incoming {
     pub(super) method: Method,
     pub(super) path: String,
     pub(super) headers: HeaderMap,
-    pub(super) peer: Option<SocketAddr>,
+    pub(super) source: Option<IpAddr>,
     pub(crate) body: Bytes,
 }
 
@@ -65,7 +66,7 @@ impl FromRequest<Arc<Api>> for Incoming {
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
         let headers = request.headers().clone();
         let principal = api.principal(&headers).await?;
-        let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0);
+        let source = came_from(&request, api);
         let body = Bytes::from_request(request, api).await;
         let body = body.map_err(|rejection| match rejection.status() {
             StatusCode::PAYLOAD_TOO_LARGE => {
@@ -73,14 +74,19 @@ impl FromRequest<Arc<Api>> for Incoming {
             }
             _ => Problem::bad_request(rejection.body_text()),
         })?;
-        Ok(Self { principal, method, path, headers, peer, body })
+        Ok(Self { principal, method, path, headers, source, body })
     }
+}
+
+fn came_from(request: &Request, api: &Api) -> Option<IpAddr> {
+    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0);
+    source(&api.options.trusted_proxies, peer, request.headers())
 }
 
 /// A form that is sent to a token endpoint. Its caller proves itself within.
 pub(crate) struct Posted {
     pub(crate) headers: HeaderMap,
-    peer: Option<SocketAddr>,
+    pub(crate) source: Option<IpAddr>,
     body: Bytes,
 }
 
@@ -89,9 +95,9 @@ impl FromRequest<Arc<Api>> for Posted {
 
     async fn from_request(request: Request, api: &Arc<Api>) -> Result<Self, Fault> {
         let headers = request.headers().clone();
-        let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0);
+        let source = came_from(&request, api);
         let body = Bytes::from_request(request, api).await.map_err(|_| Fault::body())?;
-        Ok(Self { headers, peer, body })
+        Ok(Self { headers, source, body })
     }
 }
 
@@ -103,7 +109,7 @@ impl Posted {
 
     /// Who asks, for the audit trail.
     pub(crate) fn author(&self, subject: String) -> Author {
-        made_by(subject, &self.headers, self.peer)
+        made_by(subject, &self.headers, self.source)
     }
 }
 

@@ -5,6 +5,7 @@
 //! | `api` | who calls, and the way of a mutation from a request to its answer |
 //! | `incoming` | requests: paths, bodies, faults of fields |
 //! | `answer` | answers and problems |
+//! | `source` | where a request came from |
 //! | `page`, `cursor` | lists |
 //! | [`openapi`] | the document of all routes |
 
@@ -14,6 +15,7 @@ mod cursor;
 mod incoming;
 pub mod openapi;
 mod page;
+mod source;
 
 #[cfg(test)]
 mod tests;

@@ -70,6 +70,7 @@ async fn service(mode: AuthMode) -> Router {
     let options = Options {
         max_body_bytes: 4096,
         request_timeout: Duration::from_secs(30),
+        trusted_proxies: Vec::new(),
         default_limit: 10,
         max_limit: 20,
         snapshots: 1,

@@ -1,5 +1,7 @@
 //! Which password hashes are taken: Argon2id in PHC form, with costs that a log-in can bear.
 
+use crate::credentials::is_hash;
+
 /// What a column holds.
 const MAX_BYTES: usize = 255;
 /// Memory in KiB, passes and lanes: more than anybody needs, and no more than one log-in may take.
@@ -35,7 +37,7 @@ pub(super) fn check(text: &str) -> Result<String, &'static str> {
             return Err("costs more than a log-in may: m ≤ 262144, t ≤ 16, p ≤ 16");
         }
     }
-    Ok(text.to_owned())
+    if is_hash(text) { Ok(text.to_owned()) } else { Err(FORM) }
 }
 
 #[cfg(test)]

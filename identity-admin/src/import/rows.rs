@@ -236,7 +236,12 @@ fn of_csv(header: &csv::StringRecord, record: &csv::StringRecord) -> Read1 {
 
 fn user_row(form: UserForm, password_hash: Option<&str>, teams: Vec<String>) -> Read1 {
     let hash = password_hash.map(hash::check).transpose();
-    match (form.check(), hash) {
+    let checked = form.check().and_then(|new| match new.password {
+        // Hashing it would take longer than all else of a row together.
+        Some(_) => Err(Refused::invalid("user.password", "files have password_hash")),
+        None => Ok(new),
+    });
+    match (checked, hash) {
         (Ok(new), Ok(hash)) => Ok(Row::User { new: Box::new(new), hash, teams }),
         (checked, hash) => {
             let mut faults = match checked {

@@ -3,17 +3,25 @@
 //! | module | what it holds |
 //! |---|---|
 //! | `signing` | the keys that tokens are signed with, and their rotation |
-//! | `claims` | what a token says (RFC 9068) |
+//! | `claims`, `issue` | what a token says (RFC 9068), and how one is made |
 //! | `client` | who holds an API key |
+//! | `people` | what people may allow public clients |
+//! | `sessions`, `refresh` | what a person allowed a client, and how it goes on |
+//! | `device` | how a person allows it (RFC 8628) |
 //! | `journal` | audit events that are stored before the answer |
 //! | `token`, `introspect`, `revoke`, `metadata` | the routes (RFC 6749, 7662, 7009, 8414) |
 
 mod claims;
 mod client;
+pub(crate) mod device;
 pub(crate) mod introspect;
+mod issue;
 mod journal;
 pub(crate) mod metadata;
+mod people;
+mod refresh;
 pub(crate) mod revoke;
+mod sessions;
 mod signing;
 pub(crate) mod token;
 
@@ -26,7 +34,10 @@ use axum::routing::{get, post};
 use serde_json::json;
 
 pub(crate) use journal::{Journal, journal};
+pub(crate) use people::People;
+use people::wait_for_void;
 pub(crate) use revoke::keep;
+pub(crate) use sessions::end_sessions;
 pub(crate) use signing::{Rotation, Signing, rotate};
 
 use crate::credentials::Credentials;
@@ -49,6 +60,8 @@ pub(crate) struct OAuth {
     pub(crate) audience: String,
     /// Of a token.
     pub(crate) life: chrono::Duration,
+    /// What people may allow.
+    pub(crate) people: People,
 }
 
 pub(crate) fn routes() -> Router<Arc<Api>> {
@@ -56,6 +69,8 @@ pub(crate) fn routes() -> Router<Arc<Api>> {
         .route("/oauth2/token", post(token::token))
         .route("/oauth2/introspect", post(introspect::introspect))
         .route("/oauth2/revoke", post(revoke::revoke))
+        .route("/oauth2/device_authorization", post(device::authorization::authorize))
+        .route("/device", get(device::page::show).post(device::page::answer))
         .route("/.well-known/jwks.json", get(metadata::jwks))
         .route("/.well-known/oauth-authorization-server", get(metadata::server))
         .layer(axum::extract::DefaultBodyLimit::max(MAX_FORM))
@@ -128,7 +143,7 @@ impl IntoResponse for Fault {
                 let value = header::HeaderValue::from_static("Basic realm=\"triad\"");
                 headers.insert(header::WWW_AUTHENTICATE, value);
             }
-            StatusCode::SERVICE_UNAVAILABLE => {
+            StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => {
                 headers.insert(header::RETRY_AFTER, header::HeaderValue::from_static("1"));
             }
             _ => {}
@@ -165,7 +180,7 @@ impl Form {
     }
 
     /// A parameter that is there and not empty.
-    fn get(&self, name: &str) -> Option<&str> {
+    pub(crate) fn get(&self, name: &str) -> Option<&str> {
         let found = self.0.iter().find(|(known, _)| known == name);
         found.map(|(_, value)| value.as_str()).filter(|value| !value.is_empty())
     }

@@ -11,15 +11,16 @@ use contracts::{ExternalId, Scope};
 
 use super::client::{Standing, of_key};
 use super::introspect::{Asker, verified};
-use super::{Fault, uncached};
+use super::sessions::is_refresh;
+use super::{Fault, refresh, uncached};
 use crate::api_keys;
 use crate::change::{Answer, Condition, Mutation, Opening, Refused, Request, Write};
 use crate::credentials::is_key;
 use crate::db::{DbError, params};
 use crate::http::{Api, Posted};
 
-/// Voids a token or an API key: one's own, or with `tenant:admin` any of the tenant. What is not known is void
-/// already.
+/// Voids a token or an API key: one's own, or with `tenant:admin` any of the tenant. A refresh token takes all of
+/// its session with it; its client sends `client_id` and needs no other proof. What is not known is void already.
 #[utoipa::path(
     post, path = "/oauth2/revoke", tag = "tokens",
     request_body(content = String, content_type = "application/x-www-form-urlencoded",
@@ -34,8 +35,13 @@ use crate::http::{Api, Posted};
 pub(crate) async fn revoke(State(api): State<Arc<Api>>, posted: Posted) -> Result<Response, Fault> {
     let oauth = api.oauth()?;
     let form = posted.form()?;
-    let asker = Asker::of(&api, &posted, &form).await?;
     let token = form.get("token").ok_or_else(|| Fault::request("token is missing"))?;
+    // Its clients have no secret; having the token is all that there is to prove.
+    if is_refresh(token) {
+        refresh::revoke(&api, &posted, &form, token).await?;
+        return Ok((uncached(), StatusCode::OK).into_response());
+    }
+    let asker = Asker::of(&api, &posted, &form).await?;
     let now = api.core.clock.now();
     let foreign = || {
         let description = "it is not the caller's";

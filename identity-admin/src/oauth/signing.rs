@@ -153,12 +153,8 @@ pub(crate) async fn rotate(
 ) {
     let mut lease = Lease::new("signing", holder, 6 * LOOK);
     let mut failing = false;
-    for turns in 0_u64.. {
-        let mut done = turn(&core, &secrets, &signing, &mut lease).await;
-        if done.is_ok() && turns.is_multiple_of(12) {
-            let sql = "DELETE FROM revocations WHERE expires_at <= ?";
-            done = core.db.execute(sql, params![core.clock.now()]).await.map(drop);
-        }
+    loop {
+        let done = turn(&core, &secrets, &signing, &mut lease).await;
         match (&done, failing) {
             (Err(error), false) => warn!(%error, "reading the signing keys"),
             (Ok(()), true) => info!("the signing keys are read again"),

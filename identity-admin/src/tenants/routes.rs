@@ -16,6 +16,7 @@ use super::store;
 use crate::db::params;
 use crate::http::{Api, Incoming, Page, Path, Query, not_found, problem, read, shown};
 use crate::rules::{self, Faults};
+use crate::users;
 
 pub(crate) fn routes() -> Router<Arc<Api>> {
     let one_tenant = get(one).patch(patch).delete(delete);
@@ -37,7 +38,9 @@ pub(crate) async fn create(
     incoming: Incoming,
 ) -> Result<Response, Problem> {
     incoming.system()?;
-    let tenant = read::<TenantForm>(&incoming.body)?.check().map_err(problem)?;
+    let mut tenant = read::<TenantForm>(&incoming.body)?.check().map_err(problem)?;
+    let field = "administrator.password";
+    users::hash_password(&api, &mut tenant.administrator, field).await?;
     api.create_tenant(tenant.id.clone(), &incoming, Create(tenant)).await
 }
 

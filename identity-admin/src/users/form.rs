@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use super::settings::{NewSettings, SettingsForm};
 use crate::change::{Refused, Write};
+use crate::credentials::Password;
 use crate::db::DbError;
 use crate::rules::{self, Faults, present};
 
@@ -25,6 +26,8 @@ pub(crate) struct UserForm {
     /// For people.
     #[schema(example = "Ada Lovelace")]
     display_name: Option<String>,
+    /// What the user logs in with; without it, nobody logs in as the user. It is never shown again.
+    password: Option<Password>,
     /// What conditions may read of the user, up to 16 KiB.
     #[serde(default)]
     attributes: Map<String, Value>,
@@ -40,6 +43,10 @@ pub(crate) struct NewUser {
     pub(super) display_name: Option<String>,
     pub(super) attributes: Map<String, Value>,
     pub(super) settings: NewSettings,
+    /// Until it is hashed.
+    pub(crate) password: Option<Password>,
+    /// Of the password, as it is stored.
+    pub(super) hash: Option<String>,
 }
 
 impl UserForm {
@@ -64,6 +71,8 @@ impl UserForm {
                 display_name: display_name?,
                 attributes: attributes?,
                 settings: settings?,
+                password: self.password,
+                hash: None,
             })
         })();
         faults.settle(made)

@@ -6,11 +6,13 @@
 //! | `store` | rows |
 //! | `import` | many of them at once |
 //! | `mutations` | what may be done to a user |
+//! | `password` | what it logs in with |
 //! | `routes` | how it is asked for |
 
 mod form;
 mod import;
 mod mutations;
+pub(crate) mod password;
 pub(crate) mod routes;
 mod settings;
 mod store;
@@ -18,5 +20,6 @@ mod store;
 pub(crate) use form::{NewUser, UserForm, UserView};
 pub(crate) use import::{Imported, ids_by_email, insert_all, taken_emails, taken_names};
 pub(crate) use mutations::{create, grant_administration};
+pub(crate) use password::{Account, account, hash_password, renew_hash};
 pub(crate) use routes::routes;
 pub(crate) use store::{SNAPSHOT, exists, told, told_of};

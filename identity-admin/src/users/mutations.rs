@@ -8,6 +8,7 @@ use super::form::{NewUser, Patch, UserView, external};
 use super::settings::{NewSettings, SettingsPatch, SettingsView};
 use super::store;
 use crate::change::{Answer, Condition, Mutation, Refused, Write};
+use crate::oauth;
 use crate::scopes::{self, Holder};
 
 /// What a tenant's first user may do there.
@@ -26,7 +27,7 @@ const ADMINISTRATION: &[Scope] = &[
 /// [`Refused::Taken`] for an address or a user name that another has.
 pub(crate) async fn create(write: &mut Write<'_>, new: &NewUser) -> Result<UserView, Refused> {
     let user = UserView::new(write, new);
-    store::insert(write.tx, &user).await?;
+    store::insert(write.tx, &user, new.hash.as_deref()).await?;
     store::insert_settings(write.tx, &user, &new.settings).await?;
     write.changed(ChangeKind::UserCreated(user.told()?));
     Ok(user)
@@ -86,6 +87,9 @@ impl Mutation for SetActive {
         if user.active != self.active {
             user.active = self.active;
             touch(write, &mut user).await?;
+            if !self.active {
+                oauth::end_sessions(write, &user.id).await?;
+            }
             let told = user.told()?;
             write.changed(if self.active {
                 ChangeKind::UserReactivated(told)
@@ -164,7 +168,7 @@ impl ChangeSettings {
     }
 }
 
-async fn present(
+pub(super) async fn present(
     write: &mut Write<'_>,
     id: &str,
     condition: &Condition,
@@ -174,7 +178,7 @@ async fn present(
     Ok(user)
 }
 
-async fn touch(write: &mut Write<'_>, user: &mut UserView) -> Result<(), Refused> {
+pub(super) async fn touch(write: &mut Write<'_>, user: &mut UserView) -> Result<(), Refused> {
     user.version += 1;
     user.updated_at = write.now;
     Ok(store::update(write.tx, user).await?)

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{get, post, put};
 use axum::{Json, Router};
 use contracts::Scope;
 use service_kit::Problem;
 
 use super::form::{UserForm, UserPatch, UserView};
 use super::mutations::{Change, ChangeSettings, Create, Delete, NewHeld, SetActive};
+use super::password::{hash_password, remove_password, set_password};
 use super::settings::{SettingsForm, SettingsPatch, SettingsView};
 use super::store;
 use crate::db::params;
@@ -28,6 +29,7 @@ pub(crate) fn routes() -> Router<Arc<Api>> {
         .route(&format!("{users}/{{user}}/deactivate"), post(deactivate))
         .route(&format!("{users}/{{user}}/reactivate"), post(reactivate))
         .route(&format!("{users}/{{user}}/settings"), settings)
+        .route(&format!("{users}/{{user}}/password"), put(set_password).delete(remove_password))
 }
 
 /// Tenant and user.
@@ -45,7 +47,8 @@ pub(crate) async fn create(
     incoming: Incoming,
 ) -> Result<Response, Problem> {
     let caller = incoming.caller(&tenant, Scope::IdentityWrite)?;
-    let user = read::<UserForm>(&incoming.body)?.check().map_err(problem)?;
+    let mut user = read::<UserForm>(&incoming.body)?.check().map_err(problem)?;
+    hash_password(&api, &mut user, "password").await?;
     api.change(&caller, &incoming, Create(user)).await
 }
 

@@ -6,12 +6,10 @@ use serde_json::Value as Json;
 use super::form::UserView;
 use super::import::Imported;
 use super::settings::{NewSettings, SettingsView};
+use crate::credentials::UNUSABLE;
 use crate::db::{DbError, Row, Tx, Value, params};
 use crate::http::{Filter, Kind, Listing, Sort, truth};
 use crate::rules;
-
-/// The hash of who has no password: no password verifies against it.
-const UNUSABLE_PASSWORD: &str = "!";
 
 macro_rules! columns {
     () => {
@@ -105,8 +103,12 @@ fn text(object: &serde_json::Map<String, Json>) -> Result<String, DbError> {
     serde_json::to_string(object).map_err(|error| DbError::Refused(error.to_string()))
 }
 
-/// A user who has no password yet.
-pub(super) async fn insert(tx: &mut Tx, user: &UserView) -> Result<(), DbError> {
+/// A user; without the hash of a password, nobody logs in as it.
+pub(super) async fn insert(
+    tx: &mut Tx,
+    user: &UserView,
+    hash: Option<&str>,
+) -> Result<(), DbError> {
     let sql = "INSERT INTO users (id, tenant_id, email, hashed_password, user_name, user_name_key, \
                display_name, is_active, attributes, version, created_at, updated_at) \
                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
@@ -114,7 +116,7 @@ pub(super) async fn insert(tx: &mut Tx, user: &UserView) -> Result<(), DbError> 
         &user.id,
         &user.tenant_id,
         &user.email,
-        UNUSABLE_PASSWORD,
+        hash.unwrap_or(UNUSABLE),
         &user.user_name,
         rules::folded(&user.user_name),
         &user.display_name,
@@ -137,7 +139,7 @@ pub(super) async fn insert_all(tx: &mut Tx, all: &[Imported]) -> Result<(), DbEr
     }
     let (mut users, mut settings) = (Vec::new(), Vec::new());
     for Imported { user, hash, settings: own } in all {
-        let hash = hash.as_deref().unwrap_or(UNUSABLE_PASSWORD);
+        let hash = hash.as_deref().unwrap_or(UNUSABLE);
         let row: [Value; 12] = [
             (&user.id).into(),
             (&user.tenant_id).into(),
@@ -211,6 +213,29 @@ pub(super) async fn update(tx: &mut Tx, user: &UserView) -> Result<(), DbError> 
         Err(error) => Err(taken(tx, user, error).await),
         Ok(_) => Ok(()),
     }
+}
+
+/// The stored hash of a user's password.
+pub(super) async fn hash_of(
+    tx: &mut Tx,
+    tenant: &TenantId,
+    id: &str,
+) -> Result<Option<String>, DbError> {
+    let sql = "SELECT hashed_password FROM users WHERE tenant_id = ? AND id = ?";
+    let row = tx.row(sql, params![tenant, id]).await?;
+    let hash = row.map(|row| row.text("hashed_password")).transpose()?;
+    Ok(hash.filter(|hash| hash != UNUSABLE))
+}
+
+/// Gives a user another password, or none.
+pub(super) async fn set_hash(
+    tx: &mut Tx,
+    tenant: &TenantId,
+    id: &str,
+    hash: Option<&str>,
+) -> Result<(), DbError> {
+    let sql = "UPDATE users SET hashed_password = ? WHERE tenant_id = ? AND id = ?";
+    tx.execute(sql, params![hash.unwrap_or(UNUSABLE), tenant, id]).await.map(drop)
 }
 
 /// With settings, scopes and memberships, which go by foreign keys.

@@ -22,7 +22,7 @@ pub(crate) struct Installed {
 }
 
 impl Installed {
-    async fn new(overrides: &[(&str, &str)]) -> Result<Self> {
+    pub(crate) async fn new(overrides: &[(&str, &str)]) -> Result<Self> {
         Self::of(&Identities::new(overrides).await?)
     }
 

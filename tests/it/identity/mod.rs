@@ -5,6 +5,7 @@ mod faults;
 mod import;
 mod lives;
 mod migrations;
+mod people;
 mod races;
 mod relay;
 mod repeats;

@@ -1,0 +1,196 @@
+//! Log-ins of people: a name and a password, checked so that neither the answer nor the time it takes tells whether
+//! there is such a user.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | `attempts` | lock-out: how often somebody may be wrong |
+
+mod attempts;
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use chrono::{DateTime, Utc};
+use contracts::TenantId;
+use contracts::audit::Status;
+use serde_json::Value;
+
+pub(crate) use attempts::{Begun, LockOut, begin, is_locked, source_id};
+
+use attempts::succeeded;
+
+use crate::change::said;
+use crate::credentials::{Password, Passwords};
+use crate::db::{DbError, params};
+use crate::http::{Api, Posted};
+use crate::oauth::OAuth;
+use crate::{metrics, users};
+
+/// What somebody logs in with.
+pub(crate) struct Given<'a> {
+    /// Whose user; as it was typed.
+    pub(crate) tenant: &'a str,
+    /// User name or address.
+    pub(crate) name: &'a str,
+    pub(crate) password: &'a Password,
+}
+
+/// Who logged in.
+pub(crate) struct Person {
+    pub(crate) tenant: TenantId,
+    /// Its id.
+    pub(crate) user: String,
+}
+
+/// Why nobody did.
+#[derive(Debug)]
+pub(crate) enum NotIn {
+    /// It is not told what of it was wrong.
+    Wrong,
+    /// Wrong too often; the time when it may be tried again.
+    Locked(DateTime<Utc>),
+    /// Too many passwords are checked.
+    Busy,
+    /// The database.
+    Db(DbError),
+}
+
+impl From<DbError> for NotIn {
+    fn from(error: DbError) -> Self {
+        Self::Db(error)
+    }
+}
+
+/// Checks a name and a password. Both outcomes are in the audit trail before the answer.
+///
+/// # Errors
+/// Why nobody is let in.
+pub(crate) async fn log_in(api: &Api, posted: &Posted, given: &Given<'_>) -> Result<Person, NotIn> {
+    let outcome = check(api, posted, given).await;
+    metrics::logged_in(match &outcome {
+        Ok(_) => "succeeded",
+        Err(NotIn::Wrong) => "wrong",
+        Err(NotIn::Locked(_)) => "locked",
+        Err(NotIn::Busy) => "busy",
+        Err(NotIn::Db(_)) => "failed",
+    });
+    outcome
+}
+
+async fn check(api: &Api, posted: &Posted, given: &Given<'_>) -> Result<Person, NotIn> {
+    let oauth = api.oauth().map_err(|_| NotIn::Busy)?;
+    let passwords = &oauth.credentials.passwords;
+    let (db, now) = (api.db(), api.core.clock.now());
+    // Before the attempt counts: who is told to come again was not wrong.
+    let place = passwords.place().map_err(|_| NotIn::Busy)?;
+    let tenant = TenantId::parse(given.tenant).ok();
+    let attempt = attempts::id(given.tenant, given.name, posted.source);
+    let account = match &tenant {
+        Some(tenant) => users::account(db, tenant, given.name).await?,
+        None => None,
+    };
+    let trail = Trail { oauth, posted, now, tenant: known(db, tenant, account.is_some()).await? };
+    if let Begun::Locked(until) = begin(db, &attempt, &oauth.people.lock_out, now).await? {
+        let user = account.as_ref().map(|account| account.id.as_str());
+        trail.record(user, (Status::Denied, "login.failed"), "locked").await?;
+        return Err(NotIn::Locked(until));
+    }
+    let stored = account.as_ref().map(|account| account.hash.as_str());
+    let verified = passwords.verify(place, given.password, stored).await;
+    let is_right = verified.map_err(|_| NotIn::Busy)?;
+    match (account, trail.tenant.clone()) {
+        (Some(account), Some(tenant)) if is_right && account.may_log_in => {
+            succeeded(db, &attempt).await?;
+            trail.record(Some(&account.id), (Status::Success, "login.succeeded"), "").await?;
+            if Passwords::is_outdated(&account.hash) {
+                renew(api, passwords, (&tenant, &account), given.password).await;
+            }
+            Ok(Person { tenant, user: account.id })
+        }
+        (account, _) => {
+            let reason = match &account {
+                None => "unknown",
+                Some(_) if is_right => "inactive",
+                Some(_) => "wrong",
+            };
+            let user = account.as_ref().map(|account| account.id.as_str());
+            trail.record(user, (Status::Failure, "login.failed"), reason).await?;
+            Err(NotIn::Wrong)
+        }
+    }
+}
+
+/// The tenant, if there is one of that name: nobody shall fill the trail with tenants that are none.
+async fn known(
+    db: &crate::db::Db,
+    tenant: Option<TenantId>,
+    has_user: bool,
+) -> Result<Option<TenantId>, DbError> {
+    let Some(tenant) = tenant else { return Ok(None) };
+    if has_user {
+        return Ok(Some(tenant));
+    }
+    let row = db.row("SELECT id FROM tenants WHERE id = ?", params![&tenant]).await?;
+    Ok(row.map(|_| tenant))
+}
+
+/// Where attempts are told.
+struct Trail<'a> {
+    oauth: &'a OAuth,
+    posted: &'a Posted,
+    now: DateTime<Utc>,
+    tenant: Option<TenantId>,
+}
+
+impl Trail<'_> {
+    /// The name that was typed is not told: it may be a password in the wrong field.
+    async fn record(
+        &self,
+        user: Option<&str>,
+        (status, action): (Status, &str),
+        reason: &str,
+    ) -> Result<(), DbError> {
+        let system = || TenantId::parse(TenantId::SYSTEM);
+        let tenant = self.tenant.clone().map_or_else(system, Ok);
+        let tenant = tenant.map_err(|error| DbError::Refused(error.to_string()))?;
+        let subject = match (status, user) {
+            (Status::Success, Some(user)) => format!("user:{user}"),
+            _ => "anonymous".to_owned(),
+        };
+        let author = self.posted.author(subject);
+        let mut details = BTreeMap::new();
+        if !reason.is_empty() {
+            details.insert("reason".to_owned(), Value::from(reason));
+        }
+        let about = ("user", user.unwrap_or("unknown").to_owned());
+        let (_, event) = said(&tenant, &author, self.now, (action, status), about, details);
+        self.oauth.journal.record(tenant, self.now, event).await
+    }
+}
+
+/// Hashes a password anew whose stored hash costs something else than hashes do now. It is an improvement and
+/// nothing more: whatever stands in its way, the next log-in tries again.
+async fn renew(
+    api: &Api,
+    passwords: &Passwords,
+    (tenant, account): (&TenantId, &users::Account),
+    password: &Password,
+) {
+    let Ok(place) = passwords.place() else { return };
+    let Ok(hash) = passwords.hash(place, password).await else { return };
+    if let Err(error) = users::renew_hash(api.db(), tenant, account, &hash).await {
+        tracing::warn!(%error, "renewing the hash of a password");
+    }
+}
+
+/// Those who share an address, for lock-out: a customer of IPv6 has a whole /64.
+fn network(source: Option<IpAddr>) -> String {
+    match source {
+        Some(IpAddr::V6(address)) => {
+            let [a, b, c, d, ..] = address.segments();
+            format!("{a:x}:{b:x}:{c:x}:{d:x}::/64")
+        }
+        Some(IpAddr::V4(address)) => address.to_string(),
+        None => String::new(),
+    }
+}
