@@ -28,8 +28,8 @@ test: ## All tests, on real engines of their own; leaves nothing running
 drills: ## Every fault drill, on real engines of their own (a quarter of an hour)
 	tests/drills
 
-bench: ## Measure against the goals: WHAT=audit or authz (up to 45 min, idle machine)
-	cargo build --release --locked -p ingest -p authz-edge -p loadtest
+bench: ## Measure against the goals: WHAT=audit, authz or identity (up to 45 min, idle machine)
+	cargo build --release --locked -p ingest -p authz-edge -p identity-admin -p loadtest
 	$(or $(CARGO_TARGET_DIR),target)/release/loadtest bench $(WHAT)
 
 lint: ## Format, clippy, docs, licences and sources, shell

@@ -64,6 +64,14 @@ impl Service {
         Self::start("authz-edge", launch, authz_edge::config::ENV_PREFIX, environment)
     }
 
+    /// Starts `identity-admin` with those variables.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn identity(launch: &Launch, environment: Vec<(String, String)>) -> anyhow::Result<Self> {
+        Self::start("identity-admin", launch, identity_admin::config::ENV_PREFIX, environment)
+    }
+
     /// Starts the binary on free ports. Its log goes to a file that is shown when it fails.
     fn start(
         name: &'static str,

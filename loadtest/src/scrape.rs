@@ -125,6 +125,21 @@ pub fn sum(text: &str, name: &str, (key, value): (&str, &str)) -> f64 {
     ours.filter_map(|(_, value)| value.parse::<f64>().ok()).sum()
 }
 
+/// The buckets of a histogram whose label is that value; none without it.
+#[must_use]
+pub fn buckets(text: &str, name: &str, (key, value): (&str, &str)) -> Buckets {
+    let mut buckets = Buckets::default();
+    for line in text.lines() {
+        let Some((series, count)) = line.rsplit_once(' ') else { continue };
+        let labels = series.strip_prefix(name).and_then(|rest| rest.strip_prefix("_bucket{"));
+        let Some(labels) = labels.filter(|labels| label(labels, key) == Some(value)) else {
+            continue;
+        };
+        bucket(&mut buckets, labels, count.parse().unwrap_or(0));
+    }
+    buckets
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -149,6 +164,17 @@ mod tests {
         assert_eq!((reading.retries, reading.in_flight_bytes), (7, 4_500_000));
         assert_eq!(reading.lag, Buckets { bounds: vec![0.001, f64::INFINITY], counts: vec![1, 4] });
         assert_eq!(reading.write, Buckets::default());
+    }
+
+    #[test]
+    fn buckets_are_those_of_a_label() {
+        let text = "x_seconds_bucket{topic=\"changes\",le=\"0.1\"} 3\n\
+            x_seconds_bucket{topic=\"changes\",le=\"+Inf\"} 5\n\
+            x_seconds_bucket{topic=\"audit\",le=\"0.1\"} 9\n\
+            x_seconds_count{topic=\"changes\"} 5\n";
+        let found = buckets(text, "x_seconds", ("topic", "changes"));
+        assert_eq!(found, Buckets { bounds: vec![0.1, f64::INFINITY], counts: vec![3, 5] });
+        assert_eq!(buckets(text, "x", ("topic", "changes")), Buckets::default());
     }
 
     #[test]

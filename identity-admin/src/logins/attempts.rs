@@ -29,8 +29,8 @@ pub(crate) struct LockOut {
 /// Whether an attempt is looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Begun {
-    /// It is, and counts.
-    Counted,
+    /// It is, and counts. With a time, it is the last one that is looked at before then.
+    Counted(Option<DateTime<Utc>>),
     /// Not before then.
     Locked(DateTime<Utc>),
 }
@@ -61,7 +61,7 @@ pub(crate) async fn is_locked(
     let sql = "SELECT failures, locked_until, expires_at FROM login_attempts WHERE id = ?";
     let row = db.row(sql, params![id]).await?;
     let standing = row.map(|row| standing(&row, now)).transpose()?;
-    Ok(standing.and_then(|(_, locked)| locked).map_or(Begun::Counted, Begun::Locked))
+    Ok(standing.and_then(|(_, locked)| locked).map_or(Begun::Counted(None), Begun::Locked))
 }
 
 /// Counts an attempt that begins now.
@@ -78,9 +78,9 @@ pub(crate) async fn begin(
     for _ in 0..TRIES {
         let mut tx = db.begin().await?;
         match count(&mut tx, id, lock_out, now).await {
-            Ok(Begun::Counted) => {
+            Ok(counted @ Begun::Counted(_)) => {
                 tx.commit().await?;
-                return Ok(Begun::Counted);
+                return Ok(counted);
             }
             Ok(locked) => {
                 tx.rollback().await;
@@ -129,7 +129,7 @@ async fn count(
         }
     };
     tx.execute(sql, params![failures, locked, until, id]).await?;
-    Ok(Begun::Counted)
+    Ok(Begun::Counted(locked))
 }
 
 /// The failures that still count, and until when nothing is looked at.

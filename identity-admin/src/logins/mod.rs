@@ -61,7 +61,8 @@ impl From<DbError> for NotIn {
     }
 }
 
-/// Checks a name and a password. Both outcomes are in the audit trail before the answer.
+/// Checks a name and a password. Both outcomes are in the audit trail before the answer; what is not looked at, as
+/// somebody is locked out, is counted alone, so that it costs nobody anything.
 ///
 /// # Errors
 /// Why nobody is let in.
@@ -89,19 +90,19 @@ async fn check(api: &Api, posted: &Posted, given: &Given<'_>) -> Result<Person, 
         Some(tenant) => users::account(db, tenant, given.name).await?,
         None => None,
     };
+    let locks = match begin(db, &attempt, &oauth.people.lock_out, now).await? {
+        Begun::Counted(locks) => locks,
+        Begun::Locked(until) => return Err(NotIn::Locked(until)),
+    };
     let trail = Trail { oauth, posted, now, tenant: known(db, tenant, account.is_some()).await? };
-    if let Begun::Locked(until) = begin(db, &attempt, &oauth.people.lock_out, now).await? {
-        let user = account.as_ref().map(|account| account.id.as_str());
-        trail.record(user, (Status::Denied, "login.failed"), "locked").await?;
-        return Err(NotIn::Locked(until));
-    }
     let stored = account.as_ref().map(|account| account.hash.as_str());
     let verified = passwords.verify(place, given.password, stored).await;
     let is_right = verified.map_err(|_| NotIn::Busy)?;
     match (account, trail.tenant.clone()) {
         (Some(account), Some(tenant)) if is_right && account.may_log_in => {
             succeeded(db, &attempt).await?;
-            trail.record(Some(&account.id), (Status::Success, "login.succeeded"), "").await?;
+            let what = (Status::Success, "login.succeeded");
+            trail.record(Some(&account.id), what, BTreeMap::new()).await?;
             if Passwords::is_outdated(&account.hash) {
                 renew(api, passwords, (&tenant, &account), given.password).await;
             }
@@ -114,7 +115,11 @@ async fn check(api: &Api, posted: &Posted, given: &Given<'_>) -> Result<Person, 
                 Some(_) => "wrong",
             };
             let user = account.as_ref().map(|account| account.id.as_str());
-            trail.record(user, (Status::Failure, "login.failed"), reason).await?;
+            let mut details = BTreeMap::from([("reason".to_owned(), Value::from(reason))]);
+            if let Some(until) = locks {
+                details.insert("locked_until".to_owned(), until.to_rfc3339().into());
+            }
+            trail.record(user, (Status::Failure, "login.failed"), details).await?;
             Err(NotIn::Wrong)
         }
     }
@@ -148,7 +153,7 @@ impl Trail<'_> {
         &self,
         user: Option<&str>,
         (status, action): (Status, &str),
-        reason: &str,
+        details: BTreeMap<String, Value>,
     ) -> Result<(), DbError> {
         let system = || TenantId::parse(TenantId::SYSTEM);
         let tenant = self.tenant.clone().map_or_else(system, Ok);
@@ -158,10 +163,6 @@ impl Trail<'_> {
             _ => "anonymous".to_owned(),
         };
         let author = self.posted.author(subject);
-        let mut details = BTreeMap::new();
-        if !reason.is_empty() {
-            details.insert("reason".to_owned(), Value::from(reason));
-        }
         let about = ("user", user.unwrap_or("unknown").to_owned());
         let (_, event) = said(&tenant, &author, self.now, (action, status), about, details);
         self.oauth.journal.record(tenant, self.now, event).await

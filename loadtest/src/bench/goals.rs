@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{audit, authz};
+use super::{audit, authz, identity};
 use crate::latency::median;
 
 /// A figure's goal.
@@ -64,7 +64,8 @@ impl Figure {
 }
 
 fn find(id: &str) -> Option<&'static Goal> {
-    audit::GOALS.iter().chain(&authz::GOALS).find(|goal| goal.id == id)
+    let all = audit::GOALS.iter().chain(&authz::GOALS).chain(&identity::GOALS);
+    { all }.find(|goal| goal.id == id)
 }
 
 fn values(runs: &[Value]) -> Vec<f64> {

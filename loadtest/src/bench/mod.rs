@@ -7,13 +7,16 @@
 //! | `suite` | the parts of a service's figures, one after the other, within their time |
 //! | `audit` | audit events |
 //! | `authz` | permission checks |
+//! | `identity` | identities |
 
 mod audit;
 mod authz;
 mod file;
 mod goals;
+mod identity;
 mod suite;
 
 pub use audit::audit;
 pub use authz::authz;
 pub use goals::Figure;
+pub use identity::identity;

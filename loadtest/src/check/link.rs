@@ -19,13 +19,13 @@ use tokio::net::TcpStream;
 use crate::engines::require_loopback;
 
 /// A question may take so long, and opening a connection too.
-pub(super) const DEADLINE: Duration = Duration::from_secs(10);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(10);
 /// Callers that share one HTTP/2 connection, as gRPC clients do. SpiceDB answers a fifth more checks than
 /// with a connection for each caller; from 8 on it makes no difference.
 const STREAMS: usize = 16;
 
 /// A request as it is sent.
-pub(super) type Ask = Request<Full<Bytes>>;
+pub(crate) type Ask = Request<Full<Bytes>>;
 
 /// Where a target is, and what it is spoken to in.
 #[derive(Debug, Clone)]
@@ -37,21 +37,29 @@ pub struct Endpoint {
 
 /// What came back.
 #[derive(Debug)]
-pub(super) struct Answer {
-    pub(super) status: StatusCode,
-    pub(super) body: Bytes,
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
     /// gRPC's own status with its message; 0 is success.
-    pub(super) grpc: Option<(u16, String)>,
+    pub(crate) grpc: Option<(u16, String)>,
+}
+
+impl Answer {
+    /// A header, if it is text.
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
 }
 
 /// A connection.
-pub(super) enum Link {
+pub(crate) enum Link {
     One(Http1),
     Two(http2::SendRequest<Full<Bytes>>),
 }
 
 /// See [`Link`].
-pub(super) struct Http1 {
+pub(crate) struct Http1 {
     sender: http1::SendRequest<Full<Bytes>>,
     connection: Pin<Box<http1::Connection<TokioIo<TcpStream>, Full<Bytes>>>>,
     ended: bool,
@@ -90,19 +98,19 @@ impl Endpoint {
     ///
     /// # Errors
     /// When it is no path.
-    pub(super) fn uri(&self, path: &str) -> anyhow::Result<Uri> {
+    pub(crate) fn uri(&self, path: &str) -> anyhow::Result<Uri> {
         let text =
             if self.grpc { format!("http://{}{path}", self.authority) } else { path.to_owned() };
         text.parse().with_context(|| text)
     }
 
     /// A POST to `uri`.
-    pub(super) fn post(&self, uri: &Uri, body: Bytes) -> Ask {
+    pub(crate) fn post(&self, uri: &Uri, body: Bytes) -> Ask {
         self.ask(Method::POST, uri, body)
     }
 
     /// A request to `uri`.
-    pub(super) fn ask(&self, method: Method, uri: &Uri, body: Bytes) -> Ask {
+    pub(crate) fn ask(&self, method: Method, uri: &Uri, body: Bytes) -> Ask {
         let mut request = Request::new(Full::new(body));
         *request.method_mut() = method;
         *request.uri_mut() = uri.clone();
@@ -114,7 +122,7 @@ impl Endpoint {
     ///
     /// # Errors
     /// When nobody takes it in time.
-    pub(super) async fn connect(&self) -> anyhow::Result<Link> {
+    pub(crate) async fn connect(&self) -> anyhow::Result<Link> {
         tokio::time::timeout(DEADLINE, self.open())
             .await
             .context("nobody takes the connection")?
@@ -157,7 +165,7 @@ impl Link {
     ///
     /// # Errors
     /// When the connection fails; no status is an error here.
-    pub(super) async fn exchange(&mut self, request: Ask) -> Result<Answer, hyper::Error> {
+    pub(crate) async fn exchange(&mut self, request: Ask) -> Result<Answer, hyper::Error> {
         match self {
             Self::One(link) => link.exchange(request).await,
             Self::Two(sender) => {
@@ -168,7 +176,7 @@ impl Link {
     }
 
     /// Whether another request may be sent.
-    pub(super) fn is_open(&self) -> bool {
+    pub(crate) fn is_open(&self) -> bool {
         match self {
             Self::One(link) => !link.ended && !link.sender.is_closed(),
             Self::Two(sender) => !sender.is_closed(),
@@ -202,7 +210,7 @@ async fn read(response: Response<hyper::body::Incoming>) -> Result<Answer, hyper
     let body = body.collect().await?;
     // A call that failed at once has its status among the headers.
     let grpc = body.trailers().and_then(grpc_status).or_else(|| grpc_status(&head.headers));
-    Ok(Answer { status: head.status, body: body.to_bytes(), grpc })
+    Ok(Answer { status: head.status, headers: head.headers, body: body.to_bytes(), grpc })
 }
 
 fn grpc_status(headers: &HeaderMap) -> Option<(u16, String)> {

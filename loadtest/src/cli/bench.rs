@@ -1,6 +1,7 @@
 //! What `bench` takes on the command line.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Args;
 
@@ -76,5 +77,50 @@ impl AuthzBenchArgs {
     pub fn launch(&self) -> Launch {
         let binary = self.binary.clone().unwrap_or_else(|| Launch::sibling("authz-edge"));
         Launch { binary, cpus: None }
+    }
+}
+
+/// `bench identity`.
+#[derive(Debug, Clone, Args)]
+#[allow(missing_docs, reason = "the help texts document them")]
+pub struct IdentityBenchArgs {
+    /// Only these figures or parts, comma-separated, with or without `identity.`.
+    #[arg(long, value_delimiter = ',')]
+    pub only: Vec<String>,
+    /// Alternating pairs.
+    #[arg(long, default_value_t = 7)]
+    pub pairs: usize,
+    /// Seconds of each run of a pair.
+    #[arg(long, default_value_t = 5.0)]
+    pub seconds: f64,
+    /// Requests at once.
+    #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub connections: u16,
+    /// All of it ends within so many minutes; there are fewer pairs if they do not fit.
+    #[arg(long, default_value_t = 20)]
+    pub minutes: u64,
+    /// The file of figures; target/bench.json of the workspace without.
+    #[arg(long)]
+    pub out: Option<PathBuf>,
+    /// The binary; the one beside this program without.
+    #[arg(long = "identity-admin", value_name = "PATH")]
+    pub binary: Option<PathBuf>,
+    /// A setting of identity-admin, as in `relay.poll_ms=20`; may repeat.
+    #[arg(long = "set", value_name = "KEY=VALUE", value_parser = setting)]
+    pub settings: Vec<(String, String)>,
+}
+
+impl IdentityBenchArgs {
+    /// How `identity-admin` is started.
+    #[must_use]
+    pub fn launch(&self) -> Launch {
+        let binary = self.binary.clone().unwrap_or_else(|| Launch::sibling("identity-admin"));
+        Launch { binary, cpus: None }
+    }
+
+    /// Of each run.
+    #[must_use]
+    pub fn span(&self) -> Duration {
+        Duration::from_secs_f64(self.seconds.clamp(0.1, 600.0))
     }
 }

@@ -13,7 +13,7 @@ use clap::{Parser, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
 
 pub use args::{Common, EngineArgs, IngestArgs, RunArgs};
-pub use bench::{AuditBenchArgs, AuthzBenchArgs};
+pub use bench::{AuditBenchArgs, AuthzBenchArgs, IdentityBenchArgs};
 use check::CheckCommand;
 use output::Outcome;
 use scenarios::Scenario;
@@ -47,6 +47,8 @@ enum BenchCommand {
     Audit(AuditBenchArgs),
     /// Permission checks.
     Authz(AuthzBenchArgs),
+    /// Identities.
+    Identity(IdentityBenchArgs),
 }
 
 impl Cli {
@@ -68,6 +70,11 @@ impl Cli {
                 let stop = Stop::after(Duration::from_secs(args.minutes * 60));
                 let _guard = stop.guard();
                 bounded(&stop, Box::pin(crate::bench::authz(&args, &stop))).await
+            }
+            Command::Bench(BenchCommand::Identity(args)) => {
+                let stop = Stop::after(Duration::from_secs(args.minutes * 60));
+                let _guard = stop.guard();
+                bounded(&stop, Box::pin(crate::bench::identity(&args, &stop))).await
             }
         }
     }

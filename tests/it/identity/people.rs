@@ -326,6 +326,11 @@ async fn wrong_passwords_lock_an_account_for_one_address_on_every_replica() -> R
     let count = |status: u16| all.iter().filter(|answer| answer.status == status).count();
     ensure!((count(400), count(429)) == (3, 9), "{all:?}");
     ensure!(hashed().await? - before == 3.0);
+    // Of those who are locked out the trail is told once.
+    let events = told(&installed, "acme").await?;
+    let locks = events.iter().filter(|event| !event["details"]["locked_until"].is_null());
+    ensure!(locks.count() == 1, "{events:?}");
+    ensure!(events.iter().filter(|event| event["action"] == "login.failed").count() == 7);
     for service in [&one, &other] {
         let locked = from(service, here, &last, PASSWORD).await?.must(429)?;
         ensure!(locked.header("retry-after").parse::<u32>()? > 800, "{locked:?}");

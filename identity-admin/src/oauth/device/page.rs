@@ -112,7 +112,7 @@ async fn look(api: &Api, posted: &Posted, typed: &str) -> Result<(String, Consen
     };
     match locked.map_err(|error| failed(&error))? {
         Begun::Locked(until) => Err(too_many(html::code(Some(html::LOCKED)), now, until)),
-        Begun::Counted => found.ok_or_else(unknown),
+        Begun::Counted(_) => found.ok_or_else(unknown),
     }
 }
 
