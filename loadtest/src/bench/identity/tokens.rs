@@ -19,6 +19,8 @@ use crate::check::link::{Ask, Endpoint};
 const FORM: &str = "application/x-www-form-urlencoded";
 /// Service accounts that ask.
 const ACCOUNTS: u64 = 20;
+/// Grants at once for each connection that is asked for: all who wait for a commit share it.
+const SHARED: usize = 8;
 /// Log-ins at once: more than are hashed at once, fewer than may wait.
 const LOGINS: usize = 8;
 const PASSWORD: &str = "correct horse battery";
@@ -57,7 +59,9 @@ pub(super) fn grant(endpoint: &Endpoint, client: &str) -> Ask {
 
 pub(super) async fn grants(bed: &mut Bed, until: Instant) -> anyhow::Result<Vec<Figure>> {
     let admin = bed.admin().await?;
-    let (clients, pace) = (clients(&admin).await?, bed.pace());
+    let pace = bed.pace();
+    let pace = Pace { connections: SHARED * pace.connections, ..pace };
+    let clients = clients(&admin).await?;
     let runs = bed.in_turns(until, async |_, _| {
         let (endpoint, clients) = (admin.endpoint.clone(), Arc::clone(&clients));
         let make = move |number: u64| grant(&endpoint, &clients[number as usize % clients.len()]);
