@@ -116,7 +116,11 @@ pub(super) async fn of_key(
     let select = |column: &str, is_previous: u8| {
         format!(
             "SELECT {is_previous} AS is_previous, k.id, k.tenant_id, k.service_account_id, \
-             k.previous_until, k.expires_at, k.revoked_at, k.last_used_at, s.is_active, t.status \
+             k.previous_until, k.expires_at, k.revoked_at, k.last_used_at, s.is_active, t.status, \
+             (SELECT GROUP_CONCAT(scope) FROM principal_scopes p WHERE p.tenant_id = k.tenant_id \
+              AND p.service_account_id = k.service_account_id) AS of_account, \
+             (SELECT GROUP_CONCAT(scope) FROM principal_scopes p WHERE p.tenant_id = k.tenant_id \
+              AND p.api_key_id = k.id) AS of_key \
              FROM api_keys k \
              JOIN service_accounts s ON s.tenant_id = k.tenant_id AND s.id = k.service_account_id \
              JOIN tenants t ON t.id = k.tenant_id WHERE k.{column} IN ({places})"
@@ -126,7 +130,7 @@ pub(super) async fn of_key(
     let once: Vec<Value> = hashes.iter().map(Value::from).collect();
     let values: Vec<Value> = once.iter().chain(&once).cloned().collect();
     let Some(row) = db.row(sql, &values).await? else { return Ok(Standing::Unknown) };
-    let client = client(db, &row).await?;
+    let client = client(&row)?;
     if let Some(why) = void(&row, now)? {
         return Ok(Standing::Void(client, why));
     }
@@ -158,26 +162,17 @@ fn void(row: &Row, now: DateTime<Utc>) -> Result<Option<&'static str>, DbError> 
     })
 }
 
-async fn client(db: &Db, row: &Row) -> Result<Client, DbError> {
+fn client(row: &Row) -> Result<Client, DbError> {
     let tenant = TenantId::parse(&row.text("tenant_id")?)
         .map_err(|error| DbError::Refused(error.to_string()))?;
-    let (account, key) = (row.text("service_account_id")?, row.text("id")?);
-    let sql = "SELECT scope, api_key_id FROM principal_scopes \
-               WHERE tenant_id = ? AND service_account_id = ? \
-               UNION ALL SELECT scope, api_key_id FROM principal_scopes \
-               WHERE tenant_id = ? AND api_key_id = ?";
-    let (mut of_account, mut of_key) = (BTreeSet::new(), BTreeSet::new());
-    for row in db.rows(sql, params![&tenant, &account, &tenant, &key]).await? {
-        let Some(scope) = Scope::parse(&row.text("scope")?) else { continue };
-        let is_key = row.opt_text("api_key_id")?.is_some();
-        if is_key { &mut of_key } else { &mut of_account }.insert(scope);
-    }
-    // A key without scopes of its own may all that its account may.
-    let scopes = if of_key.is_empty() {
-        of_account
-    } else {
-        of_account.intersection(&of_key).copied().collect()
+    let parse = |names: String| names.split(',').filter_map(Scope::parse).collect::<BTreeSet<_>>();
+    let of_account = parse(row.opt_text("of_account")?.unwrap_or_default());
+    // A key without scopes of its own may all that its account may; one with scopes that are not known, nothing.
+    let scopes = match row.opt_text("of_key")?.map(parse) {
+        Some(of_key) => of_account.intersection(&of_key).copied().collect(),
+        None => of_account,
     };
+    let (account, key) = (row.text("service_account_id")?, row.text("id")?);
     Ok(Client { tenant, account, key, expires_at: row.opt_time("expires_at")?, scopes })
 }
 

@@ -14,7 +14,7 @@ use super::bed::{Admin, Bed, Place, ask, create};
 use super::drive::{Pace, drive, status};
 use super::{TENANTS, tenant};
 use crate::bench::goals::Figure;
-use crate::check::link::{Endpoint, Link};
+use crate::check::link::{DEADLINE, Endpoint, Link};
 use crate::child::{Launch, Service};
 use crate::latency::Recorder;
 use crate::scrape;
@@ -105,7 +105,8 @@ pub(super) async fn check(bed: &mut Bed) -> anyhow::Result<Vec<Figure>> {
             let recorder = Arc::clone(&recorder);
             waiting.spawn(async move {
                 loop {
-                    let answer = link.exchange(ask.clone()).await?;
+                    let answer = tokio::time::timeout(DEADLINE, link.exchange(ask.clone())).await;
+                    let answer = answer.context("no answer in time")??;
                     let body = String::from_utf8_lossy(&answer.body);
                     // 503: the edge does not know of it yet, and has waited as long as it waits.
                     let is_late = answer.status == 503 && written.elapsed() < PATIENCE;
