@@ -110,6 +110,13 @@ pub fn folded(text: &str) -> String {
     text.nfkc().collect::<String>().to_lowercase().nfkc().collect()
 }
 
+/// Whom somebody means who types a user name: without regard to case, and to space around it, which databases
+/// may not compare either.
+#[must_use]
+pub fn called(text: &str) -> String {
+    folded(text).trim().to_owned()
+}
+
 /// A language tag as BCP 47 forms it, up to 35 characters.
 ///
 /// # Errors

@@ -191,18 +191,10 @@ impl Api {
     /// In a task of its own: a client that leaves cancels nothing, so that no connection is lost with it.
     async fn run(&self, request: Request, mutation: impl Mutation) -> Result<Response, Problem> {
         let (core, tenant) = (Arc::clone(&self.core), request.tenant.clone());
-        let span = tracing::Span::current();
-        let made = tokio::spawn(tracing::Instrument::instrument(
-            async move { core.run(&request, &mutation).await },
-            span,
-        ));
-        match made.await {
-            Ok(Ok(done)) => Ok(answer::done(done, &tenant)),
-            Ok(Err(refused)) => Err(problem(refused)),
-            Err(error) => {
-                tracing::error!(%error, "a mutation broke off");
-                Err(Problem::internal())
-            }
+        match unbroken(async move { core.run(&request, &mutation).await }).await {
+            Some(Ok(done)) => Ok(answer::done(done, &tenant)),
+            Some(Err(refused)) => Err(problem(refused)),
+            None => Err(Problem::internal()),
         }
     }
 
@@ -217,6 +209,15 @@ impl Api {
             None => Err(Problem::not_found("no such tenant")),
         }
     }
+}
+
+/// Does something in a task of its own: a client that leaves cancels nothing. `None` when it broke off.
+pub(crate) async fn unbroken<T: Send + 'static>(
+    work: impl Future<Output = T> + Send + 'static,
+) -> Option<T> {
+    let span = tracing::Span::current();
+    let done = tokio::spawn(tracing::Instrument::instrument(work, span)).await;
+    done.map_err(|error| tracing::error!(%error, "a request broke off")).ok()
 }
 
 fn key(tenant: &TenantId, incoming: &Incoming) -> Result<Option<Key>, Problem> {

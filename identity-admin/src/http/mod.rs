@@ -32,6 +32,7 @@ use service_kit::Problem;
 pub use api::{Api, Options};
 
 pub(crate) use answer::{not_found, problem, shown};
+pub(crate) use api::unbroken;
 pub(crate) use incoming::{Incoming, Path, Posted, Query, read};
 pub(crate) use page::{Filter, Kind, Listing, Page, Sort, truth};
 

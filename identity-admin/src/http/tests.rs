@@ -181,7 +181,7 @@ async fn a_bad_request_is_told_all_its_faults() {
             &["email", "settings.locale"][..],
         ),
         (users, r#"{"email": "a@b", "attributes": 7}"#, &["attributes"]),
-        (users, r#"{"email": "a@b", "password": "hush"}"#, &["password"]),
+        (users, r#"{"email": "a@b", "passwrod": "hush"}"#, &["passwrod"]),
         (
             ("POST", "/v1/tenants"),
             r#"{"id": "A", "name": "", "administrator": {"email": ""}}"#,

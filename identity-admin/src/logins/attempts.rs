@@ -38,7 +38,7 @@ pub(crate) enum Begun {
 /// What attempts on one account from one place have in common. Neither can be read from it.
 pub(crate) fn id(tenant: &str, name: &str, source: Option<IpAddr>) -> [u8; 32] {
     let mut hasher = blake3::Hasher::new_derive_key(CONTEXT);
-    for part in [tenant, &rules::folded(name), &network(source)] {
+    for part in [tenant, &rules::called(name), &network(source)] {
         hasher.update(&(part.len() as u64).to_be_bytes()).update(part.as_bytes());
     }
     *hasher.finalize().as_bytes()

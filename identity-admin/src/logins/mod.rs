@@ -21,7 +21,7 @@ use attempts::succeeded;
 
 use crate::change::said;
 use crate::credentials::{Password, Passwords};
-use crate::db::{DbError, params};
+use crate::db::{Db, DbError, params};
 use crate::http::{Api, Posted};
 use crate::oauth::OAuth;
 use crate::{metrics, users};
@@ -40,6 +40,8 @@ pub(crate) struct Person {
     pub(crate) tenant: TenantId,
     /// Its id.
     pub(crate) user: String,
+    /// Of the password that was right. Whoever acts on the log-in makes sure that it is still the user's.
+    pub(crate) hash: String,
 }
 
 /// Why nobody did.
@@ -82,10 +84,14 @@ async fn check(api: &Api, posted: &Posted, given: &Given<'_>) -> Result<Person, 
     let oauth = api.oauth().map_err(|_| NotIn::Busy)?;
     let passwords = &oauth.credentials.passwords;
     let (db, now) = (api.db(), api.core.clock.now());
-    // Before the attempt counts: who is told to come again was not wrong.
-    let place = passwords.place().map_err(|_| NotIn::Busy)?;
     let tenant = TenantId::parse(given.tenant).ok();
     let attempt = attempts::id(given.tenant, given.name, posted.source);
+    // Who is locked out takes nobody's place.
+    if let Begun::Locked(until) = is_locked(db, &attempt, now).await? {
+        return Err(NotIn::Locked(until));
+    }
+    // Before the attempt counts: who is told to come again was not wrong.
+    let place = passwords.place().map_err(|_| NotIn::Busy)?;
     let account = match &tenant {
         Some(tenant) => users::account(db, tenant, given.name).await?,
         None => None,
@@ -94,7 +100,7 @@ async fn check(api: &Api, posted: &Posted, given: &Given<'_>) -> Result<Person, 
         Begun::Counted(locks) => locks,
         Begun::Locked(until) => return Err(NotIn::Locked(until)),
     };
-    let trail = Trail { oauth, posted, now, tenant: known(db, tenant, account.is_some()).await? };
+    let trail = Trail { oauth, posted, now, tenant: known(db, tenant).await? };
     let stored = account.as_ref().map(|account| account.hash.as_str());
     let verified = passwords.verify(place, given.password, stored).await;
     let is_right = verified.map_err(|_| NotIn::Busy)?;
@@ -103,10 +109,12 @@ async fn check(api: &Api, posted: &Posted, given: &Given<'_>) -> Result<Person, 
             succeeded(db, &attempt).await?;
             let what = (Status::Success, "login.succeeded");
             trail.record(Some(&account.id), what, BTreeMap::new()).await?;
-            if Passwords::is_outdated(&account.hash) {
-                renew(api, passwords, (&tenant, &account), given.password).await;
-            }
-            Ok(Person { tenant, user: account.id })
+            let renewed = match Passwords::is_outdated(&account.hash) {
+                true => renew(api, passwords, (&tenant, &account), given.password).await,
+                false => None,
+            };
+            let hash = renewed.unwrap_or(account.hash);
+            Ok(Person { tenant, user: account.id, hash })
         }
         (account, _) => {
             let reason = match &account {
@@ -126,15 +134,8 @@ async fn check(api: &Api, posted: &Posted, given: &Given<'_>) -> Result<Person, 
 }
 
 /// The tenant, if there is one of that name: nobody shall fill the trail with tenants that are none.
-async fn known(
-    db: &crate::db::Db,
-    tenant: Option<TenantId>,
-    has_user: bool,
-) -> Result<Option<TenantId>, DbError> {
+async fn known(db: &Db, tenant: Option<TenantId>) -> Result<Option<TenantId>, DbError> {
     let Some(tenant) = tenant else { return Ok(None) };
-    if has_user {
-        return Ok(Some(tenant));
-    }
     let row = db.row("SELECT id FROM tenants WHERE id = ?", params![&tenant]).await?;
     Ok(row.map(|_| tenant))
 }
@@ -170,17 +171,21 @@ impl Trail<'_> {
 }
 
 /// Hashes a password anew whose stored hash costs something else than hashes do now. It is an improvement and
-/// nothing more: whatever stands in its way, the next log-in tries again.
+/// nothing more: whatever stands in its way, the next log-in tries again. The hash, if it is stored now.
 async fn renew(
     api: &Api,
     passwords: &Passwords,
     (tenant, account): (&TenantId, &users::Account),
     password: &Password,
-) {
-    let Ok(place) = passwords.place() else { return };
-    let Ok(hash) = passwords.hash(place, password).await else { return };
-    if let Err(error) = users::renew_hash(api.db(), tenant, account, &hash).await {
-        tracing::warn!(%error, "renewing the hash of a password");
+) -> Option<String> {
+    let place = passwords.place().ok()?;
+    let hash = passwords.hash(place, password).await.ok()?;
+    match users::renew_hash(api.db(), tenant, account, &hash).await {
+        Ok(is_stored) => is_stored.then_some(hash),
+        Err(error) => {
+            tracing::warn!(%error, "renewing the hash of a password");
+            None
+        }
     }
 }
 

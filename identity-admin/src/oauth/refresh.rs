@@ -6,14 +6,13 @@
 use axum::http::StatusCode;
 use axum::response::Response;
 use chrono::{DateTime, Utc};
-use contracts::Subject;
 use contracts::audit::{AuditEvent, Status};
-use contracts::identity::{ChangeKind, Revocation};
+use contracts::identity::ChangeKind;
 use serde_json::{Map, Value, json};
 
 use super::issue::{Holder, granted, issue};
-use super::sessions::{Session, hash, held, is_refresh};
-use super::{Fault, Form, LONGEST, OAuth, keep};
+use super::sessions::{Session, hash, held, is_refresh, lock, void};
+use super::{Fault, Form, OAuth};
 use crate::change::{Answer, Mutation, Opening, Refused, Request, Write, said, store_event};
 use crate::db::{Db, DbError, Row, Tx, params};
 use crate::http::{Api, Posted};
@@ -103,11 +102,14 @@ async fn exchange(
     // Of what was allowed, that which the person may do still.
     let allowed = session.scopes.intersection(&held).copied().collect();
     let scopes = granted(&allowed, form.get("scope"))?;
-    // Compared and swapped: of two at once the second comes within the grace. One whose family ended meanwhile
-    // is not there any more.
+    // Compared and swapped: of two at once the second comes within the grace, if there is one. What was so when it
+    // was looked at may not be so any more.
+    let grace = oauth.people.refresh_grace;
+    let since = if grace.is_zero() { DateTime::<Utc>::MAX_UTC } else { now - grace };
     let sql = "UPDATE refresh_tokens SET rotated_at = COALESCE(rotated_at, ?) \
-               WHERE token_hash = ? AND revoked_at IS NULL";
-    if tx.execute(sql, params![now, &hash(text)]).await? == 0 {
+               WHERE token_hash = ? AND revoked_at IS NULL AND expires_at > ? \
+               AND (rotated_at IS NULL OR rotated_at >= ?)";
+    if tx.execute(sql, params![now, &hash(text), now, since]).await? == 0 {
         return Err(invalid());
     }
     let next = session.store(tx, &oauth.credentials.secrets, now).await?;
@@ -212,14 +214,13 @@ struct End {
 
 impl Mutation for End {
     async fn apply(&self, write: &mut Write<'_>) -> Result<Answer, Refused> {
+        // An exchange that is under way has stored its token then, or finds its family ended.
+        lock(write.tx, write.tenant, &self.session.user).await?;
         let sql = "UPDATE refresh_tokens SET revoked_at = ? \
                    WHERE family_id = ? AND revoked_at IS NULL";
         let ended = write.tx.execute(sql, params![write.now, &self.session.family]).await?;
         if let (Some(details), true) = (&self.details, ended > 0) {
-            let subject = Subject::parse(&self.session.subject())
-                .map_err(|error| DbError::Refused(error.to_string()))?;
-            let revoked = Revocation::Subject { subject, not_before: write.now };
-            keep(write, &revoked, write.now + LONGEST).await?;
+            let revoked = void(write, &self.session.subject()).await?;
             write.changed_with(ChangeKind::CredentialsRevoked(revoked), details.clone());
         }
         Ok(Answer::gone())

@@ -17,10 +17,10 @@ use crate::api_keys;
 use crate::change::{Answer, Condition, Mutation, Opening, Refused, Request, Write};
 use crate::credentials::is_key;
 use crate::db::{DbError, params};
-use crate::http::{Api, Posted};
+use crate::http::{Api, Posted, unbroken};
 
-/// Voids a token or an API key: one's own, or with `tenant:admin` any of the tenant. A refresh token takes all of
-/// its session with it; its client sends `client_id` and needs no other proof. What is not known is void already.
+/// Voids a token or an API key: one's own, or with `tenant:admin` any of the tenant. A refresh token takes
+/// those of its session with it; its client sends `client_id` and needs no other proof. What is not known is void already.
 #[utoipa::path(
     post, path = "/oauth2/revoke", tag = "tokens",
     request_body(content = String, content_type = "application/x-www-form-urlencoded",
@@ -33,15 +33,20 @@ use crate::http::{Api, Posted};
     security(("client" = []), ("bearer" = ["tenant:admin"]))
 )]
 pub(crate) async fn revoke(State(api): State<Arc<Api>>, posted: Posted) -> Result<Response, Fault> {
+    let revoked = unbroken(async move { void(&api, &posted).await }).await;
+    revoked.unwrap_or_else(|| Err(Fault::server()))
+}
+
+async fn void(api: &Api, posted: &Posted) -> Result<Response, Fault> {
     let oauth = api.oauth()?;
     let form = posted.form()?;
     let token = form.get("token").ok_or_else(|| Fault::request("token is missing"))?;
     // Its clients have no secret; having the token is all that there is to prove.
     if is_refresh(token) {
-        refresh::revoke(&api, &posted, &form, token).await?;
+        refresh::revoke(api, posted, &form, token).await?;
         return Ok((uncached(), StatusCode::OK).into_response());
     }
-    let asker = Asker::of(&api, &posted, &form).await?;
+    let asker = Asker::of(api, posted, &form).await?;
     let now = api.core.clock.now();
     let foreign = || {
         let description = "it is not the caller's";
@@ -57,7 +62,7 @@ pub(crate) async fn revoke(State(api): State<Arc<Api>>, posted: Posted) -> Resul
             }
             let (account, id) = (client.account, client.key);
             let revoke = api_keys::Revoke { account, id, condition: Condition::Absent };
-            run(&api, &posted, &asker, &client.tenant, revoke).await?;
+            run(api, posted, &asker, &client.tenant, revoke).await?;
         }
     } else if let Some(claims) = verified(oauth, token, now) {
         let is_own = asker.subject == claims.sub;
@@ -66,7 +71,7 @@ pub(crate) async fn revoke(State(api): State<Arc<Api>>, posted: Posted) -> Resul
         }
         let jti = ExternalId::parse(&claims.jti.to_string()).map_err(|_| Fault::server())?;
         let ends = DateTime::from_timestamp(claims.exp, 0).unwrap_or_default();
-        run(&api, &posted, &asker, &claims.tid, VoidToken { jti, ends }).await?;
+        run(api, posted, &asker, &claims.tid, VoidToken { jti, ends }).await?;
     }
     Ok((uncached(), StatusCode::OK).into_response())
 }

@@ -6,10 +6,11 @@ use std::collections::BTreeSet;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, Utc};
-use contracts::{Scope, TenantId};
+use contracts::identity::Revocation;
+use contracts::{Scope, Subject, TenantId};
 
-use super::Fault;
 use super::issue::names;
+use super::{Fault, LONGEST, keep};
 use crate::change::Write;
 use crate::credentials::Secrets;
 use crate::db::{DbError, Row, Tx, params};
@@ -110,14 +111,33 @@ pub(super) async fn held(
     scopes::held(tx, tenant, Holder::User(user)).await.map(Some)
 }
 
-/// Ends everything that a person allowed clients: their refresh tokens, and what clients were about to fetch.
+/// Ends everything that a person allowed clients: their tokens, and what clients were about to fetch. Whoever is to
+/// hear of it is told by the caller.
 ///
 /// # Errors
 /// What the database brings.
-pub(crate) async fn end_sessions(write: &mut Write<'_>, user: &str) -> Result<(), DbError> {
+pub(crate) async fn end_sessions(write: &mut Write<'_>, user: &str) -> Result<Revocation, DbError> {
     let sql = "UPDATE refresh_tokens SET revoked_at = ? \
                WHERE tenant_id = ? AND user_id = ? AND revoked_at IS NULL";
     write.tx.execute(sql, params![write.now, write.tenant, user]).await?;
     let sql = "DELETE FROM device_grants WHERE tenant_id = ? AND user_id = ?";
-    write.tx.execute(sql, params![write.tenant, user]).await.map(drop)
+    write.tx.execute(sql, params![write.tenant, user]).await?;
+    void(write, &format!("user:{user}")).await
+}
+
+/// Voids the access tokens of a subject that were issued until now.
+///
+/// # Errors
+/// What the database brings.
+pub(super) async fn void(write: &mut Write<'_>, subject: &str) -> Result<Revocation, DbError> {
+    let subject = Subject::parse(subject).map_err(|error| DbError::Refused(error.to_string()))?;
+    let revoked = Revocation::Subject { subject, not_before: write.now };
+    keep(write, &revoked, write.now + LONGEST).await?;
+    Ok(revoked)
+}
+
+/// Locks the row of a person, before the rows of their tokens as everywhere.
+pub(super) async fn lock(tx: &mut Tx, tenant: &TenantId, user: &str) -> Result<(), DbError> {
+    let sql = format!("SELECT id FROM users WHERE tenant_id = ? AND id = ?{}", tx.lock());
+    tx.row(sql, params![tenant, user]).await.map(drop)
 }

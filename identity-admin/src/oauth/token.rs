@@ -14,7 +14,7 @@ use super::client::{Client, Proof, Standing};
 use super::issue::{Holder, granted, issue};
 use super::{Fault, Form, OAuth, device, refresh};
 use crate::change::said;
-use crate::http::{Api, Posted};
+use crate::http::{Api, Posted, unbroken};
 use crate::metrics;
 
 /// Issues an access token: to a service account that proves itself with one of its API keys, as HTTP Basic or in
@@ -35,7 +35,8 @@ use crate::metrics;
 )]
 pub(crate) async fn token(State(api): State<Arc<Api>>, posted: Posted) -> Result<Response, Fault> {
     let begun = std::time::Instant::now();
-    let answered = answer(&api, &posted).await;
+    let answered = unbroken(async move { answer(&api, &posted).await }).await;
+    let answered = answered.unwrap_or_else(|| Err(Fault::server()));
     let outcome = match &answered {
         Ok(_) => "issued",
         Err(fault) if fault.status.is_server_error() => "failed",

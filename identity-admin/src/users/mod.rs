@@ -20,6 +20,6 @@ mod store;
 pub(crate) use form::{NewUser, UserForm, UserView};
 pub(crate) use import::{Imported, ids_by_email, insert_all, taken_emails, taken_names};
 pub(crate) use mutations::{create, grant_administration};
-pub(crate) use password::{Account, account, hash_password, renew_hash};
+pub(crate) use password::{Account, account, hash_password, is_still, renew_hash};
 pub(crate) use routes::routes;
 pub(crate) use store::{SNAPSHOT, exists, told, told_of};

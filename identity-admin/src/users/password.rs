@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::Response;
-use contracts::identity::{ChangeKind, Revocation};
-use contracts::{Scope, Subject, TenantId};
+use contracts::identity::ChangeKind;
+use contracts::{Scope, TenantId};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use service_kit::Problem;
@@ -16,7 +16,7 @@ use super::mutations::{present, touch};
 use super::store;
 use crate::change::{Answer, Condition, Mutation, Refused, Write};
 use crate::credentials::{Password, is_name_of};
-use crate::db::{Db, DbError, Row, params};
+use crate::db::{Db, DbError, Row, Tx, params};
 use crate::http::{Api, Incoming, Path, problem, read};
 use crate::{oauth, rules};
 
@@ -118,8 +118,8 @@ pub(crate) async fn account(
          UNION ALL SELECT 2 AS place, {SELECT} AND u.email = ? ORDER BY place"
     );
     // What is no address is nobody's.
-    let address = rules::email(name).unwrap_or_default();
-    let row = db.row(sql, params![tenant, rules::folded(name), tenant, address]).await?;
+    let address = rules::email(name.trim()).unwrap_or_default();
+    let row = db.row(sql, params![tenant, rules::called(name), tenant, address]).await?;
     let account = |row: Row| {
         let may_log_in = row.flag("is_active")? && row.text("status")? == "active";
         Ok(Account { id: row.text("id")?, hash: row.text("hashed_password")?, may_log_in })
@@ -127,16 +127,35 @@ pub(crate) async fn account(
     row.map(account).transpose()
 }
 
-/// Puts another hash of the same password in the place of the one that an account was found with.
+/// Puts another hash of the same password in the place of the one that an account was found with; `false` when it
+/// has another by now.
 pub(crate) async fn renew_hash(
     db: &Db,
     tenant: &TenantId,
     account: &Account,
     hash: &str,
-) -> Result<(), DbError> {
+) -> Result<bool, DbError> {
     let sql = "UPDATE users SET hashed_password = ? \
                WHERE tenant_id = ? AND id = ? AND hashed_password = ?";
-    db.execute(sql, params![hash, tenant, &account.id, &account.hash]).await.map(drop)
+    Ok(db.execute(sql, params![hash, tenant, &account.id, &account.hash]).await? > 0)
+}
+
+/// Whether a hash is still that of a user who may log in. The user's row is locked: who changes the password comes
+/// before, and is seen here, or after, and ends what is done here.
+pub(crate) async fn is_still(
+    tx: &mut Tx,
+    tenant: &TenantId,
+    user: &str,
+    hash: &str,
+) -> Result<bool, DbError> {
+    let sql = format!(
+        "SELECT hashed_password, is_active FROM users WHERE tenant_id = ? AND id = ?{}",
+        tx.lock()
+    );
+    match tx.row(sql, params![tenant, user]).await? {
+        Some(row) => Ok(row.flag("is_active")? && row.text("hashed_password")? == hash),
+        None => Ok(false),
+    }
 }
 
 /// Gives a user another password, or none.
@@ -164,11 +183,7 @@ impl Mutation for SetPassword {
         let details = Map::from_iter([("part".to_owned(), Value::from("password"))]);
         write.changed_with(ChangeKind::UserUpdated(user.told()?), details);
         if before.is_some() {
-            oauth::end_sessions(write, &self.id).await?;
-            let subject = Subject::parse(&format!("user:{}", self.id))
-                .map_err(|error| DbError::Refused(error.to_string()))?;
-            let revoked = Revocation::Subject { subject, not_before: write.now };
-            oauth::keep(write, &revoked, write.now + oauth::LONGEST).await?;
+            let revoked = oauth::end_sessions(write, &self.id).await?;
             write.changed(ChangeKind::CredentialsRevoked(revoked));
         }
         Ok(Answer::gone())

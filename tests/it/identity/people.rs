@@ -275,6 +275,24 @@ async fn who_does_not_exist_costs_what_a_wrong_password_costs_and_is_told_the_sa
     service.stop().await
 }
 
+/// A form to the page, with some headers.
+async fn with(
+    service: &Service,
+    headers: &[(&str, &str)],
+    form: &[(&str, &str)],
+) -> Result<Answer> {
+    let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
+    let kind = "application/x-www-form-urlencoded";
+    let request = service.process().client.post(service.url("/device")).body(body);
+    let mut request = request.header("content-type", kind);
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let answer = request.send().await?;
+    let (status, headers) = (answer.status(), answer.headers().clone());
+    Ok(Answer { status, headers, body: answer.text().await?.into() })
+}
+
 /// A log-in that comes from an address, as a trusted proxy says.
 async fn from(service: &Service, address: &str, code: &str, password: &str) -> Result<Answer> {
     let form = [
@@ -284,13 +302,18 @@ async fn from(service: &Service, address: &str, code: &str, password: &str) -> R
         ("password", password),
         ("decision", "allow"),
     ];
-    let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
-    let kind = "application/x-www-form-urlencoded";
-    let request = service.process().client.post(service.url("/device")).body(body);
-    let request = request.header("content-type", kind).header("x-forwarded-for", address);
-    let answer = request.send().await?;
-    let (status, headers) = (answer.status(), answer.headers().clone());
-    Ok(Answer { status, headers, body: answer.text().await?.into() })
+    with(service, &[("x-forwarded-for", address)], &form).await
+}
+
+/// A log-in from an address that must be locked out.
+async fn locked_out(
+    service: &Service,
+    address: &str,
+    code: &str,
+    given: &[(&str, &str)],
+) -> Result<()> {
+    let form = [&[("user_code", code), ("decision", "allow")], given].concat();
+    with(service, &[("x-forwarded-for", address)], &form).await?.must(429).map(drop)
 }
 
 #[tokio::test]
@@ -339,6 +362,11 @@ async fn wrong_passwords_lock_an_account_for_one_address_on_every_replica() -> R
     from(&one, there, &last, PASSWORD).await?.must(200)?;
     let spoofed = format!("{there}, {here}");
     from(&one, &spoofed, &code().await?, PASSWORD).await?.must(429)?;
+    // However the name is typed, and whatever a database thinks of space at its end.
+    for name in ["ADA@acme.example", "ada@acme.example  ", "ada@acme.example\u{a0}"] {
+        let form = [("tenant", "acme"), ("name", name), ("password", wrong)];
+        locked_out(&one, here, &code().await?, &form).await?;
+    }
     // A whole network of IPv6 is one customer's.
     let last = code().await?;
     for n in 1..=3 {
@@ -360,6 +388,16 @@ async fn codes_are_not_guessed() -> Result<()> {
     let service = installed.start().await?;
     service.tenant("acme").await?;
     let (_, code) = codes(&service, "").await?;
+    // A slip is no guess, and what another page makes a browser ask counts against nobody.
+    for _ in 0..4 {
+        service.get("/device?user_code=nonsense").await?.must(404)?;
+        let headers = [("sec-fetch-dest", "image")];
+        let path = "/device?user_code=BCDF-GHJK";
+        service.ask(Method::GET, path, &headers, Value::Null).await?.must(403)?;
+    }
+    let forged = [("sec-fetch-dest", "document"), ("sec-fetch-site", "cross-site")];
+    let form = [("user_code", code.as_str()), ("decision", "deny")];
+    with(&service, &forged, &form).await?.must(403)?;
     for _ in 0..3 {
         service.get("/device?user_code=BCDF-GHJK").await?.must(404)?;
     }
@@ -411,6 +449,36 @@ async fn a_password_is_looked_at_before_it_is_taken_and_ends_what_was_got_with_t
     ensure!(!is_active(&installed, &service, &access).await?);
     let (_, code) = codes(&service, "").await?;
     answer(&service, &code, "ada@acme.example", "another horse battery").await?.must(400)?;
+    service.stop().await
+}
+
+#[tokio::test]
+async fn nobody_who_logged_in_with_the_last_password_gets_in_behind_its_change() -> Result<()> {
+    // One password at a time: the log-in waits behind others while its password is changed.
+    let installed = Installed::new(&[("PASSWORDS__AT_ONCE", "1")]).await?;
+    let service = installed.start().await?;
+    service.tenant("acme").await?;
+    let ada = person(&service, "ada", &["identity:read"]).await?;
+    let (_, busy) = codes(&service, "").await?;
+    for turn in 0..5 {
+        let (device, code) = codes(&service, "").await?;
+        let (old, new) = (format!("{PASSWORD} {turn}"), format!("{PASSWORD} {}", turn + 1));
+        let path = format!("/v1/tenants/acme/users/{ada}/password");
+        let set = async |password: &str| {
+            let body = json!({ "password": password });
+            service.ask(Method::PUT, &path, &[], body).await?.must(204)
+        };
+        set(&old).await?;
+        let others = (0..4).map(|n| {
+            let (service, busy) = (&service, &busy);
+            async move { answer(service, busy, &format!("{turn}-{n}@x.example"), PASSWORD).await }
+        });
+        let late = answer(&service, &code, "ada@acme.example", &old);
+        let (_, _, page) = futures::try_join!(try_join_all(others), set(&new), late)?;
+        // Whichever came first, the old password opens nothing behind the new one.
+        let fetched = fetch(&service, &device).await?;
+        ensure!(!error(&fetched).is_empty() && fetched.status == 400, "{page:?} {fetched:?}");
+    }
     service.stop().await
 }
 

@@ -71,6 +71,7 @@ fn body(path: &str, method: &str) -> Value {
         ("post", Some("users")) => json!({"email": "new@x.y"}),
         ("post", Some("teams" | "service-accounts" | "keys")) => json!({"name": "new"}),
         ("put", Some("scopes")) => json!({"scopes": []}),
+        ("put", Some("password")) => json!({"password": "correct horse battery"}),
         ("patch" | "put", Some("settings")) => json!({"locale": "fr"}),
         ("patch", Some("{user}")) => json!({"display_name": "new"}),
         ("patch", _) => json!({"name": "newer"}),

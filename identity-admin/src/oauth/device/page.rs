@@ -1,7 +1,7 @@
 //! `/device`: where a person enters the short code, logs in, and allows or denies what a program asks for.
 //!
-//! Nothing is remembered between requests, so no other site can make a browser answer for its person: every answer
-//! carries the password.
+//! Nothing is remembered between requests, so no other site can make a browser allow anything for its person: that
+//! takes the password each time. What another site makes a browser ask is not looked at.
 
 use std::sync::Arc;
 
@@ -14,9 +14,10 @@ use super::html::{self, Consent};
 use super::{codes, store};
 use crate::credentials::Password;
 use crate::db::DbError;
-use crate::http::{Api, Posted, Query};
-use crate::logins::{self, Begun, Given, NotIn, log_in};
+use crate::http::{Api, Posted, Query, unbroken};
+use crate::logins::{self, Begun, Given, NotIn, Person, log_in};
 use crate::oauth::{Form, OAuth};
+use crate::users;
 
 /// Where it is.
 pub(super) const PATH: &str = "/device";
@@ -27,7 +28,9 @@ pub(super) const PATH: &str = "/device";
     params(("user_code" = Option<String>, Query, description = "The short code.")),
     responses(
         (status = 200, description = "A page for people.", content_type = "text/html", body = String),
+        (status = 403, description = "Another page asked, not a person.", content_type = "text/html", body = String),
         (status = 404, description = "No such code, with the form for another.", content_type = "text/html", body = String),
+        (status = 429, description = "Wrong too often.", content_type = "text/html", body = String),
     )
 )]
 pub(crate) async fn show(
@@ -39,6 +42,9 @@ pub(crate) async fn show(
     let Some(code) = code.filter(|code| !code.is_empty()) else {
         return page(StatusCode::OK, html::code(None));
     };
+    if is_foreign(&posted.headers) {
+        return refused();
+    }
     match look(&api, &posted, code).await {
         Ok((_, consent)) => page(StatusCode::OK, html::consent(&consent, None)),
         Err(answer) => answer,
@@ -53,30 +59,33 @@ pub(crate) async fn show(
     responses(
         (status = 200, description = "It was answered.", content_type = "text/html", body = String),
         (status = 400, description = "Nobody of that name and password, with the form for another try.", content_type = "text/html", body = String),
+        (status = 403, description = "The form was another site's.", content_type = "text/html", body = String),
         (status = 404, description = "No such code, with the form for another.", content_type = "text/html", body = String),
         (status = 429, description = "Wrong too often.", content_type = "text/html", body = String),
         (status = 503, description = "Too many log in, or the database does not answer.", content_type = "text/html", body = String),
     )
 )]
 pub(crate) async fn answer(State(api): State<Arc<Api>>, posted: Posted) -> Response {
-    let form = match posted.form() {
-        Ok(form) => form,
-        Err(_) => return page(StatusCode::BAD_REQUEST, html::code(None)),
-    };
-    match decide(&api, &posted, &form).await {
-        Ok(answer) | Err(answer) => answer,
+    if is_foreign(&posted.headers) || is_forged(&posted.headers) {
+        return refused();
     }
+    let decided = async move {
+        let Ok(form) = posted.form() else {
+            return page(StatusCode::BAD_REQUEST, html::code(None));
+        };
+        match decide(&api, &posted, &form).await {
+            Ok(answer) | Err(answer) => answer,
+        }
+    };
+    unbroken(decided).await.unwrap_or_else(unavailable)
 }
 
 async fn decide(api: &Api, posted: &Posted, form: &Form) -> Result<Response, Response> {
     let given = |name| form.get(name).unwrap_or_default();
     let (short, consent) = look(api, posted, given("user_code")).await?;
     let oauth = api.oauth().map_err(|_| unavailable())?;
-    let secrets = &oauth.credentials.secrets;
     if form.get("decision") != Some("allow") {
-        let now = api.core.clock.now();
-        let denied = store::answer(api.db(), secrets, (&short, now), None).await;
-        return match denied.map_err(|error| failed(&error))? {
+        return match store(api, oauth, &short, None).await.map_err(|error| failed(&error))? {
             true => Ok(page(StatusCode::OK, html::denied())),
             false => Err(unknown()),
         };
@@ -87,12 +96,37 @@ async fn decide(api: &Api, posted: &Posted, form: &Form) -> Result<Response, Res
         let consent = Consent { tenant: by.tenant.to_owned(), name: by.name.to_owned(), ..consent };
         not_in(api, &why, &consent)
     })?;
-    let now = api.core.clock.now();
-    let allowed = Some((&person.tenant, person.user.as_str()));
-    let allowed = store::answer(api.db(), secrets, (&short, now), allowed).await;
-    match allowed.map_err(|error| failed(&error))? {
+    match store(api, oauth, &short, Some(&person)).await.map_err(|error| failed(&error))? {
         true => Ok(page(StatusCode::OK, html::allowed())),
         false => Err(unknown()),
+    }
+}
+
+/// Stores an answer: of a person, unless their password was changed since they logged in, or that it is denied.
+/// `false` when there is nothing to answer any more.
+async fn store(
+    api: &Api,
+    oauth: &OAuth,
+    short: &str,
+    by: Option<&Person>,
+) -> Result<bool, DbError> {
+    let (mut tx, now) = (api.db().begin().await?, api.core.clock.now());
+    let secrets = &oauth.credentials.secrets;
+    let stored = async {
+        if let Some(Person { tenant, user, hash }) = by
+            && !users::is_still(&mut tx, tenant, user, hash).await?
+        {
+            return Ok(false);
+        }
+        let allowed = by.map(|person| (&person.tenant, person.user.as_str()));
+        store::answer(&mut tx, secrets, (short, now), allowed).await
+    };
+    match stored.await {
+        Ok(stored) => tx.commit().await.map(|()| stored),
+        Err(error) => {
+            tx.rollback().await;
+            Err(error)
+        }
     }
 }
 
@@ -101,19 +135,39 @@ async fn look(api: &Api, posted: &Posted, typed: &str) -> Result<(String, Consen
     let oauth = api.oauth().map_err(|_| unavailable())?;
     let (db, now) = (api.db(), api.core.clock.now());
     let attempt = logins::source_id(posted.source);
-    let found = match codes::typed(typed) {
-        Some(short) => find(api, oauth, &short).await.map_err(|error| failed(&error))?,
-        None => None,
-    };
-    // Looked at before the answer is given: who is locked out does not hear that a code is right.
-    let locked = match &found {
-        Some(_) => logins::is_locked(db, &attempt, now).await,
-        None => logins::begin(db, &attempt, &oauth.people.lock_out, now).await,
-    };
-    match locked.map_err(|error| failed(&error))? {
-        Begun::Locked(until) => Err(too_many(html::code(Some(html::LOCKED)), now, until)),
-        Begun::Counted(_) => found.ok_or_else(unknown),
+    // What is no code at all is a slip, and guesses nothing.
+    let short = codes::typed(typed).ok_or_else(unknown)?;
+    let locked = |until| too_many(html::code(Some(html::LOCKED)), now, until);
+    // First, and for every code: who is locked out does not hear, by any means, that one is right.
+    let standing = logins::is_locked(db, &attempt, now).await.map_err(|error| failed(&error))?;
+    if let Begun::Locked(until) = standing {
+        return Err(locked(until));
     }
+    let found = find(api, oauth, &short).await.map_err(|error| failed(&error))?;
+    if let Some(found) = found {
+        return Ok(found);
+    }
+    let counted = logins::begin(db, &attempt, &oauth.people.lock_out, now).await;
+    match counted.map_err(|error| failed(&error))? {
+        Begun::Locked(until) => Err(locked(until)),
+        Begun::Counted(_) => Err(unknown()),
+    }
+}
+
+/// Whether a browser asks on behalf of another page, an image of it perhaps: that counts against nobody. Browsers
+/// say so themselves (Fetch Metadata), others do not ask so.
+fn is_foreign(headers: &HeaderMap) -> bool {
+    let says = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    says("sec-fetch-dest").is_some_and(|dest| dest != "document")
+}
+
+/// Whether the form was another site's.
+fn is_forged(headers: &HeaderMap) -> bool {
+    headers.get("sec-fetch-site").is_some_and(|site| site == "cross-site")
+}
+
+fn refused() -> Response {
+    page(StatusCode::FORBIDDEN, html::code(None))
 }
 
 async fn find(api: &Api, oauth: &OAuth, short: &str) -> Result<Option<(String, Consent)>, DbError> {

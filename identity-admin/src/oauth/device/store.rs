@@ -86,7 +86,8 @@ impl Asked {
 /// # Errors
 /// [`DbError::Duplicate`] for a short code that another request has.
 pub(super) async fn insert(db: &Db, secrets: &Secrets, new: &New<'_>) -> Result<bool, DbError> {
-    let sql = "SELECT COUNT(*) AS n FROM device_grants WHERE source = ? AND expires_at > ?";
+    let sql = "SELECT COUNT(*) AS n FROM device_grants WHERE source = ? AND expires_at > ? \
+               AND status IN ('pending', 'allowed')";
     let waiting = db.row(sql, params![new.source, new.now]).await?;
     if waiting.map_or(Ok(0), |row| row.int("n"))? >= PENDING {
         return Ok(false);
@@ -134,7 +135,7 @@ pub(super) async fn open(
 
 /// A person's answer: who allowed which scopes, or nobody. `false` when there was one before, or it is too late.
 pub(super) async fn answer(
-    db: &Db,
+    tx: &mut Tx,
     secrets: &Secrets,
     (short, now): (&str, DateTime<Utc>),
     allowed: Option<(&TenantId, &str)>,
@@ -150,7 +151,7 @@ pub(super) async fn answer(
     let mut values: Vec<Value> = vec![status.into(), tenant.into(), user.into()];
     values.extend(hashes.iter().map(Value::from));
     values.push(now.into());
-    Ok(db.execute(sql, &values).await? > 0)
+    Ok(tx.execute(sql, &values).await? > 0)
 }
 
 /// Notes that the client looked for the answer, and how long it is to wait now.
