@@ -197,6 +197,23 @@ impl Tx {
         tx.commit().await
     }
 
+    /// Commits what was done, or undoes everything when it failed.
+    ///
+    /// # Errors
+    /// Why it failed; as [`Tx::commit`].
+    pub async fn end<T, E: From<DbError>>(self, done: Result<T, E>) -> Result<T, E> {
+        match done {
+            Ok(done) => {
+                self.commit().await?;
+                Ok(done)
+            }
+            Err(error) => {
+                self.rollback().await;
+                Err(error)
+            }
+        }
+    }
+
     /// Undoes everything and gives the connection back, which a drop does not.
     pub async fn rollback(self) {
         let Running::MySql(tx) = self.0;

@@ -77,24 +77,11 @@ pub(crate) async fn begin(
     let mut last = DbError::Contended;
     for _ in 0..TRIES {
         let mut tx = db.begin().await?;
-        match count(&mut tx, id, lock_out, now).await {
-            Ok(counted @ Begun::Counted(_)) => {
-                tx.commit().await?;
-                return Ok(counted);
-            }
-            Ok(locked) => {
-                tx.rollback().await;
-                return Ok(locked);
-            }
+        let counted = count(&mut tx, id, lock_out, now).await;
+        match tx.end(counted).await {
             // Another attempt came between: it is there now, and is counted on from.
-            Err(error @ (DbError::Duplicate { .. } | DbError::Contended)) => {
-                tx.rollback().await;
-                last = error;
-            }
-            Err(error) => {
-                tx.rollback().await;
-                return Err(error);
-            }
+            Err(error @ (DbError::Duplicate { .. } | DbError::Contended)) => last = error,
+            ended => return ended,
         }
     }
     Err(last)

@@ -37,7 +37,7 @@ pub(crate) use journal::{Journal, journal};
 pub(crate) use people::People;
 use people::wait_for_void;
 pub(crate) use revoke::keep;
-pub(crate) use sessions::end_sessions;
+pub(crate) use sessions::{end_sessions, void};
 pub(crate) use signing::{Rotation, Signing, rotate};
 
 use crate::credentials::Credentials;

@@ -12,8 +12,8 @@ use serde_json::{Map, Value, json};
 
 use super::issue::{Holder, granted, issue};
 use super::sessions::{Session, hash, held, is_refresh, lock, void};
-use super::{Fault, Form, OAuth};
-use crate::change::{Answer, Mutation, Opening, Refused, Request, Write, said, store_event};
+use super::{Fault, Form, OAuth, revoke};
+use crate::change::{Answer, Mutation, Refused, Write, said, store_event};
 use crate::db::{Db, DbError, Row, Tx, params};
 use crate::http::{Api, Posted};
 
@@ -52,17 +52,10 @@ pub(super) async fn grant(api: &Api, posted: &Posted, form: &Form) -> Result<Res
     super::wait_for_void(api, &session.tenant, &session.subject()).await?;
     let now = api.core.clock.now();
     let mut tx = api.db().begin().await?;
-    match exchange(oauth, posted, &mut tx, (text, &session, form), now).await {
-        Ok(answer) => {
-            tx.commit().await?;
-            api.core.committed.notify_one();
-            Ok(answer)
-        }
-        Err(fault) => {
-            tx.rollback().await;
-            Err(fault)
-        }
-    }
+    let exchanged = exchange(oauth, posted, &mut tx, (text, &session, form), now).await;
+    let answer = tx.end(exchanged).await?;
+    api.core.committed.notify_one();
+    Ok(answer)
 }
 
 async fn stored(
@@ -105,7 +98,8 @@ async fn exchange(
     // Compared and swapped: of two at once the second comes within the grace, if there is one. What was so when it
     // was looked at may not be so any more.
     let grace = oauth.people.refresh_grace;
-    let since = if grace.is_zero() { DateTime::<Utc>::MAX_UTC } else { now - grace };
+    // Nothing is at or behind a time that is absent.
+    let since = (!grace.is_zero()).then(|| now - grace);
     let sql = "UPDATE refresh_tokens SET rotated_at = COALESCE(rotated_at, ?) \
                WHERE token_hash = ? AND revoked_at IS NULL AND expires_at > ? \
                AND (rotated_at IS NULL OR rotated_at >= ?)";
@@ -191,19 +185,10 @@ pub(super) async fn revoke(
     run(api, posted, End { session, details: None }).await
 }
 
+/// By nobody: the rule does it.
 async fn run(api: &Api, posted: &Posted, end: End) -> Result<(), Fault> {
     let tenant = end.session.tenant.clone();
-    // By nobody: the rule does it.
-    let author = posted.author("system".to_owned());
-    let request = Request { tenant, opening: Opening::Existing, author, key: None };
-    match api.core.run(&request, &end).await {
-        Ok(_) | Err(Refused::Missing(_)) => Ok(()),
-        Err(Refused::Db(error)) => Err(error.into()),
-        Err(refused) => {
-            tracing::error!(%refused, "ending a session");
-            Err(Fault::server())
-        }
-    }
+    revoke::run(api, posted, "system", &tenant, end).await
 }
 
 /// Ends a family. With `details`, the person's access tokens end as well, and everybody is told why.

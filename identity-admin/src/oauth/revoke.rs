@@ -7,7 +7,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Utc};
 use contracts::identity::{ChangeKind, Revocation};
-use contracts::{ExternalId, Scope};
+use contracts::{ExternalId, Scope, TenantId};
 
 use super::client::{Standing, of_key};
 use super::introspect::{Asker, verified};
@@ -62,7 +62,7 @@ async fn void(api: &Api, posted: &Posted) -> Result<Response, Fault> {
             }
             let (account, id) = (client.account, client.key);
             let revoke = api_keys::Revoke { account, id, condition: Condition::Absent };
-            run(api, posted, &asker, &client.tenant, revoke).await?;
+            run(api, posted, &asker.subject, &client.tenant, revoke).await?;
         }
     } else if let Some(claims) = verified(oauth, token, now) {
         let is_own = asker.subject == claims.sub;
@@ -71,19 +71,20 @@ async fn void(api: &Api, posted: &Posted) -> Result<Response, Fault> {
         }
         let jti = ExternalId::parse(&claims.jti.to_string()).map_err(|_| Fault::server())?;
         let ends = DateTime::from_timestamp(claims.exp, 0).unwrap_or_default();
-        run(api, posted, &asker, &claims.tid, VoidToken { jti, ends }).await?;
+        run(api, posted, &asker.subject, &claims.tid, VoidToken { jti, ends }).await?;
     }
     Ok((uncached(), StatusCode::OK).into_response())
 }
 
-async fn run(
+/// Makes a mutation by which something is void; that it is not there any more is as good.
+pub(super) async fn run(
     api: &Api,
     posted: &Posted,
-    asker: &Asker,
-    tenant: &contracts::TenantId,
+    subject: &str,
+    tenant: &TenantId,
     mutation: impl Mutation,
 ) -> Result<(), Fault> {
-    let author = posted.author(asker.subject.clone());
+    let author = posted.author(subject.to_owned());
     let tenant = tenant.clone();
     let request = Request { tenant, opening: Opening::Existing, author, key: None };
     match api.core.run(&request, &mutation).await {

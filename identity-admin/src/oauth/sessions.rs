@@ -129,7 +129,7 @@ pub(crate) async fn end_sessions(write: &mut Write<'_>, user: &str) -> Result<Re
 ///
 /// # Errors
 /// What the database brings.
-pub(super) async fn void(write: &mut Write<'_>, subject: &str) -> Result<Revocation, DbError> {
+pub(crate) async fn void(write: &mut Write<'_>, subject: &str) -> Result<Revocation, DbError> {
     let subject = Subject::parse(subject).map_err(|error| DbError::Refused(error.to_string()))?;
     let revoked = Revocation::Subject { subject, not_before: write.now };
     keep(write, &revoked, write.now + LONGEST).await?;

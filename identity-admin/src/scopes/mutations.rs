@@ -2,13 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use contracts::identity::{ChangeKind, Revocation};
-use contracts::{Scope, Subject};
+use contracts::Scope;
+use contracts::identity::ChangeKind;
 use serde_json::{Map, json};
 
 use super::{Holder, clear, grant, held};
 use crate::change::{Answer, Mutation, Refused, Write};
-use crate::db::DbError;
 use crate::{oauth, service_accounts, users};
 
 /// Whose scopes are replaced.
@@ -70,10 +69,7 @@ impl Mutation for Replace {
         }
         if before.difference(&after).next().is_some() {
             // Tokens that say more than their subject may are void.
-            let subject = Subject::parse(&self.who.subject())
-                .map_err(|error| DbError::Refused(error.to_string()))?;
-            let revoked = Revocation::Subject { subject, not_before: write.now };
-            oauth::keep(write, &revoked, write.now + oauth::LONGEST).await?;
+            let revoked = oauth::void(write, &self.who.subject()).await?;
             write.changed(ChangeKind::CredentialsRevoked(revoked));
         }
         Answer::plain(200, &json!({ "scopes": after }))

@@ -121,13 +121,8 @@ async fn store(
         let allowed = by.map(|person| (&person.tenant, person.user.as_str()));
         store::answer(&mut tx, secrets, (short, now), allowed).await
     };
-    match stored.await {
-        Ok(stored) => tx.commit().await.map(|()| stored),
-        Err(error) => {
-            tx.rollback().await;
-            Err(error)
-        }
-    }
+    let stored = stored.await;
+    tx.end(stored).await
 }
 
 /// What the code asks for. A wrong one counts against where it comes from: codes are short (section 5.1).

@@ -48,17 +48,10 @@ pub(in crate::oauth) async fn grant(
     wait_for_void(api, tenant, &format!("user:{user}")).await?;
     let now = api.core.clock.now();
     let mut tx = api.db().begin().await?;
-    match fetch(oauth, posted, &mut tx, (long, &asked, tenant, user), now).await {
-        Ok(answer) => {
-            tx.commit().await?;
-            api.core.committed.notify_one();
-            Ok(answer)
-        }
-        Err(fault) => {
-            tx.rollback().await;
-            Err(fault)
-        }
-    }
+    let fetched = fetch(oauth, posted, &mut tx, (long, &asked, tenant, user), now).await;
+    let answer = tx.end(fetched).await?;
+    api.core.committed.notify_one();
+    Ok(answer)
 }
 
 /// Why there is no token yet, and how long the client is to wait.
