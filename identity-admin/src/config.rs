@@ -17,7 +17,7 @@ use service_kit::telemetry::TelemetryConfig;
 use crate::credentials::{Credentials, HashingOptions, Passwords, Policy, Secrets};
 use crate::logins::LockOut;
 use crate::oauth::{People, Rotation};
-use crate::{db, http, relay};
+use crate::{db, http, relay, scim};
 
 /// The commented defaults, embedded.
 pub const DEFAULTS: &str = include_str!("../config.example.yaml");
@@ -46,6 +46,7 @@ pub struct Config {
     pub device: DeviceConfig,
     pub idempotency: IdempotencyConfig,
     pub lists: ListsConfig,
+    pub scim: ScimConfig,
 }
 
 /// The public listener.
@@ -54,6 +55,7 @@ pub struct Config {
 #[allow(missing_docs, reason = "config.example.yaml documents every key, with unit and range")]
 pub struct HttpConfig {
     pub listen: SocketAddr,
+    pub public_url: String,
     pub max_connections: usize,
     pub max_body_bytes: usize,
     pub header_read_timeout_ms: u64,
@@ -256,6 +258,17 @@ pub struct ListsConfig {
     pub max_limit: usize,
 }
 
+/// Directories that provision.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs, reason = "config.example.yaml documents every key, with unit and range")]
+pub struct ScimConfig {
+    pub max_body_bytes: usize,
+    pub max_operations: usize,
+    pub max_scan: usize,
+    pub max_members: usize,
+}
+
 impl Config {
     /// Checks what the types cannot: ranges and combinations.
     ///
@@ -305,9 +318,19 @@ impl Config {
             ("device.interval_seconds", self.device.interval_seconds.into(), 1, 60),
             ("idempotency.life_hours", self.idempotency.life_hours.into(), 1, 168),
             ("idempotency.sweep_seconds", self.idempotency.sweep_seconds, 1, 86_400),
+            ("scim.max_body_bytes", self.scim.max_body_bytes as u64, 1024, 64 << 20),
+            ("scim.max_operations", self.scim.max_operations as u64, 1, 10_000),
+            ("scim.max_scan", self.scim.max_scan as u64, 1, 10_000_000),
+            ("scim.max_members", self.scim.max_members as u64, 1, 1_000_000),
             ("lists.max_limit", lists.max_limit as u64, 1, 10_000),
             ("lists.default_limit", lists.default_limit as u64, 1, lists.max_limit as u64),
         ])?;
+        let url = &self.http.public_url;
+        let is_url = url.starts_with("http://") || url.starts_with("https://");
+        if !is_url || url.ends_with('/') || url.contains(['?', '#', ' ']) {
+            let reason = "an http or https URL without / at its end";
+            return Err(ConfigError::new("http.public_url", reason));
+        }
         self.tokens.validate()?;
         self.device.validate()?;
         self.mysql.options()?;
@@ -344,6 +367,13 @@ impl Config {
             // Others go on beside them.
             snapshots: self.snapshots.at_once.min(self.mysql.max_open_conns as usize / 2).max(1),
             snapshot_timeout: Duration::from_secs(self.snapshots.timeout_seconds),
+            scim: scim::Options {
+                public_url: self.http.public_url.clone(),
+                max_body_bytes: self.scim.max_body_bytes,
+                max_operations: self.scim.max_operations,
+                max_scan: self.scim.max_scan,
+                max_members: self.scim.max_members,
+            },
         }
     }
 

@@ -12,6 +12,7 @@
 //! | `bootstrap` | the first credentials of an installation |
 //! | [`import`] | many users and memberships from a file |
 //! | [`tenants`], [`users`], [`service_accounts`], `api_keys`, `scopes`, [`teams`] | one feature each: rules, store, mutations, routes |
+//! | [`scim`] | users and teams as directories provision them |
 //! | [`rules`] | what fields may hold |
 //! | [`http`] | what their routes share, and the document of all of them |
 
@@ -31,6 +32,7 @@ pub mod metrics;
 mod oauth;
 pub mod relay;
 pub mod rules;
+pub mod scim;
 mod scopes;
 mod service;
 pub mod service_accounts;

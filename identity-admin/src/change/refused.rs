@@ -36,6 +36,9 @@ pub enum Refused {
     /// It does not fit the state of things.
     #[error("{0}")]
     Conflict(&'static str),
+    /// What a patch is about is not in it.
+    #[error("{0}")]
+    Unmatched(&'static str),
     /// The entity tag that the client knows is not the present one.
     #[error("the entity tag is not the present one")]
     Outdated,

@@ -12,10 +12,10 @@ use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, S
 use super::{Db, DbError, Dsn, params};
 
 /// What this build works on.
-pub const VERSION: i64 = 7;
+pub const VERSION: i64 = 8;
 
 /// By version, from 1.
-const MYSQL: [(&str, &str); 7] = [
+const MYSQL: [(&str, &str); 8] = [
     ("seed", include_str!("../../migrations/mysql/0001_seed.sql")),
     ("widen seed", include_str!("../../migrations/mysql/0002_widen_seed.sql")),
     ("changes", include_str!("../../migrations/mysql/0003_changes.sql")),
@@ -23,6 +23,7 @@ const MYSQL: [(&str, &str); 7] = [
     ("credentials", include_str!("../../migrations/mysql/0005_credentials.sql")),
     ("relay", include_str!("../../migrations/mysql/0006_relay.sql")),
     ("people", include_str!("../../migrations/mysql/0007_people.sql")),
+    ("scim", include_str!("../../migrations/mysql/0008_scim.sql")),
 ];
 
 /// MySQL says that it is there already: table, column, index, a foreign key of that name; or that there is

@@ -80,6 +80,7 @@ pub(crate) fn problem(refused: Refused) -> Problem {
         Refused::Taken { field } => Problem::conflict(format!("{field} is taken"))
             .with("errors", errors(vec![FieldFault::new(field, "is taken")])),
         Refused::Conflict(why) => Problem::conflict(why),
+        Refused::Unmatched(why) => status(StatusCode::BAD_REQUEST, "no-target", "No target", why),
         Refused::Outdated => status(
             StatusCode::PRECONDITION_FAILED,
             "precondition-failed",

@@ -21,7 +21,7 @@ use crate::db::{Db, params};
 use crate::oauth::{Fault, OAuth};
 
 /// The header that tells a repeat.
-const IDEMPOTENCY_KEY: &str = "idempotency-key";
+pub(crate) const IDEMPOTENCY_KEY: &str = "idempotency-key";
 
 /// Bounds of the API.
 #[derive(Debug, Clone)]
@@ -40,6 +40,8 @@ pub struct Options {
     pub snapshots: usize,
     /// Until a snapshot is cut.
     pub snapshot_timeout: Duration,
+    /// Of SCIM.
+    pub scim: crate::scim::Options,
 }
 
 /// What all handlers work with.
@@ -70,6 +72,17 @@ impl Caller {
     /// 403 and 404 as [`Principal::authorize`]; a malformed tenant is 404.
     pub(super) fn new(principal: &Principal, tenant: &str, scope: Scope) -> Result<Self, Problem> {
         let tenant = TenantId::parse(tenant).map_err(|_| Problem::not_found("no such tenant"))?;
+        principal.authorize(&tenant, scope)?;
+        Ok(Self { tenant })
+    }
+
+    /// That the principal may use `scope` in the tenant that it comes from.
+    ///
+    /// # Errors
+    /// 403 without the scope, and without a tenant.
+    pub(super) fn at_home(principal: &Principal, scope: Scope) -> Result<Self, Problem> {
+        let tenant = principal.tenant.clone();
+        let tenant = tenant.ok_or_else(|| Problem::forbidden("the token is of no tenant"))?;
         principal.authorize(&tenant, scope)?;
         Ok(Self { tenant })
     }
@@ -144,6 +157,19 @@ impl Api {
     ) -> Result<Caller, Problem> {
         let principal = self.principal(headers).await?;
         Caller::new(&principal, tenant, scope)
+    }
+
+    /// A caller who may use `scope` in the tenant that it comes from, for reads.
+    ///
+    /// # Errors
+    /// As [`Api::principal`], and 403.
+    pub(crate) async fn caller_at_home(
+        &self,
+        headers: &HeaderMap,
+        scope: Scope,
+    ) -> Result<Caller, Problem> {
+        let principal = self.principal(headers).await?;
+        Caller::at_home(&principal, scope)
     }
 
     /// That the caller administers the platform, for reads.

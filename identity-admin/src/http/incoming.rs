@@ -54,8 +54,9 @@ pub(crate) struct Incoming {
     pub(super) principal: Arc<Principal>,
     pub(super) method: Method,
     pub(super) path: String,
-    pub(super) headers: HeaderMap,
+    pub(crate) headers: HeaderMap,
     pub(super) source: Option<IpAddr>,
+    peer: Option<SocketAddr>,
     pub(crate) body: Bytes,
 }
 
@@ -66,21 +67,24 @@ impl FromRequest<Arc<Api>> for Incoming {
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
         let headers = request.headers().clone();
         let principal = api.principal(&headers).await?;
-        let source = came_from(&request, api);
+        let (source, peer) = (came_from(&request, api), peer(&request));
         let body = Bytes::from_request(request, api).await;
         let body = body.map_err(|rejection| match rejection.status() {
             StatusCode::PAYLOAD_TOO_LARGE => {
-                Problem::payload_too_large(format!("at most {} bytes", api.options.max_body_bytes))
+                Problem::payload_too_large("the body is larger than this route takes")
             }
             _ => Problem::bad_request(rejection.body_text()),
         })?;
-        Ok(Self { principal, method, path, headers, source, body })
+        Ok(Self { principal, method, path, headers, source, peer, body })
     }
 }
 
 fn came_from(request: &Request, api: &Api) -> Option<IpAddr> {
-    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0);
-    source(&api.options.trusted_proxies, peer, request.headers())
+    source(&api.options.trusted_proxies, peer(request), request.headers())
+}
+
+fn peer(request: &Request) -> Option<SocketAddr> {
+    request.extensions().get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0)
 }
 
 /// A form that is sent to a token endpoint. Its caller proves itself within.
@@ -122,6 +126,19 @@ impl Incoming {
     /// Its caller, who may use `scope` in the tenant of a path.
     pub(crate) fn caller(&self, tenant: &str, scope: Scope) -> Result<Caller, Problem> {
         Caller::new(&self.principal, tenant, scope)
+    }
+
+    /// Its caller, who may use `scope` in the tenant that it comes from.
+    pub(crate) fn caller_at_home(&self, scope: Scope) -> Result<Caller, Problem> {
+        Caller::at_home(&self.principal, scope)
+    }
+
+    /// Gives a request that is made of this one what says who asks.
+    pub(crate) fn pass_on<T>(&self, request: &mut axum::http::Request<T>) {
+        *request.headers_mut() = self.headers.clone();
+        if let Some(peer) = self.peer {
+            request.extensions_mut().insert(ConnectInfo(peer));
+        }
     }
 
     /// That its caller administers the platform.

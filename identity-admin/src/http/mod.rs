@@ -25,6 +25,7 @@ use std::sync::Arc;
 use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::header;
 use axum::middleware::{self, Next};
+use axum::response::Response;
 use axum::routing::get;
 use axum::{Router, body::Bytes};
 use service_kit::Problem;
@@ -32,7 +33,7 @@ use service_kit::Problem;
 pub use api::{Api, Options};
 
 pub(crate) use answer::{not_found, problem, shown};
-pub(crate) use api::unbroken;
+pub(crate) use api::{Caller, IDEMPOTENCY_KEY, unbroken};
 pub(crate) use incoming::{Incoming, Path, Posted, Query, read};
 pub(crate) use page::{Filter, Kind, Listing, Page, Sort, truth};
 
@@ -43,6 +44,7 @@ pub(crate) const RETRY_SECONDS: u64 = 1;
 /// services'.
 pub fn router(api: Api) -> Router {
     let (max_body, timeout) = (api.options.max_body_bytes, api.options.request_timeout);
+    let scim_body = api.options.scim.max_body_bytes;
     let document = Bytes::from(openapi::json());
     let json = [(header::CONTENT_TYPE, "application/json")];
     let routes = Router::new()
@@ -54,7 +56,8 @@ pub fn router(api: Api) -> Router {
         .merge(crate::scopes::routes())
         .merge(crate::snapshot::routes())
         .layer(DefaultBodyLimit::max(max_body))
-        // They have a bound of their own.
+        // They have bounds of their own.
+        .merge(crate::scim::routes(scim_body))
         .merge(crate::oauth::routes())
         .with_state(Arc::new(api))
         .route_layer(middleware::from_fn(move |request: Request, next: Next| async move {
@@ -62,7 +65,16 @@ pub fn router(api: Api) -> Router {
             answer.map_err(|_| too_long())
         }))
         .route(openapi::PATH, get(async move || (json, document)));
-    service_kit::problem::with_fallbacks(routes).layer(service_kit::track::track("triad_identity"))
+    service_kit::problem::with_fallbacks(routes)
+        .layer(middleware::from_fn(in_its_language))
+        .layer(service_kit::track::track("triad_identity"))
+}
+
+/// Whatever answers, what is asked in SCIM is answered in SCIM.
+async fn in_its_language(request: Request, next: Next) -> Response {
+    let is_scim = request.uri().path().starts_with(crate::scim::PATH);
+    let answer = next.run(request).await;
+    if is_scim { crate::scim::speak(answer).await } else { answer }
 }
 
 /// A mutation goes on when nobody waits for it any more.

@@ -10,6 +10,7 @@ use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{ContentBuilder, Ref, RefOr, Required, Response, ResponseBuilder};
 use utoipa::{Modify, OpenApi, ToSchema};
 
+use crate::scim::document::Directory;
 use crate::{api_keys, oauth, scopes, service_accounts, snapshot, teams, tenants, users};
 
 /// Where it is served.
@@ -297,7 +298,7 @@ fn text_header(about: &str) -> utoipa::openapi::header::Header {
         oauth::metadata::server,
     ),
     components(schemas(Problem, FieldError)),
-    modifiers(&Bearer, &Common)
+    modifiers(&Bearer, &Common, &Directory)
 )]
 struct Document;
 

@@ -75,6 +75,13 @@ async fn service(mode: AuthMode) -> Router {
         max_limit: 20,
         snapshots: 1,
         snapshot_timeout: Duration::from_secs(5),
+        scim: crate::scim::Options {
+            public_url: "http://127.0.0.1:8101".to_owned(),
+            max_body_bytes: 8192,
+            max_operations: 10,
+            max_scan: 1000,
+            max_members: 1000,
+        },
     };
     let core = Core::new(db, Clock::system(), chrono::Duration::hours(24));
     router(Api::new(Arc::new(core), verifier, options, None))

@@ -5,8 +5,9 @@ use contracts::ExternalId;
 use contracts::identity::Team as Told;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+use uuid::Uuid;
 
-use crate::change::Refused;
+use crate::change::{Refused, Write};
 use crate::db::DbError;
 use crate::rules::{self, Faults, present};
 
@@ -22,9 +23,18 @@ pub(crate) struct TeamForm {
 }
 
 /// A team that may be made.
+#[derive(Clone)]
 pub(super) struct NewTeam {
     pub(super) name: String,
     pub(super) description: Option<String>,
+}
+
+impl NewTeam {
+    /// The team, with an id of its own.
+    pub(super) fn team(&self, write: &Write<'_>) -> TeamView {
+        let Self { name, description } = self.clone();
+        TeamView { description, ..TeamView::new(write, name) }
+    }
 }
 
 impl TeamForm {
@@ -71,22 +81,38 @@ impl TeamPatch {
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub(crate) struct TeamView {
     /// Its id, a UUID.
-    pub(super) id: String,
+    pub(crate) id: String,
     /// Whose team.
-    pub(super) tenant_id: String,
+    pub(crate) tenant_id: String,
     /// Unique in the tenant.
-    pub(super) name: String,
+    pub(crate) name: String,
     /// For people.
-    pub(super) description: Option<String>,
+    pub(crate) description: Option<String>,
+    /// What the directory that provisioned the team calls it.
+    pub(crate) external_id: Option<String>,
     /// Counts its changes, those of its members among them; what `ETag` says, between quotes.
-    pub(super) version: i64,
+    pub(crate) version: i64,
     /// When it was made.
-    pub(super) created_at: DateTime<Utc>,
+    pub(crate) created_at: DateTime<Utc>,
     /// When it or its members last changed.
-    pub(super) updated_at: DateTime<Utc>,
+    pub(crate) updated_at: DateTime<Utc>,
 }
 
 impl TeamView {
+    /// One that is to be made, with an id of its own.
+    pub(crate) fn new(write: &Write<'_>, name: String) -> Self {
+        Self {
+            id: Uuid::now_v7().to_string(),
+            tenant_id: write.tenant.to_string(),
+            name,
+            description: None,
+            external_id: None,
+            version: 1,
+            created_at: write.now,
+            updated_at: write.now,
+        }
+    }
+
     /// What others are told of it.
     ///
     /// # Errors

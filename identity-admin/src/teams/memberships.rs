@@ -84,21 +84,21 @@ pub(super) async fn delete(
     tx.execute(sql, params![tenant, team, id]).await.map(drop)
 }
 
-/// Whether `inner` is `outer`, or in it through any depth of memberships.
-pub(super) async fn contains(
+/// A team and every team that it is in, through any depth of memberships.
+pub(super) async fn around(
     tx: &mut Tx,
     tenant: &TenantId,
-    outer: &str,
-    inner: &str,
-) -> Result<bool, DbError> {
+    team: &str,
+) -> Result<HashSet<String>, DbError> {
     // UNION keeps each team once, so that it ends whatever the data hold.
-    let sql = "WITH RECURSIVE below (id) AS ( \
+    let sql = "WITH RECURSIVE above (id) AS ( \
                  SELECT t.id FROM teams t WHERE t.tenant_id = ? AND t.id = ? \
                  UNION \
-                 SELECT m.member_team_id FROM team_members m JOIN below b ON m.team_id = b.id \
-                 WHERE m.tenant_id = ? AND m.member_team_id IS NOT NULL \
-               ) SELECT id FROM below WHERE id = ?";
-    Ok(tx.row(sql, params![tenant, outer, tenant, inner]).await?.is_some())
+                 SELECT m.team_id FROM team_members m JOIN above a ON m.member_team_id = a.id \
+                 WHERE m.tenant_id = ? \
+               ) SELECT id FROM above";
+    let rows = tx.rows(sql, params![tenant, team, tenant]).await?;
+    rows.iter().map(|row| row.text("id")).collect()
 }
 
 /// A team that has a membership more or less is another version of itself.
@@ -133,10 +133,11 @@ pub(super) async fn of_users(
     rows.iter().map(|row| Ok((row.text("team_id")?, row.text("user_id")?))).collect()
 }
 
-/// Memberships of users that are not there yet.
-pub(super) async fn insert_users(
+/// Memberships, pairs of team and member, that are not there yet.
+pub(super) async fn insert_all(
     tx: &mut Tx,
     tenant: &TenantId,
+    kind: Kind,
     pairs: &[(String, String)],
     now: DateTime<Utc>,
 ) -> Result<(), DbError> {
@@ -144,13 +145,67 @@ pub(super) async fn insert_users(
     for pairs in pairs.chunks(1000) {
         let rows = vec!["(?, ?, ?, ?)"; pairs.len()].join(", ");
         let sql = format!(
-            "INSERT INTO team_members (tenant_id, team_id, user_id, created_at) VALUES {rows}"
+            "INSERT INTO team_members (tenant_id, team_id, {}, created_at) VALUES {rows}",
+            kind.column()
         );
-        let row = |(team, user): &(String, String)| -> [Value; 4] {
-            [tenant.into(), team.into(), user.into(), now.into()]
+        let row = |(team, member): &(String, String)| -> [Value; 4] {
+            [tenant.into(), team.into(), member.into(), now.into()]
         };
         let values: Vec<Value> = pairs.iter().flat_map(row).collect();
         tx.execute(sql, &values).await?;
     }
     Ok(())
+}
+
+/// The ids of those of a kind that a team holds, among some or all.
+pub(super) async fn held(
+    tx: &mut Tx,
+    tenant: &TenantId,
+    team: &str,
+    kind: Kind,
+    among: Option<&[String]>,
+) -> Result<BTreeSet<String>, DbError> {
+    let column = kind.column();
+    let all = format!(
+        "SELECT {column} AS member FROM team_members \
+         WHERE tenant_id = ? AND team_id = ? AND {column} IS NOT NULL"
+    );
+    let ids =
+        |rows: Vec<Row>| rows.iter().map(|row| row.text("member")).collect::<Result<Vec<_>, _>>();
+    let Some(among) = among else {
+        return Ok(ids(tx.rows(all, params![tenant, team]).await?)?.into_iter().collect());
+    };
+    let mut held = BTreeSet::new();
+    for some in among.chunks(1000) {
+        let sql = format!("{all} AND {column} IN ({})", places(some.len()));
+        let mut values: Vec<Value> = vec![tenant.into(), team.into()];
+        values.extend(some.iter().map(Value::from));
+        held.extend(ids(tx.rows(sql, &values).await?)?);
+    }
+    Ok(held)
+}
+
+/// Takes members of a kind out of a team.
+pub(super) async fn delete_all(
+    tx: &mut Tx,
+    tenant: &TenantId,
+    team: &str,
+    kind: Kind,
+    members: &[String],
+) -> Result<(), DbError> {
+    for some in members.chunks(1000) {
+        let sql = format!(
+            "DELETE FROM team_members WHERE tenant_id = ? AND team_id = ? AND {} IN ({})",
+            kind.column(),
+            places(some.len())
+        );
+        let mut values: Vec<Value> = vec![tenant.into(), team.into()];
+        values.extend(some.iter().map(Value::from));
+        tx.execute(sql, &values).await?;
+    }
+    Ok(())
+}
+
+fn places(number: usize) -> String {
+    vec!["?"; number].join(", ")
 }

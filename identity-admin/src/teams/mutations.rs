@@ -1,7 +1,6 @@
 //! What may be done to a team and to its members.
 
 use contracts::identity::{ChangeKind, Deleted};
-use uuid::Uuid;
 
 use super::form::{NewTeam, TeamPatch, TeamView, external};
 use super::member::{Kind, MemberView};
@@ -9,23 +8,16 @@ use super::{memberships, store};
 use crate::change::{Answer, Condition, Mutation, Refused, Write};
 use crate::{service_accounts, users};
 
+/// What may not come to be.
+pub(super) const RING: Refused = Refused::Conflict("the team would be in itself");
+
 /// Makes a team.
 pub(super) struct Create(pub(super) NewTeam);
 
 impl Mutation for Create {
     async fn apply(&self, write: &mut Write<'_>) -> Result<Answer, Refused> {
-        let NewTeam { name, description } = &self.0;
-        let team = TeamView {
-            id: Uuid::now_v7().to_string(),
-            tenant_id: write.tenant.to_string(),
-            name: name.clone(),
-            description: description.clone(),
-            version: 1,
-            created_at: write.now,
-            updated_at: write.now,
-        };
-        store::insert(write.tx, &team).await?;
-        write.changed(ChangeKind::TeamCreated(team.told()?));
+        let team = self.0.team(write);
+        make(write, &team).await?;
         let location = format!("/v1/tenants/{}/teams/{}", write.tenant, team.id);
         Ok(Answer::shows(201, 1, &team)?.at(location))
     }
@@ -41,21 +33,47 @@ pub(super) struct Change {
 impl Mutation for Change {
     async fn apply(&self, write: &mut Write<'_>) -> Result<Answer, Refused> {
         let team = present(write, &self.id, &self.condition).await?;
-        let mut new = self.patch.apply(&team)?;
-        if new != team {
-            new.version += 1;
-            new.updated_at = write.now;
-            store::update(write.tx, &new).await?;
-            write.changed(ChangeKind::TeamUpdated(new.told()?));
-        }
+        let new = alter(write, &team, self.patch.apply(&team)?, false).await?;
         Answer::shows(200, new.version, &new)
     }
 }
 
+/// Stores a team, as part of a mutation.
+///
+/// # Errors
+/// [`Refused::Taken`] for a name that another has.
+pub(crate) async fn make(write: &mut Write<'_>, team: &TeamView) -> Result<(), Refused> {
+    store::insert(write.tx, team).await?;
+    write.changed(ChangeKind::TeamCreated(team.told()?));
+    Ok(())
+}
+
+/// Makes a team what it shall be, as part of a mutation that changed its members or did not; the team as it is then.
+///
+/// # Errors
+/// As [`make`].
+pub(crate) async fn alter(
+    write: &mut Write<'_>,
+    old: &TeamView,
+    mut new: TeamView,
+    members: bool,
+) -> Result<TeamView, Refused> {
+    let itself = new != *old;
+    if itself || members {
+        new.version += 1;
+        new.updated_at = write.now;
+        store::update(write.tx, &new).await?;
+    }
+    if itself {
+        write.changed(ChangeKind::TeamUpdated(new.told()?));
+    }
+    Ok(new)
+}
+
 /// Deletes a team with the memberships in it and of it.
-pub(super) struct Delete {
-    pub(super) id: String,
-    pub(super) condition: Condition,
+pub(crate) struct Delete {
+    pub(crate) id: String,
+    pub(crate) condition: Condition,
 }
 
 impl Mutation for Delete {
@@ -110,11 +128,8 @@ impl Add {
             }));
         }
         let ring = self.kind == Kind::Team
-            && memberships::contains(write.tx, tenant, id, &self.team).await?;
-        if ring {
-            return Err(Refused::Conflict("the team would be in itself"));
-        }
-        Ok(())
+            && memberships::around(write.tx, tenant, &self.team).await?.contains(id);
+        if ring { Err(RING) } else { Ok(()) }
     }
 }
 
@@ -139,7 +154,11 @@ impl Mutation for Remove {
     }
 }
 
-async fn present(
+/// A team that may be changed.
+///
+/// # Errors
+/// That there is none, or another version of it.
+pub(crate) async fn present(
     write: &mut Write<'_>,
     id: &str,
     condition: &Condition,
@@ -160,7 +179,7 @@ pub(crate) async fn add_users(
 ) -> Result<Vec<(String, String)>, Refused> {
     let there = memberships::of_users(write.tx, write.tenant, &pairs).await?;
     let new: Vec<_> = pairs.into_iter().filter(|pair| !there.contains(pair)).collect();
-    memberships::insert_users(write.tx, write.tenant, &new, write.now).await?;
+    memberships::insert_all(write.tx, write.tenant, Kind::User, &new, write.now).await?;
     let touched: std::collections::BTreeSet<&str> =
         new.iter().map(|(team, _)| team.as_str()).collect();
     for team in touched {

@@ -10,9 +10,12 @@ use crate::http::{Filter, Kind, Listing, Sort};
 
 macro_rules! columns {
     () => {
-        "id, tenant_id, name, description, version, created_at, updated_at"
+        "id, tenant_id, name, description, external_id, version, created_at, updated_at"
     };
 }
+
+/// What is selected of teams.
+pub(crate) const COLUMNS: &str = columns!();
 
 /// One, by id.
 pub(super) const GET: &str =
@@ -46,12 +49,13 @@ pub(super) static LIST: Listing = Listing {
 
 impl TeamView {
     /// Of a row of [`GET`] or [`LIST`].
-    pub(super) fn of(row: &Row) -> Result<Self, DbError> {
+    pub(crate) fn of(row: &Row) -> Result<Self, DbError> {
         Ok(Self {
             id: row.text("id")?,
             tenant_id: row.text("tenant_id")?,
             name: row.text("name")?,
             description: row.opt_text("description")?,
+            external_id: row.opt_text("external_id")?,
             version: row.int("version")?,
             created_at: row.time("created_at")?,
             updated_at: row.time("updated_at")?,
@@ -77,18 +81,23 @@ pub(crate) async fn by_names(
 }
 
 pub(super) async fn insert(tx: &mut Tx, team: &TeamView) -> Result<(), DbError> {
-    let sql = "INSERT INTO teams (id, tenant_id, name, description, version, created_at, updated_at) \
-               VALUES (?, ?, ?, ?, ?, ?, ?)";
-    let TeamView { id, tenant_id, name, description, version, created_at, updated_at } = team;
-    let values = params![id, tenant_id, name, description, *version, *created_at, *updated_at];
+    let sql = "INSERT INTO teams \
+               (id, tenant_id, name, description, external_id, version, created_at, updated_at) \
+               VALUES (?, ?, ?, ?, ?, ?, ?, ?)";
+    let TeamView { id, tenant_id, name, description, external_id, version, created_at, updated_at } =
+        team;
+    let external = external_id.as_ref().map(|id| id.as_bytes().to_vec());
+    let values =
+        params![id, tenant_id, name, description, external, *version, *created_at, *updated_at];
     tx.execute(sql, values).await.map(drop)
 }
 
 pub(super) async fn update(tx: &mut Tx, team: &TeamView) -> Result<(), DbError> {
-    let sql = "UPDATE teams SET name = ?, description = ?, version = ?, updated_at = ? \
+    let sql = "UPDATE teams SET name = ?, description = ?, external_id = ?, version = ?, updated_at = ? \
                WHERE tenant_id = ? AND id = ?";
-    let TeamView { id, tenant_id, name, description, version, updated_at, .. } = team;
-    let values = params![name, description, *version, *updated_at, tenant_id, id];
+    let TeamView { id, tenant_id, name, description, external_id, version, updated_at, .. } = team;
+    let external = external_id.as_ref().map(|id| id.as_bytes().to_vec());
+    let values = params![name, description, external, *version, *updated_at, tenant_id, id];
     tx.execute(sql, values).await.map(drop)
 }
 

@@ -163,23 +163,28 @@ pub(crate) struct UserView {
     /// Its id, a UUID.
     pub(crate) id: String,
     /// Whose user.
-    pub(super) tenant_id: String,
+    pub(crate) tenant_id: String,
     /// In lower case.
-    pub(super) email: Option<String>,
+    pub(crate) email: Option<String>,
     /// Unique in the tenant without regard to case.
-    pub(super) user_name: String,
+    pub(crate) user_name: String,
     /// For people.
-    pub(super) display_name: Option<String>,
+    pub(crate) display_name: Option<String>,
+    /// What the directory that provisioned the user calls it.
+    pub(crate) external_id: Option<String>,
+    /// Attributes that only SCIM knows, JSON.
+    #[serde(skip)]
+    pub(crate) scim: Option<String>,
     /// An inactive user is denied everything.
-    pub(super) active: bool,
+    pub(crate) active: bool,
     /// What conditions may read of the user.
-    pub(super) attributes: Map<String, Value>,
+    pub(crate) attributes: Map<String, Value>,
     /// Counts its changes; what `ETag` says, between quotes.
-    pub(super) version: i64,
+    pub(crate) version: i64,
     /// When it was made.
-    pub(super) created_at: DateTime<Utc>,
+    pub(crate) created_at: DateTime<Utc>,
     /// When it was last changed.
-    pub(super) updated_at: DateTime<Utc>,
+    pub(crate) updated_at: DateTime<Utc>,
 }
 
 impl UserView {
@@ -191,6 +196,8 @@ impl UserView {
             email: Some(new.email.clone()),
             user_name: new.user_name.clone(),
             display_name: new.display_name.clone(),
+            external_id: None,
+            scim: None,
             active: true,
             attributes: new.attributes.clone(),
             version: 1,
@@ -236,6 +243,8 @@ mod tests {
             email: Some(new.email),
             user_name: new.user_name,
             display_name: new.display_name,
+            external_id: None,
+            scim: None,
             active: true,
             attributes: new.attributes,
             version: 1,

@@ -19,7 +19,10 @@ mod store;
 
 pub(crate) use form::{NewUser, UserForm, UserView};
 pub(crate) use import::{Imported, ids_by_email, insert_all, taken_emails, taken_names};
-pub(crate) use mutations::{create, grant_administration};
-pub(crate) use password::{Account, account, hash_password, is_still, renew_hash};
+pub(crate) use mutations::{Delete, alter, create, grant_administration, make, present};
+pub(crate) use password::{
+    Account, account, give_password, hash, hash_password, is_still, renew_hash, unlike,
+};
 pub(crate) use routes::routes;
-pub(crate) use store::{SNAPSHOT, exists, told, told_of};
+pub(crate) use settings::NewSettings;
+pub(crate) use store::{COLUMNS, SNAPSHOT, exists, told, told_of};

@@ -27,10 +27,54 @@ const ADMINISTRATION: &[Scope] = &[
 /// [`Refused::Taken`] for an address or a user name that another has.
 pub(crate) async fn create(write: &mut Write<'_>, new: &NewUser) -> Result<UserView, Refused> {
     let user = UserView::new(write, new);
-    store::insert(write.tx, &user, new.hash.as_deref()).await?;
-    store::insert_settings(write.tx, &user, &new.settings).await?;
-    write.changed(ChangeKind::UserCreated(user.told()?));
+    make(write, &user, new.hash.as_deref(), &new.settings).await?;
     Ok(user)
+}
+
+/// Stores a user and its settings, as part of a mutation; without the hash of a password, nobody logs in as it.
+///
+/// # Errors
+/// [`Refused::Taken`] for an address or a user name that another has.
+pub(crate) async fn make(
+    write: &mut Write<'_>,
+    user: &UserView,
+    hash: Option<&str>,
+    settings: &NewSettings,
+) -> Result<(), Refused> {
+    store::insert(write.tx, user, hash).await?;
+    store::insert_settings(write.tx, user, settings).await?;
+    write.changed(ChangeKind::UserCreated(user.told()?));
+    Ok(())
+}
+
+/// Makes a user what it shall be, as part of a mutation; the user as it is then. One that becomes inactive loses its
+/// tokens.
+///
+/// # Errors
+/// As [`make`].
+pub(crate) async fn alter(
+    write: &mut Write<'_>,
+    old: &UserView,
+    mut new: UserView,
+) -> Result<UserView, Refused> {
+    if new == *old {
+        return Ok(new);
+    }
+    touch(write, &mut new).await?;
+    let told = new.told()?;
+    let UserView { active, version, updated_at, .. } = old.clone();
+    if (UserView { active, version, updated_at, ..new.clone() }) != *old {
+        write.changed(ChangeKind::UserUpdated(told.clone()));
+    }
+    match (old.active, new.active) {
+        (true, false) => {
+            oauth::end_sessions(write, &new.id).await?;
+            write.changed(ChangeKind::UserDeactivated(told));
+        }
+        (false, true) => write.changed(ChangeKind::UserReactivated(told)),
+        _ => {}
+    }
+    Ok(new)
 }
 
 /// Lets a user that was just made administer its tenant.
@@ -65,11 +109,7 @@ pub(super) struct Change {
 impl Mutation for Change {
     async fn apply(&self, write: &mut Write<'_>) -> Result<Answer, Refused> {
         let user = present(write, &self.id, &self.condition).await?;
-        let mut new = self.patch.apply(&user)?;
-        if new != user {
-            touch(write, &mut new).await?;
-            write.changed(ChangeKind::UserUpdated(new.told()?));
-        }
+        let new = alter(write, &user, self.patch.apply(&user)?).await?;
         Answer::shows(200, new.version, &new)
     }
 }
@@ -83,28 +123,17 @@ pub(super) struct SetActive {
 
 impl Mutation for SetActive {
     async fn apply(&self, write: &mut Write<'_>) -> Result<Answer, Refused> {
-        let mut user = present(write, &self.id, &self.condition).await?;
-        if user.active != self.active {
-            user.active = self.active;
-            touch(write, &mut user).await?;
-            if !self.active {
-                oauth::end_sessions(write, &user.id).await?;
-            }
-            let told = user.told()?;
-            write.changed(if self.active {
-                ChangeKind::UserReactivated(told)
-            } else {
-                ChangeKind::UserDeactivated(told)
-            });
-        }
-        Answer::shows(200, user.version, &user)
+        let user = present(write, &self.id, &self.condition).await?;
+        let new = UserView { active: self.active, ..user.clone() };
+        let new = alter(write, &user, new).await?;
+        Answer::shows(200, new.version, &new)
     }
 }
 
 /// Deletes a user with all that it has.
-pub(super) struct Delete {
-    pub(super) id: String,
-    pub(super) condition: Condition,
+pub(crate) struct Delete {
+    pub(crate) id: String,
+    pub(crate) condition: Condition,
 }
 
 impl Mutation for Delete {
@@ -168,7 +197,11 @@ impl ChangeSettings {
     }
 }
 
-pub(super) async fn present(
+/// A user that may be changed.
+///
+/// # Errors
+/// That there is none, or another version of it.
+pub(crate) async fn present(
     write: &mut Write<'_>,
     id: &str,
     condition: &Condition,

@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use service_kit::Problem;
 use utoipa::ToSchema;
 
-use super::form::NewUser;
+use super::form::{NewUser, UserView};
 use super::mutations::{present, touch};
 use super::store;
 use crate::change::{Answer, Condition, Mutation, Refused, Write};
@@ -75,12 +75,16 @@ pub(crate) async fn hash_password(
     field: &str,
 ) -> Result<(), Problem> {
     let Some(password) = new.password.take() else { return Ok(()) };
-    unlike(&password, &[&new.email, &new.user_name], field).map_err(problem)?;
+    unlike_names(&password, &[&new.email, &new.user_name], field).map_err(problem)?;
     new.hash = Some(hash(api, &password, field).await?);
     Ok(())
 }
 
-async fn hash(api: &Api, password: &Password, field: &str) -> Result<String, Problem> {
+/// The hash of a password that may be taken, unless it is its user's own name.
+///
+/// # Errors
+/// As [`hash_password`].
+pub(crate) async fn hash(api: &Api, password: &Password, field: &str) -> Result<String, Problem> {
     let passwords = &api.credentials()?.passwords;
     let fits = passwords.policy.check(password);
     fits.map_err(|reason| problem(Refused::invalid(field, reason)))?;
@@ -88,7 +92,16 @@ async fn hash(api: &Api, password: &Password, field: &str) -> Result<String, Pro
     hash.await.map_err(|busy| Problem::unavailable(busy.to_string(), 1))
 }
 
-fn unlike(password: &Password, names: &[&str], field: &str) -> Result<(), Refused> {
+/// That a password is not what its user is called.
+///
+/// # Errors
+/// That it is.
+pub(crate) fn unlike(password: &Password, user: &UserView, field: &str) -> Result<(), Refused> {
+    let address = user.email.as_deref().unwrap_or_default();
+    unlike_names(password, &[address, &user.user_name], field)
+}
+
+fn unlike_names(password: &Password, names: &[&str], field: &str) -> Result<(), Refused> {
     if is_name_of(password, names) {
         return Err(Refused::invalid(field, "is the user's own name or address"));
     }
@@ -169,23 +182,36 @@ struct SetPassword {
 impl Mutation for SetPassword {
     async fn apply(&self, write: &mut Write<'_>) -> Result<Answer, Refused> {
         let mut user = present(write, &self.id, &self.condition).await?;
-        if let Some((password, _)) = &self.new {
-            let address = user.email.as_deref().unwrap_or_default();
-            unlike(password, &[address, &user.user_name], "password")?;
-        }
-        let before = store::hash_of(write.tx, write.tenant, &self.id).await?;
-        let hash = self.new.as_ref().map(|(_, hash)| hash.as_str());
-        if before.is_none() && hash.is_none() {
-            return Ok(Answer::gone());
-        }
-        store::set_hash(write.tx, write.tenant, &self.id, hash).await?;
-        touch(write, &mut user).await?;
-        let details = Map::from_iter([("part".to_owned(), Value::from("password"))]);
-        write.changed_with(ChangeKind::UserUpdated(user.told()?), details);
-        if before.is_some() {
-            let revoked = oauth::end_sessions(write, &self.id).await?;
-            write.changed(ChangeKind::CredentialsRevoked(revoked));
-        }
+        give_password(write, &mut user, self.new.as_ref()).await?;
         Ok(Answer::gone())
     }
+}
+
+/// Gives a user another password with its hash, or none, as part of a mutation. Tokens that were got with the one
+/// before are void.
+///
+/// # Errors
+/// A password that is the user's own name.
+pub(crate) async fn give_password(
+    write: &mut Write<'_>,
+    user: &mut UserView,
+    new: Option<&(Password, String)>,
+) -> Result<(), Refused> {
+    if let Some((password, _)) = new {
+        unlike(password, user, "password")?;
+    }
+    let before = store::hash_of(write.tx, write.tenant, &user.id).await?;
+    let hash = new.map(|(_, hash)| hash.as_str());
+    if before.is_none() && hash.is_none() {
+        return Ok(());
+    }
+    store::set_hash(write.tx, write.tenant, &user.id, hash).await?;
+    touch(write, user).await?;
+    let details = Map::from_iter([("part".to_owned(), Value::from("password"))]);
+    write.changed_with(ChangeKind::UserUpdated(user.told()?), details);
+    if before.is_some() {
+        let revoked = oauth::end_sessions(write, &user.id).await?;
+        write.changed(ChangeKind::CredentialsRevoked(revoked));
+    }
+    Ok(())
 }

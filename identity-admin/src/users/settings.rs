@@ -32,6 +32,19 @@ pub(crate) struct NewSettings {
     pub(super) preferences: Map<String, Value>,
 }
 
+impl NewSettings {
+    /// Of a user whose directory may say how it speaks and where it is; what is no such thing is not said.
+    pub(crate) fn of_directory(locale: Option<&str>, time_zone: Option<&str>) -> Self {
+        let locale = locale.and_then(|locale| rules::locale(locale).ok());
+        let time_zone = time_zone.and_then(|zone| rules::time_zone(zone).ok());
+        Self {
+            locale: locale.unwrap_or_else(|| LOCALE.to_owned()),
+            time_zone: time_zone.unwrap_or_else(|| TIME_ZONE.to_owned()),
+            preferences: Map::new(),
+        }
+    }
+}
+
 impl SettingsForm {
     /// What it asks for; faults are told of fields behind `prefix`.
     pub(super) fn check(self, faults: &mut Faults, prefix: &str) -> Option<NewSettings> {

@@ -13,10 +13,13 @@ use crate::rules;
 
 macro_rules! columns {
     () => {
-        "id, tenant_id, email, user_name, user_name_key, display_name, is_active, attributes, version, \
-         created_at, updated_at"
+        "id, tenant_id, email, user_name, user_name_key, display_name, external_id, scim, is_active, \
+         attributes, version, created_at, updated_at"
     };
 }
+
+/// What is selected of users.
+pub(crate) const COLUMNS: &str = columns!();
 
 /// One, by id.
 pub(super) const GET: &str =
@@ -70,13 +73,15 @@ pub(super) static LIST: Listing = Listing {
 
 impl UserView {
     /// Of a row of [`GET`], [`GET_BY_EMAIL`] or [`LIST`].
-    pub(super) fn of(row: &Row) -> Result<Self, DbError> {
+    pub(crate) fn of(row: &Row) -> Result<Self, DbError> {
         Ok(Self {
             id: row.text("id")?,
             tenant_id: row.text("tenant_id")?,
             email: row.opt_text("email")?,
             user_name: row.text("user_name")?,
             display_name: row.opt_text("display_name")?,
+            external_id: row.opt_text("external_id")?,
+            scim: row.opt_text("scim")?,
             active: row.flag("is_active")?,
             attributes: row.json("attributes")?,
             version: row.int("version")?,
@@ -110,8 +115,8 @@ pub(super) async fn insert(
     hash: Option<&str>,
 ) -> Result<(), DbError> {
     let sql = "INSERT INTO users (id, tenant_id, email, hashed_password, user_name, user_name_key, \
-               display_name, is_active, attributes, version, created_at, updated_at) \
-               VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+               display_name, external_id, scim, is_active, attributes, version, created_at, updated_at) \
+               VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
     let values = params![
         &user.id,
         &user.tenant_id,
@@ -120,6 +125,8 @@ pub(super) async fn insert(
         &user.user_name,
         rules::folded(&user.user_name),
         &user.display_name,
+        user.external_id.as_ref().map(|id| id.as_bytes().to_vec()),
+        &user.scim,
         user.active,
         text(&user.attributes)?,
         user.version,
@@ -195,13 +202,15 @@ async fn taken(tx: &mut Tx, user: &UserView, error: DbError) -> DbError {
 
 pub(super) async fn update(tx: &mut Tx, user: &UserView) -> Result<(), DbError> {
     let sql = "UPDATE users SET email = ?, user_name = ?, user_name_key = ?, display_name = ?, \
-               is_active = ?, attributes = ?, version = ?, updated_at = ? \
+               external_id = ?, scim = ?, is_active = ?, attributes = ?, version = ?, updated_at = ? \
                WHERE tenant_id = ? AND id = ?";
     let values = params![
         &user.email,
         &user.user_name,
         rules::folded(&user.user_name),
         &user.display_name,
+        user.external_id.as_ref().map(|id| id.as_bytes().to_vec()),
+        &user.scim,
         user.active,
         text(&user.attributes)?,
         user.version,
@@ -244,7 +253,7 @@ pub(super) async fn delete(tx: &mut Tx, tenant: &TenantId, id: &str) -> Result<(
     tx.execute(sql, params![tenant, id]).await.map(drop)
 }
 
-pub(super) async fn get(
+pub(crate) async fn get(
     tx: &mut Tx,
     tenant: &TenantId,
     id: &str,

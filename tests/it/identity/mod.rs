@@ -9,6 +9,7 @@ mod people;
 mod races;
 mod relay;
 mod repeats;
+mod scim;
 mod snapshot;
 mod surface;
 

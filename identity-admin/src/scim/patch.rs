@@ -1,0 +1,362 @@
+//! PATCH (RFC 7644 section 3.5.2): operations, read whole before anything is changed.
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::accept::{self, Resource, is_primary};
+use super::fault::{Fault, Kind as FaultKind};
+use super::filter::{Filter, Operand, Operator, Test};
+use super::parse::{self, Path};
+use super::schema::{Attribute, Kind, Mutability, Place, Type};
+use crate::change::Refused;
+
+/// Operations in one request, at most.
+const MOST: usize = 1000;
+
+/// What is done to a resource.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Doing {
+    Add,
+    Replace,
+    Remove,
+}
+
+/// One operation, whose value fits its place.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Operation {
+    pub(super) doing: Doing,
+    pub(super) path: Path,
+    /// Of a removal: of the values of a list those that go.
+    pub(super) value: Option<Value>,
+}
+
+#[derive(Deserialize)]
+struct Body {
+    #[serde(rename = "Operations", alias = "operations")]
+    operations: Vec<Sent>,
+}
+
+#[derive(Deserialize)]
+struct Sent {
+    op: String,
+    path: Option<String>,
+    #[serde(default)]
+    value: Value,
+}
+
+/// The operations of a request.
+///
+/// # Errors
+/// What is wrong with the first that is wrong.
+pub(super) fn read(of: &'static Type, body: Value) -> Result<Vec<Operation>, Fault> {
+    let wrong = |error: serde_json::Error| {
+        Fault::new(FaultKind::InvalidSyntax, format!("this is no PatchOp: {error}"))
+    };
+    let Body { operations: sent } = serde_json::from_value(body).map_err(wrong)?;
+    if sent.len() > MOST {
+        return Err(Fault::new(FaultKind::TooMany, format!("at most {MOST} operations")));
+    }
+    let mut operations = Vec::new();
+    for Sent { op, path, value } in sent {
+        let doing = match op.to_ascii_lowercase().as_str() {
+            "add" => Doing::Add,
+            "replace" => Doing::Replace,
+            "remove" => Doing::Remove,
+            _ => return Err(Fault::new(FaultKind::InvalidSyntax, "op is add, replace or remove")),
+        };
+        match path {
+            Some(path) => at(of, doing, &path, value, &mut operations)?,
+            None => everywhere(of, doing, value, &mut operations)?,
+        }
+    }
+    Ok(operations)
+}
+
+/// Without a path the value names what it is about; what is read-only there is ignored.
+fn everywhere(
+    of: &'static Type,
+    doing: Doing,
+    value: Value,
+    operations: &mut Vec<Operation>,
+) -> Result<(), Fault> {
+    if doing == Doing::Remove {
+        return Err(Fault::new(FaultKind::NoTarget, "remove needs a path"));
+    }
+    let Value::Object(values) = value else {
+        return Err(Fault::new(FaultKind::InvalidValue, "without a path the value is an object"));
+    };
+    for (name, value) in values {
+        let read_only = of.top(&name).is_some_and(|a| a.mutability == Mutability::ReadOnly);
+        if !read_only && !name.eq_ignore_ascii_case("schemas") {
+            at(of, doing, &name, value, operations)?;
+        }
+    }
+    Ok(())
+}
+
+fn at(
+    of: &'static Type,
+    doing: Doing,
+    path: &str,
+    value: Value,
+    operations: &mut Vec<Operation>,
+) -> Result<(), Fault> {
+    let path = parse::path(of, path).map_err(|why| Fault::new(FaultKind::InvalidPath, why))?;
+    let (place, filter) = match path {
+        Path::Place(place, filter) => (place, filter),
+        Path::Extension(urn) if doing == Doing::Remove => {
+            operations.push(Operation { doing, path: Path::Extension(urn), value: None });
+            return Ok(());
+        }
+        Path::Extension(urn) => return whole(of, doing, urn, value, operations),
+    };
+    may_write(&place, doing)?;
+    let doing = if value.is_null() && doing == Doing::Replace { Doing::Remove } else { doing };
+    let value = match (doing, &place.part) {
+        // Which values go; of anything else, all of it does.
+        (Doing::Remove, None) if place.attribute.multi && filter.is_none() => {
+            accept::value(place.attribute, value)?
+        }
+        (Doing::Remove, _) => None,
+        _ if value.is_null() => return Err(Fault::value(place.leaf().name, "has no value")),
+        (_, Some(part)) => accept::value(part, value)?,
+        (_, None) if filter.is_some() => accept::single(place.attribute, value)?,
+        (_, None) => accept::value(place.attribute, value)?,
+    };
+    let doing = match (doing, &value) {
+        // Nothing is added by what is empty, and what it replaces goes.
+        (Doing::Add, None) => return Ok(()),
+        (Doing::Replace, None) => Doing::Remove,
+        _ => doing,
+    };
+    if doing == Doing::Remove && place.part.is_none() && place.attribute.required {
+        return Err(Fault::new(
+            FaultKind::Mutability,
+            format!("{} is required", place.attribute.name),
+        ));
+    }
+    operations.push(Operation { doing, path: Path::Place(place, filter), value });
+    Ok(())
+}
+
+/// An extension as an object.
+fn whole(
+    of: &'static Type,
+    doing: Doing,
+    urn: &str,
+    value: Value,
+    operations: &mut Vec<Operation>,
+) -> Result<(), Fault> {
+    let Value::Object(values) = value else {
+        return Err(Fault::new(FaultKind::InvalidValue, format!("{urn} is an object")));
+    };
+    for (name, value) in values {
+        if name != "schemas" {
+            at(of, doing, &format!("{urn}:{name}"), value, operations)?;
+        }
+    }
+    Ok(())
+}
+
+fn may_write(place: &Place, doing: Doing) -> Result<(), Fault> {
+    let refuse =
+        |name: &str, why: &str| Err(Fault::new(FaultKind::Mutability, format!("{name} {why}")));
+    if place.attribute.mutability == Mutability::ReadOnly {
+        return refuse(place.attribute.name, "is read-only");
+    }
+    match place.part {
+        Some(part) if part.mutability == Mutability::ReadOnly => refuse(part.name, "is read-only"),
+        Some(part) if part.mutability == Mutability::Immutable => {
+            refuse(part.name, "never changes: add and remove whole values")
+        }
+        Some(_) => Ok(()),
+        None if place.attribute.name == "schemas" && doing == Doing::Remove => {
+            refuse("schemas", "is required")
+        }
+        None => Ok(()),
+    }
+}
+
+/// Does all of it to a resource.
+///
+/// # Errors
+/// A replacement of what is not there.
+pub(super) fn apply(operations: &[Operation], resource: &mut Resource) -> Result<(), Refused> {
+    for operation in operations {
+        match &operation.path {
+            Path::Extension(urn) => drop(resource.remove(*urn)),
+            Path::Place(place, filter) => {
+                let mut within = place.extension.map(|urn| match resource.remove(urn) {
+                    Some(Value::Object(parts)) => parts,
+                    _ => Resource::new(),
+                });
+                let home = within.as_mut().unwrap_or(resource);
+                do_to(operation, place, filter.as_ref(), home)?;
+                if let (Some(urn), Some(parts)) = (place.extension, within)
+                    && !parts.is_empty()
+                {
+                    resource.insert(urn.to_owned(), parts.into());
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+fn do_to(
+    operation: &Operation,
+    place: &Place,
+    filter: Option<&Filter>,
+    home: &mut Resource,
+) -> Result<(), Refused> {
+    let name = place.attribute.name;
+    if !place.attribute.multi {
+        let mut present = home.remove(name);
+        one(operation, place.part, &mut present);
+        home.extend(present.map(|value| (name.to_owned(), value)));
+        return Ok(());
+    }
+    let mut values = match home.remove(name) {
+        Some(Value::Array(values)) => values,
+        _ => Vec::new(),
+    };
+    let touched = match filter {
+        None if place.part.is_none() => many(operation, &mut values),
+        _ => found(operation, place, filter, &mut values)?,
+    };
+    only_one_primary(&mut values, &touched);
+    if !values.is_empty() {
+        home.insert(name.to_owned(), values.into());
+    }
+    Ok(())
+}
+
+/// A value that has no siblings, or a part of it.
+fn one(operation: &Operation, part: Option<&Attribute>, present: &mut Option<Value>) {
+    match (part, &operation.value) {
+        (None, None) => *present = None,
+        (None, Some(new)) => match (present.as_mut(), new) {
+            // What is not named stays as it is, whatever the operation.
+            (Some(Value::Object(parts)), Value::Object(new)) => parts.extend(new.clone()),
+            _ => *present = Some(new.clone()),
+        },
+        (Some(part), new) => {
+            let mut parts = match present.take() {
+                Some(Value::Object(parts)) => parts,
+                _ => Resource::new(),
+            };
+            match new {
+                Some(new) => drop(parts.insert(part.name.to_owned(), new.clone())),
+                None => drop(parts.remove(part.name)),
+            }
+            *present = (!parts.is_empty()).then(|| parts.into());
+        }
+    }
+}
+
+/// A list as a whole; where what is new stands in it.
+fn many(operation: &Operation, values: &mut Vec<Value>) -> Vec<usize> {
+    let given = operation.value.as_ref().and_then(Value::as_array).map(Vec::as_slice);
+    match (operation.doing, given) {
+        (Doing::Remove, None) => values.clear(),
+        (Doing::Remove, Some(given)) => {
+            values.retain(|value| !given.iter().any(|g| is_same(g, value)))
+        }
+        (Doing::Replace, given) => *values = given.unwrap_or_default().to_vec(),
+        (Doing::Add, given) => {
+            let before = values.len();
+            for new in given.unwrap_or_default() {
+                if !values.contains(new) {
+                    values.push(new.clone());
+                }
+            }
+            return (before..values.len()).collect();
+        }
+    }
+    Vec::new()
+}
+
+/// Whether two values of a list stand for the same: they do with the same `value`, whatever else is said of it.
+fn is_same(given: &Value, value: &Value) -> bool {
+    match (given.get("value"), value.get("value")) {
+        (Some(given), Some(value)) => given == value,
+        _ => given == value,
+    }
+}
+
+/// The values of a list that a filter finds, or all of them; where they stand.
+fn found(
+    operation: &Operation,
+    place: &Place,
+    filter: Option<&Filter>,
+    values: &mut Vec<Value>,
+) -> Result<Vec<usize>, Refused> {
+    let is_meant = |value: &Value| filter.is_none_or(|filter| filter.holds_within(value));
+    let mut meant: Vec<_> = (0..values.len()).filter(|at| is_meant(&values[*at])).collect();
+    if meant.is_empty() {
+        match operation.doing {
+            Doing::Remove => return Ok(meant),
+            Doing::Replace if filter.is_some() => {
+                return Err(Refused::Unmatched("the path finds no value to replace"));
+            }
+            Doing::Add | Doing::Replace => {
+                meant.push(values.len());
+                values.push(described(filter).into());
+            }
+        }
+    }
+    if operation.doing == Doing::Remove && place.part.is_none() {
+        let mut at = 0;
+        values.retain(|_| {
+            at += 1;
+            !meant.contains(&(at - 1))
+        });
+        return Ok(Vec::new());
+    }
+    for at in &meant {
+        let replaces = operation.doing == Doing::Replace && place.part.is_none();
+        let mut value = (!replaces).then(|| values[*at].take());
+        one(operation, place.part, &mut value);
+        values[*at] = value.unwrap_or(Value::Null);
+    }
+    let changed = meant.iter().map(|at| values[*at].clone()).collect::<Vec<_>>();
+    values.retain(|value| !value.is_null());
+    Ok((0..values.len()).filter(|at| changed.contains(&values[*at])).collect())
+}
+
+/// A value that a filter would find: what it asks to be equal.
+fn described(filter: Option<&Filter>) -> Resource {
+    let mut parts = Resource::new();
+    let tests = match filter {
+        Some(Filter::All(all)) => all.as_slice(),
+        Some(one) => std::slice::from_ref(one),
+        None => &[],
+    };
+    for test in tests {
+        if let Filter::Test(Test { place, operator: Operator::Equal, operand }) = test
+            && let Some(Attribute { name, kind, .. }) = place.part
+        {
+            let value: Value = match (operand, kind) {
+                (Operand::Text(text), Kind::Text | Kind::Reference(_) | Kind::Binary) => {
+                    text.clone().into()
+                }
+                (Operand::Boolean(truth), _) => (*truth).into(),
+                _ => continue,
+            };
+            parts.insert((*name).to_owned(), value);
+        }
+    }
+    parts
+}
+
+/// A new preferred value takes the place of the one before.
+fn only_one_primary(values: &mut [Value], touched: &[usize]) {
+    let Some(primary) = touched.iter().find(|at| is_primary(&values[**at])).copied() else {
+        return;
+    };
+    for (at, value) in values.iter_mut().enumerate() {
+        if at != primary && is_primary(value) {
+            value["primary"] = false.into();
+        }
+    }
+}

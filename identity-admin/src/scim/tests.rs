@@ -1,0 +1,1 @@
+//! Filters, paths and patches on resources, without a database.
