@@ -37,7 +37,7 @@ async fn fetch(service: &Service, device: &str) -> Result<Answer> {
     service.form("/oauth2/token", None, &form).await
 }
 
-async fn refresh(service: &Service, token: &str, scope: &str) -> Result<Answer> {
+pub(super) async fn refresh(service: &Service, token: &str, scope: &str) -> Result<Answer> {
     let form = [
         ("grant_type", "refresh_token"),
         ("refresh_token", token),
@@ -66,7 +66,7 @@ fn tokens(answer: &Answer) -> Result<(String, String)> {
 }
 
 /// What a person gets who logs in on a device.
-async fn logged_in(service: &Service, name: &str) -> Result<(String, String)> {
+pub(super) async fn logged_in(service: &Service, name: &str) -> Result<(String, String)> {
     let (device, code) = codes(service, "").await?;
     answer(service, &code, name, PASSWORD).await?.must(200)?;
     tokens(&fetch(service, &device).await?.must(200)?)
@@ -76,7 +76,11 @@ fn error(answer: &Answer) -> &str {
     answer.body["error"].as_str().unwrap_or_default()
 }
 
-async fn is_active(installed: &Installed, service: &Service, token: &str) -> Result<bool> {
+pub(super) async fn is_active(
+    installed: &Installed,
+    service: &Service,
+    token: &str,
+) -> Result<bool> {
     let admin = Some((installed.admin.0.as_str(), installed.admin.1.as_str()));
     let said = service.form("/oauth2/introspect", admin, &[("token", token)]).await?.must(200)?;
     Ok(said.body["active"] == true)
