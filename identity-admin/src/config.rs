@@ -263,6 +263,7 @@ pub struct ListsConfig {
 #[serde(deny_unknown_fields)]
 #[allow(missing_docs, reason = "config.example.yaml documents every key, with unit and range")]
 pub struct ScimConfig {
+    pub passwords: scim::Passwords,
     pub max_body_bytes: usize,
     pub max_operations: usize,
     pub max_scan: usize,
@@ -368,6 +369,7 @@ impl Config {
             snapshots: self.snapshots.at_once.min(self.mysql.max_open_conns as usize / 2).max(1),
             snapshot_timeout: Duration::from_secs(self.snapshots.timeout_seconds),
             scim: scim::Options {
+                passwords: self.scim.passwords,
                 public_url: self.http.public_url.clone(),
                 max_body_bytes: self.scim.max_body_bytes,
                 max_operations: self.scim.max_operations,

@@ -19,7 +19,8 @@ use super::source::source;
 use crate::change::{Author, Condition, FieldFault};
 use crate::oauth::{Fault, Form};
 
-/// What a path names; 400 when it is no UTF-8.
+/// What a path names; 400 when it is no UTF-8. Databases may compare names without the space at their ends, and
+/// nothing is called so: 404.
 pub(crate) struct Path<T>(pub T);
 
 impl<S, T> FromRequestParts<S> for Path<T>
@@ -30,6 +31,9 @@ where
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        if parts.uri.path().split('/').any(|part| part.ends_with("%20")) {
+            return Err(Problem::not_found("nothing is called so"));
+        }
         let extract::Path(named) = extract::Path::from_request_parts(parts, state).await?;
         Ok(Self(named))
     }

@@ -76,6 +76,7 @@ async fn service(mode: AuthMode) -> Router {
         snapshots: 1,
         snapshot_timeout: Duration::from_secs(5),
         scim: crate::scim::Options {
+            passwords: crate::scim::Passwords::Ignore,
             public_url: "http://127.0.0.1:8101".to_owned(),
             max_body_bytes: 8192,
             max_operations: 10,

@@ -4,11 +4,11 @@
 //! With an Idempotency-Key each operation has one of its own, made of it: a bulk request that broke off is sent again
 //! and goes on where it was.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use axum::body::{Body, to_bytes};
-use axum::extract::State;
+use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{HeaderValue, Method, Request, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Json, Router};
@@ -45,12 +45,6 @@ struct Operation {
     data: Option<Value>,
 }
 
-/// How an operation stands.
-enum Progress {
-    Waits,
-    Done(Value),
-}
-
 pub(super) async fn run(
     State(api): State<Arc<Api>>,
     incoming: Incoming,
@@ -64,8 +58,13 @@ pub(super) async fn run(
     }
     once(&sent.operations)?;
     let (base, router) = (api.options.scim.base(), resources().with_state(Arc::clone(&api)));
-    let job = Job { incoming: &incoming, base, router };
-    let operations = job.all(sent.operations, sent.fail_on_errors.unwrap_or(usize::MAX)).await;
+    let router = router.layer(DefaultBodyLimit::disable());
+    let router = service_kit::problem::with_fallbacks(router);
+    // What was done is told before nobody listens any more.
+    let until = tokio::time::Instant::now() + api.options.request_timeout.mul_f64(0.8);
+    let job = Job { incoming: &incoming, base, router, until };
+    let failures = sent.fail_on_errors.map_or(usize::MAX, |failures| failures.max(1));
+    let operations = job.all(sent.operations, failures).await;
     Ok(Json(json!({"schemas": [RESPONSE], "Operations": operations})).into_response())
 }
 
@@ -86,47 +85,39 @@ struct Job<'a> {
     /// Where everything is found.
     base: String,
     router: Router,
+    /// Until when operations are begun.
+    until: tokio::time::Instant,
 }
 
 impl Job<'_> {
     /// What came of each, in the order in which they were sent; after too many failures, of those that were done.
     async fn all(&self, operations: Vec<Operation>, most_failures: usize) -> Vec<Value> {
-        let waits: Vec<Vec<String>> = operations.iter().map(references).collect();
-        let mut states: Vec<_> = operations.iter().map(|_| Progress::Waits).collect();
+        let mut order = Order::of(&operations);
+        let mut told: Vec<Option<Value>> = operations.iter().map(|_| None).collect();
         // Where what was made is found, and `None` for what failed.
         let mut made: HashMap<String, Option<String>> = HashMap::new();
         let mut failures = 0;
-        let known: Vec<_> = operations.iter().filter_map(|o| o.bulk_id.clone()).collect();
-        let mut moved = true;
-        while std::mem::take(&mut moved) {
-            for (at, operation) in operations.iter().enumerate() {
-                let ready = waits[at].iter().all(|id| made.contains_key(id) || !known.contains(id));
-                if matches!(states[at], Progress::Done(_)) || !ready {
-                    continue;
-                }
-                if failures >= most_failures {
-                    return done(states);
-                }
-                let (told, id) = self.one(at, operation, &waits[at], &made).await;
-                failures += usize::from(id.is_none());
-                if let Some(bulk_id) = &operation.bulk_id {
-                    made.insert(bulk_id.clone(), id);
-                }
-                states[at] = Progress::Done(told);
-                moved = true;
+        while let Some(at) = order.next()
+            && failures < most_failures
+        {
+            let operation = &operations[at];
+            let (outcome, id) = self.one(at, operation, &order.waits[at], &made).await;
+            failures += usize::from(id.is_none());
+            if let Some(bulk_id) = &operation.bulk_id {
+                made.insert(bulk_id.clone(), id);
             }
+            order.done(at);
+            told[at] = Some(outcome);
         }
         // What is left waits for itself.
-        for (state, operation) in states.iter_mut().zip(&operations) {
-            if matches!(state, Progress::Waits) && failures < most_failures {
+        for (told, operation) in told.iter_mut().zip(&operations) {
+            if told.is_none() && failures < most_failures {
                 failures += 1;
                 let detail = "operations refer to each other in a ring";
-                let response = refused(StatusCode::CONFLICT, detail).await;
-                *state =
-                    Progress::Done(told(operation, StatusCode::CONFLICT, None, None, response));
+                *told = Some(refused(operation, StatusCode::CONFLICT, detail).await);
             }
         }
-        done(states)
+        told.into_iter().flatten().collect()
     }
 
     /// Does one; what is told of it, and the id of what it is about unless it failed.
@@ -134,16 +125,18 @@ impl Job<'_> {
         &self,
         at: usize,
         operation: &Operation,
-        waits: &[String],
+        waits: &BTreeSet<String>,
         made: &HashMap<String, Option<String>>,
     ) -> (Value, Option<String>) {
         let missing = waits.iter().find(|id| made.get(*id).is_none_or(Option::is_none));
         if let Some(missing) = missing {
             let missing: String = missing.chars().take(64).collect();
-            let status = StatusCode::BAD_REQUEST;
-            let response =
-                refused(status, &format!("there is no bulkId {missing}, or it failed")).await;
-            return (told(operation, status, None, None, response), None);
+            let detail = format!("there is no bulkId {missing}, or it failed");
+            return (refused(operation, StatusCode::BAD_REQUEST, &detail).await, None);
+        }
+        if tokio::time::Instant::now() >= self.until {
+            let detail = "the bulk request took too long: send it again with its Idempotency-Key";
+            return (refused(operation, StatusCode::SERVICE_UNAVAILABLE, detail).await, None);
         }
         let request = match self.request(at, operation, made) {
             Ok(request) => request,
@@ -169,7 +162,8 @@ impl Job<'_> {
             let version = text(header::ETAG);
             return (told(operation, status, Some(location), version, Value::Null), Some(id));
         }
-        let location = (operation.method != "POST").then_some(location);
+        let made = operation.method.eq_ignore_ascii_case("POST");
+        let location = (!made).then_some(location);
         (told(operation, status, location, None, body), None)
     }
 
@@ -213,6 +207,9 @@ impl Job<'_> {
             }
         };
         if let Some(version) = &operation.version {
+            if !version.bytes().all(|byte| byte.is_ascii_graphic()) {
+                return Err(refuse("version is an ETag"));
+            }
             put("if-match", version.clone());
         }
         let key = self.incoming.headers.get(IDEMPOTENCY_KEY).map(HeaderValue::to_str);
@@ -226,14 +223,6 @@ impl Job<'_> {
 /// The key of one operation. Whoever sends as long a key as may be sent has one as well.
 fn own_key(key: &str, at: usize) -> String {
     format!("{}#{at}", blake3::hash(key.as_bytes()).to_hex())
-}
-
-fn done(states: Vec<Progress>) -> Vec<Value> {
-    let told = states.into_iter().filter_map(|state| match state {
-        Progress::Waits => None,
-        Progress::Done(told) => Some(told),
-    });
-    told.collect()
 }
 
 fn told(
@@ -258,9 +247,11 @@ fn told(
     told.into()
 }
 
-async fn refused(status: StatusCode, detail: &str) -> Value {
+/// An operation that was not tried.
+async fn refused(operation: &Operation, status: StatusCode, detail: &str) -> Value {
     let problem = Problem::new(status, "bulk", "Bulk").detail(detail);
-    json(speak(problem.into_response()).await).await
+    let response = json(speak(problem.into_response()).await).await;
+    told(operation, status, None, None, response)
 }
 
 async fn json(answer: Response) -> Value {
@@ -269,18 +260,60 @@ async fn json(answer: Response) -> Value {
     serde_json::from_slice(&body).unwrap_or(Value::Null)
 }
 
+/// In what order operations are done: that in which they came, but after those that they refer to (Kahn, 1962).
+struct Order {
+    /// The `bulkId`s that each refers to.
+    waits: Vec<BTreeSet<String>>,
+    /// How many of those are still to be done.
+    open: Vec<usize>,
+    /// Who waits for each.
+    behind: Vec<Vec<usize>>,
+    ready: BTreeSet<usize>,
+}
+
+impl Order {
+    fn of(operations: &[Operation]) -> Self {
+        let ids =
+            operations.iter().enumerate().filter_map(|(at, o)| Some((o.bulk_id.as_deref()?, at)));
+        let places: HashMap<&str, usize> = ids.collect();
+        let waits: Vec<_> = operations.iter().map(references).collect();
+        let (mut open, mut behind) = (vec![0; waits.len()], vec![Vec::new(); waits.len()]);
+        for (at, ids) in waits.iter().enumerate() {
+            for place in ids.iter().filter_map(|id| places.get(id.as_str())) {
+                open[at] += 1;
+                behind[*place].push(at);
+            }
+        }
+        let ready = (0..waits.len()).filter(|at| open[*at] == 0).collect();
+        Self { waits, open, behind, ready }
+    }
+
+    /// The first that waits for nothing.
+    fn next(&mut self) -> Option<usize> {
+        self.ready.pop_first()
+    }
+
+    fn done(&mut self, at: usize) {
+        for behind in &self.behind[at] {
+            self.open[*behind] -= 1;
+            if self.open[*behind] == 0 {
+                self.ready.insert(*behind);
+            }
+        }
+    }
+}
+
 /// The `bulkId`s that an operation refers to.
-fn references(operation: &Operation) -> Vec<String> {
-    let mut found = Vec::new();
+fn references(operation: &Operation) -> BTreeSet<String> {
     let path = operation.path.split('/').filter_map(|part| part.strip_prefix(REFERENCE));
-    found.extend(path.map(str::to_owned));
+    let mut found: BTreeSet<String> = path.map(str::to_owned).collect();
     if let Some(data) = &operation.data {
         refers(data, &mut found);
     }
     found
 }
 
-fn refers(data: &Value, found: &mut Vec<String>) {
+fn refers(data: &Value, found: &mut BTreeSet<String>) {
     match data {
         Value::String(text) => found.extend(text.strip_prefix(REFERENCE).map(str::to_owned)),
         Value::Array(values) => values.iter().for_each(|value| refers(value, found)),

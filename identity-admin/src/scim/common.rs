@@ -20,6 +20,17 @@ pub(super) fn equal(test: &Test) -> Option<(&'static str, &str)> {
     }
 }
 
+/// What holds of no row: what is asked for has a form that nothing has.
+pub(super) fn nothing() -> Condition {
+    ("1 = 0".to_owned(), Vec::new())
+}
+
+/// Whether a test asks for an attribute of the core by a text that ends with a space, which no name does.
+pub(super) fn is_padded(test: &Test, name: &str) -> bool {
+    matches!(test, Test { place, operator: Operator::Equal, operand: Operand::Text(text) }
+        if place.extension.is_none() && place.attribute.name == name && text.trim_end() != text)
+}
+
 /// Of attributes that all resources have.
 pub(super) fn condition(test: &Test) -> Option<Condition> {
     match equal(test) {

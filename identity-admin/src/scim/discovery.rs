@@ -10,10 +10,10 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Value, json};
 use service_kit::Problem;
 
-use super::PATH;
 use super::fault::weak;
 use super::schema::Type;
 use super::schemas::{SCHEMAS, TYPES};
+use super::{PATH, Passwords};
 use crate::change::tag;
 use crate::http::{Api, Path, not_found};
 
@@ -47,7 +47,7 @@ async fn config(State(api): State<Arc<Api>>) -> Response {
     let supported = json!({ "supported": true });
     Json(json!({
         "schemas": ["urn:ietf:params:scim:schemas:core:2.0:ServiceProviderConfig"],
-        "patch": supported, "changePassword": supported, "sort": supported, "etag": supported,
+        "patch": supported, "changePassword": {"supported": scim.passwords == Passwords::Set}, "sort": supported, "etag": supported,
         "bulk": {"supported": true, "maxOperations": scim.max_operations,
             "maxPayloadSize": scim.max_body_bytes},
         "filter": {"supported": true, "maxResults": options.max_limit},

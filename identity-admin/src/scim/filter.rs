@@ -104,6 +104,11 @@ impl Operand {
             (Value::Bool(truth), Kind::Boolean) if operator.is_of_all() => {
                 Ok(Self::Boolean(*truth))
             }
+            (Value::String(text), Kind::Boolean) if operator.is_of_all() => {
+                // As some write it.
+                let truth = text.to_ascii_lowercase().parse();
+                truth.map(Self::Boolean).map_err(|_| "it is true or false")
+            }
             (_, Kind::Boolean) => Err("it is true or false, and compared by eq and ne"),
             (Value::String(text), Kind::Time) if !operator.is_of_texts() => time(text)
                 .map(Self::Time)

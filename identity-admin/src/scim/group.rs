@@ -113,6 +113,9 @@ impl Draft {
     }
 }
 
+/// Edits of members in one request, at most: each reads and writes rows under the tenant's lock.
+const MOST_EDITS: usize = 20;
+
 /// What is done to the members of a team, which may be too many to be read.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Edit {
@@ -131,7 +134,19 @@ impl Edit {
     /// A member that is to become another.
     pub(super) fn taken(operations: &mut Vec<Operation>) -> Result<Vec<Self>, Refused> {
         let is_of_members = |operation: &Operation| matches!(&operation.path, Path::Place(place, _) if place.attribute.name == "members");
-        operations.extract_if(.., |operation| is_of_members(operation)).map(Self::of).collect()
+        let mut edits: Vec<Self> = Vec::new();
+        for operation in operations.extract_if(.., |operation| is_of_members(operation)) {
+            match (edits.last_mut(), Self::of(operation)?) {
+                // Many of one are one of many.
+                (Some(Self::Enter(all)), Self::Enter(more)) => all.extend(more),
+                (Some(Self::Leave(all)), Self::Leave(more)) => all.extend(more),
+                (_, edit) => edits.push(edit),
+            }
+        }
+        match edits.len() {
+            0..=MOST_EDITS => Ok(edits),
+            _ => Err(Refused::invalid("members", "change too many times in one request")),
+        }
     }
 
     fn of(operation: Operation) -> Result<Self, Refused> {

@@ -3,6 +3,7 @@
 use axum::response::Response;
 use contracts::TenantId;
 use service_kit::Problem;
+use unicode_normalization::UnicodeNormalization as _;
 
 use super::accept::Resource;
 use super::common;
@@ -27,6 +28,7 @@ impl Resources for Groups {
     const COLUMNS: &'static str = teams::COLUMNS;
     const WHAT: &'static str = "team";
     const RELATED: &'static str = "members";
+    const VERSIONED: bool = true;
     type View = TeamView;
     type Related = Member;
 
@@ -66,7 +68,12 @@ impl Resources for Groups {
 
     fn condition(tenant: &TenantId, test: &Test) -> Option<(String, Vec<Param>)> {
         match common::equal(test) {
-            Some(("displayName", text)) => Some(("name = ?".to_owned(), vec![text.into()])),
+            Some(("displayName", text)) => {
+                // As names are kept.
+                let name: String = text.nfc().collect();
+                Some(("name = ?".to_owned(), vec![name.into()]))
+            }
+            _ if common::is_padded(test, "displayName") => Some(common::nothing()),
             Some(("members", id)) if test.place.leaf().name == "value" => {
                 let sql = "id IN (SELECT team_id FROM team_members \
                            WHERE tenant_id = ? AND (user_id = ? OR member_team_id = ?))";
@@ -92,7 +99,8 @@ impl Writes for Groups {
     ) -> Result<Response, Problem> {
         let members = resource.get("members").map(group::ids).transpose().map_err(problem)?;
         let new = New::Whole(Draft::of(resource).map_err(problem)?);
-        let edits = vec![Edit::Become(members.unwrap_or_default())];
+        // Of whom nothing is said, they stay: clients leave thousands out when they read.
+        let edits = members.map(Edit::Become).into_iter().collect();
         let (condition, showing) = (writing.condition(), writing.showing.clone());
         writing.change(Change { id, new, edits, condition, showing, shows: true }).await
     }
@@ -114,6 +122,9 @@ impl Writes for Groups {
         writing.change(teams::Delete { id, condition }).await
     }
 }
+
+/// Members that a filter is asked of.
+const MOST_LOOKED_AT: usize = 1_000_000;
 
 struct Create {
     draft: Draft,
@@ -184,6 +195,7 @@ impl Edit {
             Self::Leave(ids) => teams::leave(write, team, Some(ids)).await,
             Self::LeaveFound(filter) => {
                 let view = teams::present(write, team, &Condition::Absent).await?;
+                let showing = &Showing { most: MOST_LOOKED_AT, ..showing.clone() };
                 let mut reader = Reader::Tx(write.tx);
                 let views = std::slice::from_ref(&view);
                 let mut found =

@@ -50,6 +50,8 @@ pub(crate) const PATH: &str = "/scim/v2";
 /// Bounds of SCIM.
 #[derive(Debug, Clone)]
 pub struct Options {
+    /// Whether directories set passwords.
+    pub passwords: Passwords,
     /// Where clients find the service: `http://` or `https://` and what is before `/scim/v2`.
     pub public_url: String,
     /// The largest body, bytes; that of a bulk request, too.
@@ -60,6 +62,16 @@ pub struct Options {
     pub max_scan: usize,
     /// Members in one answer.
     pub max_members: usize,
+}
+
+/// What becomes of the passwords that directories send.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Passwords {
+    /// Nothing.
+    Ignore,
+    /// Users log in with them.
+    Set,
 }
 
 impl Options {

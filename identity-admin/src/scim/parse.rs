@@ -42,6 +42,9 @@ pub(super) fn path(of: &'static Type, text: &str) -> Result<Path, String> {
     let mut place = parser.place()?;
     let mut filter = None;
     if parser.takes("[") {
+        if !place.attribute.multi {
+            return parser.wrong("brackets follow a list");
+        }
         filter = Some(parser.within(place)?);
         if let Some(name) = parser.rest().strip_prefix('.') {
             let part = place.attribute.part(name).ok_or_else(|| unknown(name))?;
@@ -155,7 +158,13 @@ impl<'a> Parser<'a> {
         }
         let place = self.place()?;
         if self.takes("[") {
-            let filter = self.within(place)?;
+            let mut filter = self.within(place)?;
+            // Not of the grammar, and sent all the same: a test of what was found.
+            if let Some(name) = self.word().strip_prefix('.') {
+                let part = place.attribute.part(name).ok_or_else(|| unknown(name))?;
+                self.at += 1 + name.len();
+                filter = Filter::All(vec![filter, self.test(Place { part: Some(part), ..place })?]);
+            }
             return Ok(Filter::Within(place, Box::new(filter)));
         }
         self.test(place)

@@ -9,6 +9,7 @@ use super::filter::{Filter, Operand, Operator, Test};
 use super::parse::{self, Path};
 use super::schema::{Attribute, Kind, Mutability, Place, Type};
 use crate::change::Refused;
+use crate::rules::MAX_OBJECT_BYTES;
 
 /// Operations in one request, at most.
 const MOST: usize = 1000;
@@ -53,9 +54,6 @@ pub(super) fn read(of: &'static Type, body: Value) -> Result<Vec<Operation>, Fau
         Fault::new(FaultKind::InvalidSyntax, format!("this is no PatchOp: {error}"))
     };
     let Body { operations: sent } = serde_json::from_value(body).map_err(wrong)?;
-    if sent.len() > MOST {
-        return Err(Fault::new(FaultKind::TooMany, format!("at most {MOST} operations")));
-    }
     let mut operations = Vec::new();
     for Sent { op, path, value } in sent {
         let doing = match op.to_ascii_lowercase().as_str() {
@@ -68,8 +66,16 @@ pub(super) fn read(of: &'static Type, body: Value) -> Result<Vec<Operation>, Fau
             Some(path) => at(of, doing, &path, value, &mut operations)?,
             None => everywhere(of, doing, value, &mut operations)?,
         }
+        few(&operations)?;
     }
     Ok(operations)
+}
+
+fn few(operations: &[Operation]) -> Result<(), Fault> {
+    match operations.len() {
+        0..=MOST => Ok(()),
+        _ => Err(Fault::new(FaultKind::TooMany, format!("at most {MOST} operations"))),
+    }
 }
 
 /// Without a path the value names what it is about; what is read-only there is ignored.
@@ -89,6 +95,7 @@ fn everywhere(
         let read_only = of.top(&name).is_some_and(|a| a.mutability == Mutability::ReadOnly);
         if !read_only && !name.eq_ignore_ascii_case("schemas") {
             at(of, doing, &name, value, operations)?;
+            few(operations)?;
         }
     }
     Ok(())
@@ -112,21 +119,15 @@ fn at(
     };
     may_write(&place, doing)?;
     let doing = if value.is_null() && doing == Doing::Replace { Doing::Remove } else { doing };
-    let value = match (doing, &place.part) {
-        // Which values go; of anything else, all of it does.
-        (Doing::Remove, None) if place.attribute.multi && filter.is_none() => {
-            accept::value(place.attribute, value)?
-        }
-        (Doing::Remove, _) => None,
-        _ if value.is_null() => return Err(Fault::value(place.leaf().name, "has no value")),
-        (_, Some(part)) => accept::value(part, value)?,
-        (_, None) if filter.is_some() => accept::single(place.attribute, value)?,
-        (_, None) => accept::value(place.attribute, value)?,
-    };
-    let doing = match (doing, &value) {
+    let (is_given, given) = (!value.is_null(), given(doing, &place, filter.as_ref(), value)?);
+    let doing = match (doing, &given) {
         // Nothing is added by what is empty, and what it replaces goes.
         (Doing::Add, None) => return Ok(()),
         (Doing::Replace, None) => Doing::Remove,
+        // Of the values that are named, none: not all of them.
+        (Doing::Remove, None) if is_given && place.part.is_none() && filter.is_none() => {
+            return Ok(());
+        }
         _ => doing,
     };
     if doing == Doing::Remove && place.part.is_none() && place.attribute.required {
@@ -135,8 +136,28 @@ fn at(
             format!("{} is required", place.attribute.name),
         ));
     }
-    operations.push(Operation { doing, path: Path::Place(place, filter), value });
+    operations.push(Operation { doing, path: Path::Place(place, filter), value: given });
     Ok(())
+}
+
+/// The value of an operation, as its place has it.
+fn given(
+    doing: Doing,
+    place: &Place,
+    filter: Option<&Filter>,
+    value: Value,
+) -> Result<Option<Value>, Fault> {
+    match (doing, place.part) {
+        // Which values go; of anything else, all of it does.
+        (Doing::Remove, None) if place.attribute.multi && filter.is_none() => {
+            accept::value(place.attribute, value)
+        }
+        (Doing::Remove, _) => Ok(None),
+        _ if value.is_null() => Err(Fault::value(place.leaf().name, "has no value")),
+        (_, Some(part)) => accept::value(part, value),
+        (_, None) if filter.is_some() => accept::single(place.attribute, value),
+        (_, None) => accept::value(place.attribute, value),
+    }
 }
 
 /// An extension as an object.
@@ -192,6 +213,7 @@ pub(super) fn apply(operations: &[Operation], resource: &mut Resource) -> Result
                 });
                 let home = within.as_mut().unwrap_or(resource);
                 do_to(operation, place, filter.as_ref(), home)?;
+                fits(place.attribute, home)?;
                 if let (Some(urn), Some(parts)) = (place.extension, within)
                     && !parts.is_empty()
                 {
@@ -199,6 +221,16 @@ pub(super) fn apply(operations: &[Operation], resource: &mut Resource) -> Result
                 }
             }
         }
+    }
+    Ok(())
+}
+
+/// That an attribute may be kept as it is now. Operations are many, and each may make it longer.
+fn fits(attribute: &Attribute, home: &Resource) -> Result<(), Refused> {
+    let Some(value) = home.get(attribute.name) else { return Ok(()) };
+    let is_long = value.as_array().is_some_and(|values| values.len() > attribute.most);
+    if is_long || value.to_string().len() > MAX_OBJECT_BYTES {
+        return Err(Refused::invalid(attribute.name, "would be larger than 16 KiB, or too many"));
     }
     Ok(())
 }
@@ -221,7 +253,7 @@ fn do_to(
         _ => Vec::new(),
     };
     let touched = match filter {
-        None if place.part.is_none() => many(operation, &mut values),
+        None if place.part.is_none() => many(operation, place.attribute, &mut values),
         _ => found(operation, place, filter, &mut values)?,
     };
     only_one_primary(&mut values, &touched);
@@ -236,8 +268,13 @@ fn one(operation: &Operation, part: Option<&Attribute>, present: &mut Option<Val
     match (part, &operation.value) {
         (None, None) => *present = None,
         (None, Some(new)) => match (present.as_mut(), new) {
-            // What is not named stays as it is, whatever the operation.
-            (Some(Value::Object(parts)), Value::Object(new)) => parts.extend(new.clone()),
+            // What is not named stays as it is, whatever the operation; what stands for another is another.
+            (Some(Value::Object(parts)), Value::Object(new)) => {
+                if new.get("value").is_some_and(|value| parts.get("value") != Some(value)) {
+                    parts.clear();
+                }
+                parts.extend(new.clone());
+            }
             _ => *present = Some(new.clone()),
         },
         (Some(part), new) => {
@@ -255,7 +292,7 @@ fn one(operation: &Operation, part: Option<&Attribute>, present: &mut Option<Val
 }
 
 /// A list as a whole; where what is new stands in it.
-fn many(operation: &Operation, values: &mut Vec<Value>) -> Vec<usize> {
+fn many(operation: &Operation, attribute: &Attribute, values: &mut Vec<Value>) -> Vec<usize> {
     let given = operation.value.as_ref().and_then(Value::as_array).map(Vec::as_slice);
     match (operation.doing, given) {
         (Doing::Remove, None) => values.clear(),
@@ -266,7 +303,7 @@ fn many(operation: &Operation, values: &mut Vec<Value>) -> Vec<usize> {
         (Doing::Add, given) => {
             let before = values.len();
             for new in given.unwrap_or_default() {
-                if !values.contains(new) {
+                if values.len() <= attribute.most && !values.contains(new) {
                     values.push(new.clone());
                 }
             }
@@ -292,36 +329,49 @@ fn found(
     values: &mut Vec<Value>,
 ) -> Result<Vec<usize>, Refused> {
     let is_meant = |value: &Value| filter.is_none_or(|filter| filter.holds_within(value));
-    let mut meant: Vec<_> = (0..values.len()).filter(|at| is_meant(&values[*at])).collect();
-    if meant.is_empty() {
-        match operation.doing {
-            Doing::Remove => return Ok(meant),
-            Doing::Replace if filter.is_some() => {
+    let mut meant: Vec<_> = values.iter().map(is_meant).collect();
+    if !meant.contains(&true) {
+        match (operation.doing, filter) {
+            (Doing::Remove, _) => return Ok(Vec::new()),
+            // Providers replace what they never added, and mean that it shall be there.
+            (Doing::Replace, Some(filter)) if place.part.is_none() || !is_of_equals(filter) => {
                 return Err(Refused::Unmatched("the path finds no value to replace"));
             }
-            Doing::Add | Doing::Replace => {
-                meant.push(values.len());
+            (Doing::Add | Doing::Replace, filter) => {
+                meant.push(true);
                 values.push(described(filter).into());
             }
         }
     }
-    if operation.doing == Doing::Remove && place.part.is_none() {
-        let mut at = 0;
-        values.retain(|_| {
-            at += 1;
-            !meant.contains(&(at - 1))
-        });
-        return Ok(Vec::new());
+    let replaces = operation.doing == Doing::Replace && place.part.is_none();
+    let (mut left, mut touched) = (Vec::with_capacity(values.len()), Vec::new());
+    for (value, is_meant) in values.drain(..).zip(meant) {
+        let mut value = Some(value);
+        if is_meant {
+            value = value.filter(|_| !replaces);
+            one(operation, place.part, &mut value);
+            // An entry that loses its value is none any more.
+            let stays = |value: &Value| value.get("value").is_some() || !is_value(place.part);
+            value = value.filter(stays);
+            touched.extend(value.is_some().then_some(left.len()));
+        }
+        left.extend(value);
     }
-    for at in &meant {
-        let replaces = operation.doing == Doing::Replace && place.part.is_none();
-        let mut value = (!replaces).then(|| values[*at].take());
-        one(operation, place.part, &mut value);
-        values[*at] = value.unwrap_or(Value::Null);
+    *values = left;
+    Ok(touched)
+}
+
+fn is_value(part: Option<&Attribute>) -> bool {
+    part.is_some_and(|part| part.name == "value")
+}
+
+/// Whether a filter says no more than what a value is like.
+fn is_of_equals(filter: &Filter) -> bool {
+    match filter {
+        Filter::All(all) => all.iter().all(is_of_equals),
+        Filter::Test(test) => test.operator == Operator::Equal,
+        _ => false,
     }
-    let changed = meant.iter().map(|at| values[*at].clone()).collect::<Vec<_>>();
-    values.retain(|value| !value.is_null());
-    Ok((0..values.len()).filter(|at| changed.contains(&values[*at])).collect())
 }
 
 /// A value that a filter would find: what it asks to be equal.

@@ -30,6 +30,9 @@ enum Named {
     Parts(Vec<&'static str>),
 }
 
+/// Names in one request, at most: more than there are.
+const MOST: usize = 200;
+
 /// Stands for all of an extension.
 const ALL: &str = "";
 
@@ -52,6 +55,9 @@ impl Shown {
                 return Err(Fault::new(Kind::InvalidValue, why));
             }
         };
+        if names.len() > MOST {
+            return Err(Fault::new(Kind::InvalidValue, format!("at most {MOST} names")));
+        }
         let mut named = BTreeMap::new();
         for name in names {
             if let Some(schema) = of.extension(name) {
@@ -64,6 +70,7 @@ impl Shown {
             })?;
             let key = (place.extension, place.attribute.name);
             match (place.part, named.get_mut(&key)) {
+                (Some(part), Some(Named::Parts(parts))) if parts.contains(&part.name) => {}
                 (Some(part), Some(Named::Parts(parts))) => parts.push(part.name),
                 (Some(part), None) => drop(named.insert(key, Named::Parts(vec![part.name]))),
                 (Some(_), Some(Named::Whole)) => {}
@@ -76,6 +83,17 @@ impl Shown {
     /// Whether the request says anything of it.
     pub(super) fn is_asked_for(&self) -> bool {
         self.mode != Mode::Usual
+    }
+
+    /// The same without an attribute.
+    pub(super) fn without(&self, name: &'static str) -> Self {
+        let mut named = self.named.clone();
+        match self.mode {
+            Mode::Only => drop(named.remove(&(None, name))),
+            Mode::Usual | Mode::Without => drop(named.insert((None, name), Named::Whole)),
+        }
+        let mode = if self.mode == Mode::Usual { Mode::Without } else { self.mode };
+        Self { mode, named }
     }
 
     /// Whether an attribute beside `id` is to be seen, so that it must be read.

@@ -21,6 +21,8 @@ pub(super) trait Resources: Send + Sync + 'static {
     const WHAT: &'static str;
     /// The attribute that is read from other rows.
     const RELATED: &'static str;
+    /// Whether what is related makes another version.
+    const VERSIONED: bool;
     /// A row, read.
     type View: Send + Sync;
     /// A row of what is related, read.
@@ -42,6 +44,10 @@ pub(super) trait Resources: Send + Sync + 'static {
     fn column(place: &Place) -> Option<&'static str>;
     /// What holds of a row exactly when a test is passed, if that can be said in SQL.
     fn condition(tenant: &TenantId, test: &Test) -> Option<(String, Vec<Param>)>;
+    /// What holds at least of a row when a test is passed, if that can be said in SQL.
+    fn narrow(_test: &Test) -> Option<(String, Vec<Param>)> {
+        None
+    }
 }
 
 /// How resources are shown to somebody.

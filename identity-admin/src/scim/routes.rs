@@ -23,6 +23,9 @@ use super::{PATH, bulk, discovery, patch};
 use crate::change::{Answer, Condition, Mutation, Refused, Write, tag};
 use crate::http::{Api, Caller, Incoming, Path, Query, not_found};
 
+/// Members of a group in the answer to a write; those of a larger one are read by GET.
+const SHOWN_BY_WRITES: usize = 1000;
+
 pub(crate) fn routes(max_body_bytes: usize) -> Router<Arc<Api>> {
     resources()
         .route(&format!("{PATH}/Bulk"), post(bulk::run))
@@ -88,7 +91,7 @@ impl<'a> Writing<'a> {
 }
 
 fn condition(headers: &HeaderMap, name: &HeaderName) -> Condition {
-    let tags = headers.get_all(name).iter().filter_map(|tags| tags.to_str().ok());
+    let tags = headers.get_all(name).iter().map(|tags| tags.to_str().unwrap_or("?"));
     let tags: Vec<_> = tags
         .flat_map(|tags| tags.split(','))
         .map(|tag| {
@@ -197,7 +200,9 @@ async fn one<R: Resources>(
     let row = rows.first().ok_or_else(|| not_found(R::WHAT))?;
     let view = R::view(row).map_err(read::ReadError::from)?;
     let version = [(header::ETAG, tag(R::version(&view)))];
-    if condition(&headers, &header::IF_NONE_MATCH).knows(R::version(&view)) {
+    // Teams come and go without another version of the user.
+    let is_whole = R::VERSIONED || !showing.shown.wants(R::RELATED);
+    if is_whole && condition(&headers, &header::IF_NONE_MATCH).knows(R::version(&view)) {
         return Ok((StatusCode::NOT_MODIFIED, version).into_response());
     }
     let shown = read::show::<R>(&mut reader, &caller.tenant, &[view], &showing).await?;
@@ -254,6 +259,15 @@ pub(super) async fn resource_answer<R: Resources>(
 ) -> Result<Answer, Refused> {
     let version = R::version(&view);
     let mut reader = Reader::Tx(write.tx);
-    let shown = read::show::<R>(&mut reader, write.tenant, &[view], showing).await?;
+    // The answer is kept for a repeat: a few are shown, thousands are not.
+    let few = Showing { most: showing.most.min(SHOWN_BY_WRITES), ..showing.clone() };
+    let views = [view];
+    let shown = match read::show::<R>(&mut reader, write.tenant, &views, &few).await {
+        Err(read::ReadError::TooMany(_)) => {
+            let without = Showing { shown: few.shown.without(R::RELATED), ..few };
+            read::show::<R>(&mut reader, write.tenant, &views, &without).await?
+        }
+        shown => shown?,
+    };
     Answer::shows(status, version, &shown.into_iter().next())
 }

@@ -3,6 +3,9 @@
 
 use serde_json::{Map, Value, json};
 
+/// Values of a list that is kept in one document.
+const MOST_VALUES: usize = 256;
+
 /// What an attribute holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -55,6 +58,8 @@ pub(super) struct Attribute {
     pub(super) returned: Returned,
     /// Whether no two resources of a tenant have one value.
     pub(super) unique: bool,
+    /// Values of a list, at most.
+    pub(super) most: usize,
     /// Values that are usual.
     pub(super) canonical: &'static [&'static str],
 }
@@ -73,6 +78,7 @@ impl Attribute {
             mutability: Mutability::ReadWrite,
             returned: Returned::Default,
             unique: false,
+            most: MOST_VALUES,
             canonical: &[],
         }
     }
@@ -112,6 +118,11 @@ impl Attribute {
 
     pub(super) const fn shown(self, returned: Returned) -> Self {
         Self { returned, ..self }
+    }
+
+    /// Of which there may be thousands, each a row.
+    pub(super) const fn unbounded(self) -> Self {
+        Self { most: usize::MAX, ..self }
     }
 
     pub(super) const fn usually(self, canonical: &'static [&'static str]) -> Self {
@@ -274,7 +285,12 @@ impl Type {
         let attribute = match extension {
             Some(schema) => schema.attribute(name),
             None => self.core.attribute(name).or_else(|| named(COMMON, name)),
-        }?;
+        };
+        let (extension, attribute) = match attribute {
+            Some(attribute) => (extension, attribute),
+            // Some say no URI where there is no doubt.
+            None => (self.extension, self.extension?.attribute(name)?),
+        };
         let part = match part {
             Some(part) => Some(attribute.part(part)?),
             None => None,

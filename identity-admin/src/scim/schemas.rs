@@ -163,6 +163,7 @@ static GROUP_SCHEMA: Schema = Schema {
             "Users and teams in it. Service accounts in it are neither shown nor touched.",
         )
         .of(Kind::Complex(&MEMBER))
-        .many(),
+        .many()
+        .unbounded(),
     ],
 };

@@ -1,6 +1,8 @@
 //! Lists (RFC 7644 section 3.4.2). What of a filter the database can decide it decides; the rest is looked for in
 //! what it finds, up to a number of rows.
 
+use std::collections::HashMap;
+
 use contracts::TenantId;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -18,6 +20,9 @@ use crate::http::problem;
 use crate::rules;
 
 const LIST: &str = "urn:ietf:params:scim:api:messages:2.0:ListResponse";
+/// What a query may say.
+const NAMES: [&str; 7] =
+    ["filter", "sortBy", "sortOrder", "startIndex", "count", "attributes", "excludedAttributes"];
 /// Rows of one statement of a scan.
 const CHUNK: usize = 500;
 
@@ -51,7 +56,7 @@ impl Asked {
     /// Of the parameters of a query.
     ///
     /// # Errors
-    /// A parameter that there is none of, given twice, or no number where one is due.
+    /// A parameter that is given twice, or no number where one is due.
     pub(super) fn query(query: &[(String, String)]) -> Result<Self, Fault> {
         let refuse = |name: &str, why: &str| {
             let name: String = name.chars().take(64).collect();
@@ -59,7 +64,9 @@ impl Asked {
         };
         let mut asked = Self::default();
         for (at, (name, text)) in query.iter().enumerate() {
-            if query[..at].iter().any(|(before, _)| before == name) {
+            if NAMES.contains(&name.as_str())
+                && query[..at].iter().any(|(before, _)| before == name)
+            {
                 return Err(refuse(name, "is given twice"));
             }
             let number = || text.parse().map(Some).map_err(|_| refuse(name, "is a number"));
@@ -71,7 +78,8 @@ impl Asked {
                 "count" => asked.count = number()?,
                 "attributes" => asked.attributes = names(text),
                 "excludedAttributes" => asked.excluded_attributes = names(text),
-                _ => return Err(refuse(name, "is no parameter")),
+                // Providers add their own.
+                _ => {}
             }
         }
         Ok(asked)
@@ -242,13 +250,14 @@ impl Search {
                 }
                 _ => None,
             };
-            match known {
-                Some((sql, more)) => {
-                    holds.push_str(" AND ");
-                    holds.push_str(&sql);
-                    params.extend(more);
-                }
-                None => rest.push(filter),
+            let narrowed = if known.is_some() { None } else { narrowed::<R>(&filter) };
+            if known.is_none() {
+                rest.push(filter);
+            }
+            if let Some((sql, more)) = known.or(narrowed) {
+                holds.push_str(" AND ");
+                holds.push_str(&sql);
+                params.extend(more);
             }
         }
         Plan { holds, params, rest }
@@ -316,8 +325,8 @@ impl Search {
         let rows = db.rows(sql, &params).await.map_err(ReadError::from)?;
         let views = rows.iter().map(R::view).collect::<Result<Vec<_>, _>>();
         let mut views = views.map_err(ReadError::from)?;
-        let place = |view: &R::View| page.iter().position(|(_, id)| id == R::id(view));
-        views.sort_by_key(place);
+        let places: HashMap<_, _> = page.iter().map(|(_, id)| id.as_str()).zip(0..).collect();
+        views.sort_by_key(|view| places.get(R::id(view)).copied().unwrap_or(usize::MAX));
         Ok((total, views))
     }
 
@@ -376,6 +385,16 @@ impl Search {
         let value = primary.or_else(|| values(Some(home), &place).next())?;
         let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
         Some(if place.leaf().exact { text } else { rules::folded(&text) })
+    }
+}
+
+/// What the database knows that must hold at least.
+fn narrowed<R: Resources>(filter: &Filter) -> Option<(String, Vec<Param>)> {
+    match filter {
+        Filter::Test(test) => R::narrow(test),
+        Filter::Within(_, within) => narrowed::<R>(within),
+        Filter::All(all) => all.iter().find_map(narrowed::<R>),
+        _ => None,
     }
 }
 

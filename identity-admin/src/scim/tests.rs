@@ -64,6 +64,10 @@ fn filters_say_what_rfc_7644_has_them_say() {
         r#"schemas eq "urn:ietf:params:scim:schemas:core:2.0:User""#,
         r#"name.givenName eq "\u0041da""#,
         r#"id eq "u1""#,
+        // As providers write it.
+        r#"active eq "True""#,
+        r#"emails[primary eq "True"].value eq "ada@work.example""#,
+        r#"department eq "engines" and manager eq "u0""#,
     ] {
         assert!(holds(text), "{text}");
     }
@@ -78,6 +82,7 @@ fn filters_say_what_rfc_7644_has_them_say() {
         r#"id eq "U1""#,
         r#"(userName eq "ada" or title pr) and title pr"#,
         r#"active eq false"#,
+        r#"emails[primary eq "True"].value eq "ada@home.example""#,
         r#"meta.lastModified gt "2026-11-26T12:00:00.000001Z""#,
     ] {
         assert!(!holds(text), "{text}");
@@ -104,7 +109,9 @@ fn what_is_no_filter_is_refused_with_its_place() {
         (r#"userName[value eq "x"]"#, "brackets follow"),
         (r#"name eq "x""#, "name: it has parts"),
         (r#"active gt true"#, "active: it is true or false"),
-        (r#"active eq "true""#, "active: it is true or false"),
+        (r#"active eq "maybe""#, "active: it is true or false"),
+        (r#"emails[type eq "work"].shoeSize eq "9""#, "no attribute shoeSize"),
+        (r#"emails[type eq "work"].value"#, "operator is missing"),
         (r#"userName eq 9"#, "userName: it is compared with a text"),
         (r#"meta.created gt "yesterday""#, "created: it is compared with a time"),
         (r#"userName eq {"a": 1}"#, "value is missing"),
@@ -233,6 +240,94 @@ fn operations_do_what_rfc_7644_has_them_do() {
 }
 
 #[test]
+fn what_providers_send_is_understood() {
+    let manager = "/urn:ietf:params:scim:schemas:extension:enterprise:2.0:User/manager";
+    for (operation, at, expected) in [
+        // Nobody is removed by a removal of nobody.
+        (json!({"op": "remove", "path": "emails", "value": []}), "/emails/1/type", json!("home")),
+        (
+            json!({"op": "remove", "path": "emails", "value": [null]}),
+            "/emails/1/type",
+            json!("home"),
+        ),
+        (
+            json!({"op": "Replace", "path": "phoneNumbers[type eq \"work\"].value", "value": "1"}),
+            "/phoneNumbers",
+            json!([{"type": "work", "value": "1"}]),
+        ),
+        (
+            json!({"op": "Add", "path": "roles[primary eq \"True\"].value", "value": "r"}),
+            "/roles",
+            json!([{"primary": true, "value": "r"}]),
+        ),
+        (
+            json!({"op": "Remove", "path": "emails[type eq \"work\"].value"}),
+            "/emails",
+            json!([{"value": "ada@home.example", "type": "home"}]),
+        ),
+        (
+            json!({"op": "Replace", "path": "emails[type eq \"work\"].value", "value": ""}),
+            "/emails/1",
+            Value::Null,
+        ),
+        (
+            json!({"op": "Add", "path": "manager", "value": [{"value": "u9"}]}),
+            manager,
+            json!({"value": "u9"}),
+        ),
+    ] {
+        let said = operation.to_string();
+        let user =
+            patched(ada(), json!([operation])).unwrap_or_else(|fault| panic!("{said}: {fault:?}"));
+        assert_eq!(user.pointer(at).unwrap_or(&Value::Null), &expected, "{said}");
+    }
+    let group = accept::resource(
+        &GROUP,
+        json!({"displayName": "G", "members": [], "schemas": [GROUP.core.id,
+        "http://schemas.microsoft.com/2006/11/ResourceManagement/ADSCIM/2.0/Group"]}),
+    )
+    .unwrap();
+    assert_eq!(group["members"], json!([]), "that it is empty is said");
+    for nobody in [json!([{"display": "Ada"}]), json!([{}]), json!([{"value": ""}])] {
+        let body = json!({"displayName": "G", "members": nobody});
+        assert_eq!(accept::resource(&GROUP, body).expect_err("nobody").kind, Kind::InvalidValue);
+        let remove = json!({"Operations": [{"op": "remove", "path": "members", "value": nobody}]});
+        assert_eq!(patch::read(&GROUP, remove).expect_err("nobody").kind, Kind::InvalidValue);
+    }
+    let remove = json!({"Operations": [{"op": "remove", "path": "members", "value": []}]});
+    assert_eq!(patch::read(&GROUP, remove), Ok(Vec::new()));
+}
+
+#[test]
+fn a_patch_does_no_more_than_it_may_cost() {
+    let phones: Vec<_> = (0..300).map(|n| json!({"value": n.to_string()})).collect();
+    let long = "x".repeat(20_000);
+    for value in
+        [json!({"phoneNumbers": phones}), json!({"title": long}), json!({"emails.display": long})]
+    {
+        let fault = patched(ada(), json!([{"op": "add", "value": value}])).expect_err("too much");
+        assert_eq!(fault.kind, Kind::InvalidValue, "{}", fault.detail);
+    }
+    let keys = (0..1100).map(|n| (format!("phoneNumbers[type eq \"{n}\"].value"), json!("1")));
+    let keys: Resource = keys.collect();
+    assert_eq!(
+        patched(ada(), json!([{"op": "add", "value": keys}])).expect_err("too many").kind,
+        Kind::TooMany
+    );
+    // Each is small, and all of them are not.
+    let some = (0..300)
+        .map(|n| json!({"op": "add", "path": "phoneNumbers", "value": [{"value": n.to_string()}]}));
+    assert!(patched(ada(), some.collect()).is_err());
+    let some = (0..40).map(|n| {
+        json!({"op": "add", "path": "phoneNumbers",
+        "value": [{"value": n.to_string(), "display": "x".repeat(1000)}]})
+    });
+    assert!(patched(ada(), some.collect()).is_err());
+    let names = vec!["emails.value".to_owned(); 300];
+    assert!(Shown::read(&USER, &names, &[]).is_err());
+}
+
+#[test]
 fn operations_that_cannot_be_done_are_refused_by_kind() {
     for (operation, kind) in [
         (json!({"op": "remove"}), Kind::NoTarget),
@@ -253,8 +348,17 @@ fn operations_that_cannot_be_done_are_refused_by_kind() {
         (json!({"op": "remove", "path": "active"}), Kind::Mutability),
         (json!({"op": "replace", "path": "userName", "value": ""}), Kind::Mutability),
         (
-            json!({"op": "replace", "path": "emails[type eq \"none\"].value", "value": "x@y"}),
+            json!({"op": "replace", "path": "emails[type eq \"none\"]", "value": {"value": "x@y"}}),
             Kind::NoTarget,
+        ),
+        (
+            json!({"op": "replace", "path": "emails[type sw \"none\"].value", "value": "x@y"}),
+            Kind::NoTarget,
+        ),
+        (json!({"op": "remove", "path": "name[familyName eq \"X\"]"}), Kind::InvalidPath),
+        (
+            json!({"op": "remove", "path": format!("{ENTERPRISE}:manager[value eq \"x\"]")}),
+            Kind::InvalidPath,
         ),
     ] {
         let said = operation.to_string();
@@ -279,7 +383,7 @@ fn resources_are_taken_by_their_schema() {
     assert_eq!(
         Value::Object(taken.unwrap()),
         json!({
-            "userName": "ada", "emails": [{"value": "a@b"}], "active": true, "name": {"familyName": "L"},
+            "userName": "ada", "emails": [{"value": "a@b"}], "active": true, "name": {"familyName": "L"}, "roles": [],
             (ENTERPRISE): {"manager": {"value": "u0"}},
         })
     );

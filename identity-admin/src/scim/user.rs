@@ -38,7 +38,7 @@ impl Membership {
                JOIN team_members m ON m.member_team_id = u.team_id WHERE m.tenant_id = ? \
              ) SELECT up.user_id AS user_id, t.id AS id, t.name AS name, MAX(up.direct) AS direct \
                FROM up JOIN teams t ON t.id = up.team_id WHERE t.tenant_id = ? \
-               GROUP BY up.user_id, t.id, t.name ORDER BY t.name LIMIT ?",
+               GROUP BY up.user_id, t.id, t.name ORDER BY up.user_id, t.name LIMIT ?",
             vec!["?"; users.len()].join(", ")
         );
         let mut values: Vec<Param> = vec![tenant.into()];
@@ -113,7 +113,9 @@ fn emails(told: Option<Value>, address: Option<&str>) -> Vec<Value> {
     let own = emails.iter().position(is_primary).unwrap_or(0);
     match (address, emails.get_mut(own)) {
         (Some(address), Some(own)) => own["value"] = address.into(),
-        (Some(address), None) => emails.push(json!({"value": address, "primary": true})),
+        (Some(address), None) => {
+            emails.push(json!({"value": address, "type": "work", "primary": true}))
+        }
         (None, Some(_)) => drop(emails.remove(own)),
         (None, None) => {}
     }
@@ -142,6 +144,7 @@ impl Draft {
         for ours in ["schemas", "id", "meta", "groups", "password"] {
             resource.remove(ours);
         }
+        resource.retain(|_, value| value.as_array().is_none_or(|values| !values.is_empty()));
         let mut faults = Faults::default();
         let name = text(&mut resource, "userName").unwrap_or_default();
         let user_name = faults.take("userName", rules::name(&name));

@@ -5,7 +5,6 @@ use contracts::TenantId;
 use service_kit::Problem;
 
 use super::accept::Resource;
-use super::common;
 use super::filter::Test;
 use super::parse::Path;
 use super::patch::{self, Operation};
@@ -14,6 +13,7 @@ use super::routes::{Writes, Writing, resource_answer};
 use super::schema::{Place, Type};
 use super::schemas::USER;
 use super::user::{self, Draft, Membership};
+use super::{Passwords, common};
 use crate::change::{Answer, Condition, Mutation, Refused, Write};
 use crate::credentials::Password;
 use crate::db::{DbError, Row, Value as Param};
@@ -29,6 +29,7 @@ impl Resources for Users {
     const COLUMNS: &'static str = users::COLUMNS;
     const WHAT: &'static str = "user";
     const RELATED: &'static str = "groups";
+    const VERSIONED: bool = false;
     type View = UserView;
     type Related = Membership;
 
@@ -53,7 +54,10 @@ impl Resources for Users {
     }
 
     fn resource(view: &UserView, related: &[Membership], base: &str) -> Result<Resource, DbError> {
-        user::resource(view, related.iter().filter(|team| team.user == view.id), base)
+        // In order of their users.
+        let from = related.partition_point(|team| team.user < view.id);
+        let own = related[from..].iter().take_while(|team| team.user == view.id);
+        user::resource(view, own, base)
     }
 
     fn column(place: &Place) -> Option<&'static str> {
@@ -66,8 +70,20 @@ impl Resources for Users {
     fn condition(_: &TenantId, test: &Test) -> Option<(String, Vec<Param>)> {
         match common::equal(test) {
             Some(("userName", text)) => Some(("user_name_key = ?".to_owned(), vec![text.into()])),
+            _ if common::is_padded(test, "userName") => Some(common::nothing()),
             _ => common::condition(test).or_else(|| common::active(test)),
         }
+    }
+
+    fn narrow(test: &Test) -> Option<(String, Vec<Param>)> {
+        let (name, address) = common::equal(test)?;
+        // As it stands in the document, letter by letter.
+        let plain = address.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"\\".contains(&byte));
+        let is_address = name == "emails" && test.place.leaf().name == "value";
+        (is_address && plain).then(|| {
+            let sql = "(email = ? OR INSTR(scim, ?) > 0)".to_owned();
+            (sql, vec![address.into(), address.into()])
+        })
     }
 }
 
@@ -103,8 +119,10 @@ impl Writes for Users {
             last = Some(operation.value.and_then(|value| value.as_str().map(Password::new)));
         }
         let password = match last {
-            None => None,
-            Some(password) => Some(hashed(writing.api, password).await?),
+            Some(password) if writing.api.options.scim.passwords == Passwords::Set => {
+                Some(hashed(writing.api, password).await?)
+            }
+            _ => None,
         };
         let (condition, showing) = (writing.condition(), writing.showing.clone());
         let new = New::Parts(operations);
@@ -119,8 +137,10 @@ impl Writes for Users {
 
 type Hashed = (Password, String);
 
+/// A password with its hash, unless directories set none.
 async fn hashed(api: &Api, password: Option<Password>) -> Result<Option<Hashed>, Problem> {
-    let Some(password) = password else { return Ok(None) };
+    let sets = api.options.scim.passwords == Passwords::Set;
+    let Some(password) = password.filter(|_| sets) else { return Ok(None) };
     let hash = users::hash(api, &password, "password").await?;
     Ok(Some((password, hash)))
 }
@@ -168,7 +188,7 @@ impl Mutation for Change {
                 let before = user::resource(&user, std::iter::empty(), &self.showing.base)?;
                 let mut resource = before.clone();
                 patch::apply(operations, &mut resource)?;
-                if resource == before { user.clone() } else { Draft::of(resource)?.over(&user) }
+                patched(&user, &before, resource)?
             }
         };
         let mut user = users::alter(write, &user, new).await?;
@@ -177,6 +197,17 @@ impl Mutation for Change {
         }
         answer(write, 200, user, &self.showing).await
     }
+}
+
+/// A user as a patch leaves it. One who only becomes inactive becomes so whatever else was once stored of it.
+fn patched(user: &UserView, before: &Resource, mut after: Resource) -> Result<UserView, Refused> {
+    let active = after.get("active").and_then(serde_json::Value::as_bool).unwrap_or(user.active);
+    after.insert("active".to_owned(), user.active.into());
+    if after == *before {
+        return Ok(UserView { active, ..user.clone() });
+    }
+    after.insert("active".to_owned(), active.into());
+    Ok(Draft::of(after)?.over(user))
 }
 
 async fn answer(

@@ -78,9 +78,9 @@ pub(crate) struct Delete {
 
 impl Mutation for Delete {
     async fn apply(&self, write: &mut Write<'_>) -> Result<Answer, Refused> {
-        present(write, &self.id, &self.condition).await?;
-        store::delete(write.tx, write.tenant, &self.id).await?;
-        write.changed(ChangeKind::TeamDeleted(Deleted { id: external(&self.id)? }));
+        let TeamView { id, .. } = present(write, &self.id, &self.condition).await?;
+        store::delete(write.tx, write.tenant, &id).await?;
+        write.changed(ChangeKind::TeamDeleted(Deleted { id: external(&id)? }));
         Ok(Answer::gone())
     }
 }

@@ -138,9 +138,9 @@ pub(crate) struct Delete {
 
 impl Mutation for Delete {
     async fn apply(&self, write: &mut Write<'_>) -> Result<Answer, Refused> {
-        present(write, &self.id, &self.condition).await?;
-        store::delete(write.tx, write.tenant, &self.id).await?;
-        write.changed(ChangeKind::UserDeleted(Deleted { id: external(&self.id)? }));
+        let UserView { id, .. } = present(write, &self.id, &self.condition).await?;
+        store::delete(write.tx, write.tenant, &id).await?;
+        write.changed(ChangeKind::UserDeleted(Deleted { id: external(&id)? }));
         Ok(Answer::gone())
     }
 }
