@@ -18,7 +18,7 @@ use crate::service_accounts;
 /// The account that administers the platform.
 const ADMINISTRATOR: &str = "bootstrap";
 /// Services that ask about tokens, and what they may do.
-const SERVICES: [&str; 2] = ["ingest", "authz-edge"];
+const SERVICES: [&str; 3] = ["ingest", "authz-edge", "identity-admin"];
 
 /// What was made.
 pub(crate) struct Bootstrapped {

@@ -122,18 +122,20 @@ fn tokens(
 ) -> (OAuth, Vec<JoinHandle<()>>) {
     let signing = Arc::new(oauth::Signing::new(config.rotation()));
     let (journal, storing) = oauth::journal(Arc::clone(&core));
+    let (keys, looking_up) = oauth::keys(core.db.clone());
     let secrets = Arc::clone(&credentials.secrets);
     let rotating = oauth::rotate(core, secrets, Arc::clone(&signing), holder);
     let oauth = OAuth {
         credentials,
         signing,
         journal,
+        keys,
         issuer: config.tokens.issuer.clone(),
         audience: config.auth.audience.clone(),
         life: chrono::Duration::seconds(config.tokens.life_seconds.into()),
         people: config.people(),
     };
-    (oauth, vec![tokio::spawn(storing), tokio::spawn(rotating)])
+    (oauth, vec![tokio::spawn(storing), tokio::spawn(looking_up), tokio::spawn(rotating)])
 }
 
 /// Keeps readiness and gauges up to date.

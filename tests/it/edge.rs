@@ -179,6 +179,11 @@ pub(crate) struct Answer {
 }
 
 impl Edge {
+    /// Where it answers.
+    pub(crate) fn url(&self, path: &str) -> String {
+        self.0.url(path)
+    }
+
     /// A request to be completed.
     pub(crate) fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
         self.0.client.request(method, self.0.url(path))

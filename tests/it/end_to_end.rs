@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use crate::edge::{Edges, question, role};
 use crate::identity::Identities;
 use crate::identity::credentials::Installed;
+use crate::identity::people::logged_in_to;
 use crate::world::{World, until};
 
 const TOKEN: &str = "triad-consistency-token";
@@ -86,6 +87,125 @@ async fn who_joins_a_team_may_read_and_who_is_deactivated_may_not() -> Result<()
             events.iter().filter_map(|e| e["action"].as_str().map(str::to_owned)).collect();
         let missing: Vec<_> = expected.difference(&found).cloned().collect();
         Ok(if missing.is_empty() { Ok(()) } else { Err(format!("{missing:?} of {found:?}")) })
+    })
+    .await?;
+    edge.stop().await?;
+    identity.stop().await?;
+    ingest.stop().await
+}
+
+/// README's second walk: everything is asked for with a token, and the trail says whose.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_did_it_is_told_and_who_is_deactivated_is_let_in_nowhere() -> Result<()> {
+    let world = World::new("second", &[]).await?;
+    let audit = world.config.kafka.topic.clone();
+    let topics = [("KAFKA__AUDIT_TOPIC", audit.as_str()), ("KAFKA__PARTITIONS", "4")];
+    let own = [&topics[..], &[("SCIM__PASSWORDS", "set")]].concat();
+    let identities = Identities::with_kafka(&own).await?;
+    let changes = identities.config()?.kafka.changes_topic;
+    let installed = Installed::of(&identities)?;
+    let keys = {
+        let issues = installed.start().await?;
+        let keys = installed.keys(&issues).await?;
+        issues.stop().await?;
+        keys
+    };
+    let guard = [
+        ("AUTH__MODE", "jwt"),
+        ("AUTH__JWKS_FILE", keys.as_str()),
+        ("AUTH__REVOCATIONS_TOPIC", &changes),
+    ];
+    let sync = [("SYNC__MODE", "identity"), ("SYNC__TOPIC", changes.as_str())];
+    let edges = Edges::new(&[&guard[..], &topics, &sync].concat()).await?;
+    let (ingest, edge) = (world.with(&guard)?.ingest().await?, edges.start().await?);
+    let identity = installed.identities.with(&guard).start().await?;
+    let t = edges.tenant("second");
+    let bearer = |token: &str| format!("Bearer {token}");
+    let who = async |as_: &str, method: Method, path: &str, body: Value| {
+        identity.ask(method, path, &[("authorization", as_)], body).await
+    };
+
+    // The installation's administrator makes a tenant, and an account for its directory.
+    let (admin, secret) = (installed.admin.0.as_str(), installed.admin.1.as_str());
+    let ops = bearer(&identity.access((admin, secret)).await?);
+    let tenant = json!({"id": t, "name": t, "administrator": {"email": "admin@x.example"}});
+    who(&ops, Method::POST, "/v1/tenants", tenant).await?.must(201)?;
+    let accounts = format!("/v1/tenants/{t}/service-accounts");
+    let account = json!({"name": "directory"});
+    let account = who(&ops, Method::POST, &accounts, account).await?.must(201)?.id()?;
+    let scopes = json!({"scopes": ["identity:read", "identity:write"]});
+    who(&ops, Method::PUT, &format!("{accounts}/{account}/scopes"), scopes).await?.must(200)?;
+    let key = json!({"name": "k"});
+    let key = who(&ops, Method::POST, &format!("{accounts}/{account}/keys"), key).await?;
+    let secret = key.must(201)?.body["secret"].as_str().map(str::to_owned).unwrap_or_default();
+    let directory = bearer(&identity.access((&account, &secret)).await?);
+
+    // The directory brings Ada, and the team that she is in.
+    let ada = json!({"userName": "ada", "password": "correct horse battery"});
+    let ada = who(&directory, Method::POST, "/scim/v2/Users", ada).await?.must(201)?.id()?;
+    let team = json!({"displayName": "engineering", "members": [{"value": ada}]});
+    let joined = who(&directory, Method::POST, "/scim/v2/Groups", team).await?.must(201)?;
+    let (team, joined) = (joined.id()?, joined.header(TOKEN).to_owned());
+    let scopes = json!({"scopes": ["authz:check", "audit:read", "identity:read"]});
+    let path = format!("/v1/tenants/{t}/users/{ada}/scopes");
+    who(&ops, Method::PUT, &path, scopes).await?.must(200)?;
+
+    // What the team may do.
+    let does = async |as_: &str, token: &str, method: Method, path: &str, body: &Value| {
+        let headers = [("authorization", as_), (TOKEN, token)];
+        let sent = if token.is_empty() { &headers[..1] } else { &headers };
+        edge.ask(method, &format!("/v1/tenants/{t}/{path}"), sent, Some(body)).await
+    };
+    let reader = json!({"permissions": [{"action": "read"}]});
+    let put = does(&ops, "", Method::PUT, "roles/reader", &reader).await?;
+    ensure!(put.status.is_success(), "{} {}", put.status, put.body);
+    let binding = role("team", &team, "reader", &Value::Null);
+    let list = json!({"writes": [{"op": "create", "relationship": binding}]});
+    let bound = does(&ops, &joined, Method::POST, "relationships", &list).await?;
+    ensure!(bound.status == StatusCode::OK, "{} {}", bound.status, bound.body);
+
+    // She logs in, and asks for herself.
+    let hers = bearer(&logged_in_to(&t, &identity, "ada").await?.0);
+    let asked = question(&ada, "read", ("document", "d-1"));
+    let checked = does(&hers, &bound.token, Method::POST, "check", &asked).await?;
+    ensure!(checked.body["decision"] == true, "{} {}", checked.status, checked.body);
+
+    // The directory takes her away: at once she may nothing, and her token opens nothing any more.
+    let off = json!({"Operations": [{"op": "replace", "path": "active", "value": false}]});
+    let off = who(&directory, Method::PATCH, &format!("/scim/v2/Users/{ada}"), off).await?;
+    let token = off.must(200)?.header(TOKEN).to_owned();
+    let checked = does(&ops, &token, Method::POST, "check", &asked).await?;
+    ensure!(checked.body["decision"] == false, "{} {}", checked.status, checked.body);
+    until("her token opens nothing", async || {
+        let trail = ingest.client.get(ingest.url(&format!("/v1/tenants/{t}/audit")));
+        let trail = trail.header("authorization", &hers).send().await?.status();
+        let checked = does(&hers, "", Method::POST, "check", &asked).await?.status;
+        let users = format!("/v1/tenants/{t}/users");
+        let listed = who(&hers, Method::GET, &users, Value::Null).await?.status;
+        let all = [trail, checked, listed];
+        let is_shut = all.iter().all(|status| *status == StatusCode::UNAUTHORIZED);
+        Ok(if is_shut { Ok(()) } else { Err(format!("{all:?}")) })
+    })
+    .await?;
+
+    // Who did it.
+    let expected = [
+        ("tenant.created", admin),
+        ("user.created", &account),
+        ("team.member_added", &account),
+        ("authz.relationship.created", admin),
+        ("login.succeeded", &ada),
+        ("user.deactivated", &account),
+    ];
+    until("the trail says who did what", async || {
+        let page = ingest.client.get(ingest.url(&format!("/v1/tenants/{t}/audit?limit=100")));
+        let page: Value = page.header("authorization", &ops).send().await?.json().await?;
+        let events = page["events"].as_array().cloned().unwrap_or_default();
+        let did = |(action, actor): &(&str, &str)| {
+            events.iter().any(|event| event["action"] == *action && event["actor_id"] == *actor)
+        };
+        let missing: Vec<_> = expected.iter().filter(|one| !did(one)).collect();
+        Ok(if missing.is_empty() { Ok(()) } else { Err(format!("{missing:?} of {events:?}")) })
     })
     .await?;
     edge.stop().await?;

@@ -13,7 +13,7 @@ async fn try_list(edge: &Edge, tenant: &str, what: &str) -> Result<Answer> {
 }
 
 /// Every entry of a list, page by page; `what` has a query.
-async fn list(edge: &Edge, tenant: &str, what: &str) -> Result<Vec<Value>> {
+pub(crate) async fn list(edge: &Edge, tenant: &str, what: &str) -> Result<Vec<Value>> {
     let name = what.split(['?', '/']).next().unwrap_or(what);
     let (mut found, mut next) = (Vec::new(), String::new());
     for _ in 0..1000 {

@@ -4,6 +4,7 @@
 //! Each has topics, a group and a keyspace of its own.
 #![allow(clippy::expect_used, reason = "tests")]
 
+mod agreement;
 mod alphas;
 mod checks;
 mod configuration;
@@ -16,6 +17,7 @@ mod end_to_end;
 mod explain;
 mod faults;
 mod filters;
+mod forgeries;
 mod identities;
 mod identity;
 mod issuer;

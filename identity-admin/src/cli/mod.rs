@@ -42,7 +42,7 @@ enum Command {
     #[command(subcommand)]
     Topics(TopicsCommand),
     /// Make the first credentials: the file of secrets, a service account that may do everything, whose key is
-    /// printed once, and one for each other service, whose keys go into files.
+    /// printed once, and one for each service, whose keys go into files.
     Bootstrap {
         /// Where files go; they are made so that their owner alone may read them.
         #[arg(long)]

@@ -4,7 +4,7 @@ use sqlx::error::{DatabaseError, ErrorKind};
 use sqlx::mysql::MySqlDatabaseError;
 
 /// Why a statement or a transaction was not done.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum DbError {
     /// No connection came free in time. Nothing was begun.
     #[error("no connection came free in time")]

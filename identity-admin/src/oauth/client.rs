@@ -8,9 +8,11 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use chrono::{DateTime, Utc};
 use contracts::{Scope, TenantId};
 
-use super::{Fault, Form};
-use crate::credentials::{Secrets, is_key};
-use crate::db::{Db, DbError, Row, Value, params};
+use super::keys::Found;
+use super::{Fault, Form, OAuth};
+use crate::credentials::is_key;
+use crate::db::{DbError, params};
+use crate::http::Api;
 
 /// Between notes of a key's use.
 const NOTED: chrono::Duration = chrono::Duration::minutes(1);
@@ -78,11 +80,11 @@ impl Proof {
     /// Who it proves, and what that is worth.
     pub(super) async fn check(
         &self,
-        db: &Db,
-        secrets: &Secrets,
+        api: &Api,
+        oauth: &OAuth,
         now: DateTime<Utc>,
     ) -> Result<Standing, DbError> {
-        let standing = of_key(db, secrets, &self.secret, now).await?;
+        let standing = of_key(api, oauth, &self.secret, now).await?;
         let is_own = |client: &Client| self.id.as_ref().is_none_or(|id| *id == client.account);
         Ok(match standing {
             Standing::Good(client) | Standing::Void(client, _) if !is_own(&client) => {
@@ -102,8 +104,8 @@ fn decoded(text: &str) -> String {
 
 /// What the key of that text is worth.
 pub(super) async fn of_key(
-    db: &Db,
-    secrets: &Secrets,
+    api: &Api,
+    oauth: &OAuth,
     text: &str,
     now: DateTime<Utc>,
 ) -> Result<Standing, DbError> {
@@ -111,69 +113,40 @@ pub(super) async fn of_key(
     if !is_key(text) {
         return Ok(Standing::Unknown);
     }
-    let hashes: Vec<_> = secrets.peppered(text).map(|known| known.hmac).collect();
-    let places = vec!["?"; hashes.len()].join(", ");
-    let select = |column: &str, is_previous: u8| {
-        format!(
-            "SELECT {is_previous} AS is_previous, k.id, k.tenant_id, k.service_account_id, \
-             k.previous_until, k.expires_at, k.revoked_at, k.last_used_at, s.is_active, t.status, \
-             (SELECT GROUP_CONCAT(scope) FROM principal_scopes p WHERE p.tenant_id = k.tenant_id \
-              AND p.service_account_id = k.service_account_id) AS of_account, \
-             (SELECT GROUP_CONCAT(scope) FROM principal_scopes p WHERE p.tenant_id = k.tenant_id \
-              AND p.api_key_id = k.id) AS of_key \
-             FROM api_keys k \
-             JOIN service_accounts s ON s.tenant_id = k.tenant_id AND s.id = k.service_account_id \
-             JOIN tenants t ON t.id = k.tenant_id WHERE k.{column} IN ({places})"
-        )
+    let found = oauth.keys.of(&oauth.credentials.secrets, text).await?;
+    let Some(found) = found else { return Ok(Standing::Unknown) };
+    let client = Client {
+        tenant: found.tenant.clone(),
+        account: found.account.clone(),
+        key: found.key.clone(),
+        expires_at: found.expires_at,
+        scopes: found.scopes.clone(),
     };
-    let sql = format!("{} UNION ALL {}", select("secret_hmac", 0), select("previous_hmac", 1));
-    let once: Vec<Value> = hashes.iter().map(Value::from).collect();
-    let values: Vec<Value> = once.iter().chain(&once).cloned().collect();
-    let Some(row) = db.row(sql, &values).await? else { return Ok(Standing::Unknown) };
-    let client = client(&row)?;
-    if let Some(why) = void(&row, now)? {
+    if let Some(why) = void(&found, now) {
         return Ok(Standing::Void(client, why));
     }
-    let noted = row.opt_time("last_used_at")?;
-    if noted.is_none_or(|noted| now - noted >= NOTED) {
+    if found.last_used_at.is_none_or(|noted| now - noted >= NOTED) {
         let sql = "UPDATE api_keys SET last_used_at = ? WHERE tenant_id = ? AND id = ?";
-        db.execute(sql, params![now, &client.tenant, &client.key]).await?;
+        api.db().execute(sql, params![now, &client.tenant, &client.key]).await?;
     }
     Ok(Standing::Good(client))
 }
 
 /// Why a key lets nobody in.
-fn void(row: &Row, now: DateTime<Utc>) -> Result<Option<&'static str>, DbError> {
-    let is_past = |time: Option<DateTime<Utc>>| time.is_some_and(|time| time <= now);
-    let rotated = row.flag("is_previous")?
-        && row.opt_time("previous_until")?.is_none_or(|until| until <= now);
-    Ok(if row.opt_time("revoked_at")?.is_some() {
+fn void(found: &Found, now: DateTime<Utc>) -> Option<&'static str> {
+    if found.is_revoked {
         Some("revoked")
-    } else if rotated {
+    } else if found.is_previous && found.previous_until.is_none_or(|until| until <= now) {
         Some("rotated")
-    } else if is_past(row.opt_time("expires_at")?) {
+    } else if found.expires_at.is_some_and(|ends| ends <= now) {
         Some("expired")
-    } else if !row.flag("is_active")? {
+    } else if !found.is_active {
         Some("inactive")
-    } else if row.text("status")? != "active" {
+    } else if !found.tenant_is_active {
         Some("suspended")
     } else {
         None
-    })
-}
-
-fn client(row: &Row) -> Result<Client, DbError> {
-    let tenant = TenantId::parse(&row.text("tenant_id")?)
-        .map_err(|error| DbError::Refused(error.to_string()))?;
-    let parse = |names: String| names.split(',').filter_map(Scope::parse).collect::<BTreeSet<_>>();
-    let of_account = parse(row.opt_text("of_account")?.unwrap_or_default());
-    // A key without scopes of its own may all that its account may; one with scopes that are not known, nothing.
-    let scopes = match row.opt_text("of_key")?.map(parse) {
-        Some(of_key) => of_account.intersection(&of_key).copied().collect(),
-        None => of_account,
-    };
-    let (account, key) = (row.text("service_account_id")?, row.text("id")?);
-    Ok(Client { tenant, account, key, expires_at: row.opt_time("expires_at")?, scopes })
+    }
 }
 
 #[cfg(test)]

@@ -41,7 +41,7 @@ impl Asker {
             return Ok(Self { subject, tenant, account: None, scopes });
         };
         let now = api.core.clock.now();
-        match proof.check(api.db(), &api.oauth()?.credentials.secrets, now).await? {
+        match proof.check(api, api.oauth()?, now).await? {
             Standing::Good(client) => Ok(Self {
                 subject: client.subject(),
                 tenant: Some(client.tenant),
@@ -97,7 +97,7 @@ pub(crate) async fn introspect(
     let token = form.get("token").ok_or_else(|| Fault::request("token is missing"))?;
     let now = api.core.clock.now();
     let active = if is_key(token) {
-        match of_key(api.db(), &oauth.credentials.secrets, token, now).await? {
+        match of_key(&api, oauth, token, now).await? {
             Standing::Good(client) if asker.may_ask_about(&client.tenant) => {
                 Some(of_client(&client))
             }

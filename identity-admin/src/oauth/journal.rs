@@ -64,16 +64,7 @@ async fn keep(core: Arc<Core>, mut entries: mpsc::Receiver<Entry>) {
         core.committed.notify_one();
         for entry in batch.drain(..) {
             // Who left does not hear of it.
-            let _ = entry.stored.send(done.as_ref().map_err(again).copied());
+            let _ = entry.stored.send(done.clone());
         }
-    }
-}
-
-/// The same for everybody in a batch.
-fn again(error: &DbError) -> DbError {
-    match error {
-        DbError::Saturated => DbError::Saturated,
-        DbError::Refused(reason) => DbError::Refused(reason.clone()),
-        other => DbError::Unknown(other.to_string()),
     }
 }

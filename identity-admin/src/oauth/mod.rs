@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `signing` | the keys that tokens are signed with, and their rotation |
 //! | `claims`, `issue` | what a token says (RFC 9068), and how one is made |
-//! | `client` | who holds an API key |
+//! | `client`, `keys` | who holds an API key, and how keys are looked up |
 //! | `people` | what people may allow public clients |
 //! | `sessions`, `refresh` | what a person allowed a client, and how it goes on |
 //! | `device` | how a person allows it (RFC 8628) |
@@ -17,6 +17,7 @@ pub(crate) mod device;
 pub(crate) mod introspect;
 mod issue;
 mod journal;
+mod keys;
 pub(crate) mod metadata;
 mod people;
 mod refresh;
@@ -34,6 +35,7 @@ use axum::routing::{get, post};
 use serde_json::json;
 
 pub(crate) use journal::{Journal, journal};
+pub(crate) use keys::{Keys, keys};
 pub(crate) use people::People;
 use people::wait_for_void;
 pub(crate) use revoke::keep;
@@ -54,6 +56,7 @@ pub(crate) struct OAuth {
     pub(crate) credentials: Credentials,
     pub(crate) signing: Arc<Signing>,
     pub(crate) journal: Journal,
+    pub(crate) keys: Keys,
     /// Claim `iss`, and where the routes are found.
     pub(crate) issuer: String,
     /// Claim `aud`.

@@ -53,7 +53,7 @@ async fn void(api: &Api, posted: &Posted) -> Result<Response, Fault> {
         Fault::new(StatusCode::BAD_REQUEST, "unauthorized_client", description)
     };
     if is_key(token) {
-        let found = of_key(api.db(), &oauth.credentials.secrets, token, now).await?;
+        let found = of_key(api, oauth, token, now).await?;
         if let Standing::Good(client) | Standing::Void(client, _) = found {
             let is_own = asker.account.as_ref() == Some(&client.account);
             let administers = asker.has(Scope::TenantAdmin);

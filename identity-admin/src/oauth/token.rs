@@ -65,7 +65,7 @@ async fn of_client(api: &Api, posted: &Posted, form: &Form) -> Result<Response, 
     let oauth = api.oauth()?;
     let proof = Proof::read(&posted.headers, form)?.ok_or_else(Fault::client)?;
     let now = api.core.clock.now();
-    let client = match proof.check(api.db(), &oauth.credentials.secrets, now).await? {
+    let client = match proof.check(api, oauth, now).await? {
         Standing::Good(client) => client,
         Standing::Void(client, why) => {
             let details = [("key_id", json!(client.key)), ("reason", json!(why))];

@@ -4,7 +4,8 @@
 //! commits within a tenant, as mutations of a tenant come one after the other. It publishes a batch, several
 //! records at once but in order, and deletes the rows that Kafka has acknowledged. A row is deleted only when
 //! all that came before it in its lane (a tenant's changes, or its audit events) is acknowledged: whatever
-//! breaks off in between is published again, in order, and readers know repeats by `seq` and `event_id`.
+//! breaks off in between is published again, in order, and readers know repeats by `seq` and `event_id`. While
+//! rows are deleted the next ones are read and published: nobody waits for that commit.
 //!
 //! The lease keeps replicas from doing the work twice. That nothing is lost or reordered does not rest on it:
 //! each relay begins at the first row that is left, so two of them only repeat each other. It is fenced all
@@ -22,12 +23,14 @@ pub mod parked;
 mod round;
 mod rows;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use rand::Rng as _;
 use service_kit::bus::Publisher;
 use service_kit::shutdown::Shutdown;
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tracing::{info, warn};
 
@@ -63,6 +66,13 @@ pub struct Relay<P> {
     publisher: P,
     options: Options,
     lease: Lease,
+    leaving: Option<Leaving>,
+}
+
+/// Rows that Kafka has, and that are being deleted.
+struct Leaving {
+    ids: HashSet<i64>,
+    deleted: JoinHandle<Result<bool, DbError>>,
 }
 
 /// What a turn found.
@@ -82,7 +92,7 @@ impl<P: Publisher> Relay<P> {
     /// A relay of `core`'s outbox, known by `holder` to the others.
     pub fn new(core: Arc<Core>, publisher: P, options: Options, holder: String) -> Self {
         let lease = Lease::new(LEASE, holder, options.lease);
-        Self { core, publisher, options, lease }
+        Self { core, publisher, options, lease, leaving: None }
     }
 
     /// Until `shutdown`; then what waits is published within `deadline`, and the lease given back.
@@ -117,6 +127,7 @@ impl<P: Publisher> Relay<P> {
             info!("the outbox is not empty; the next process goes on with it");
         }
         // Nobody waits for its end then. Failing, it ends by itself.
+        let _ = self.settle().await;
         let _ = self.lease.release(&self.core.db).await;
         metrics::leads(false);
     }

@@ -10,7 +10,7 @@ use service_kit::bus::{PublishError, Publisher, Record};
 use tracing::{error, warn};
 
 use super::rows::{self, Waiting};
-use super::{Relay, Turn};
+use super::{Leaving, Relay, Turn};
 use crate::change::Topic;
 use crate::db::DbError;
 use crate::metrics;
@@ -58,9 +58,13 @@ impl<P: Publisher> Relay<P> {
     /// Publishes the first rows that wait, and deletes what Kafka has.
     pub(super) async fn round(&mut self) -> Result<Turn, DbError> {
         let db = &self.core.db;
-        let waiting = rows::waiting(db, self.options.batch).await?;
+        let leaving = self.leaving.as_ref().map_or(0, |leaving| leaving.ids.len());
+        let mut waiting = rows::waiting(db, self.options.batch, leaving).await?;
+        if let Some(leaving) = &self.leaving {
+            waiting.retain(|row| !leaving.ids.contains(&row.id));
+        }
         if waiting.is_empty() {
-            return Ok(Turn::Idle);
+            return Ok(if self.settle().await? { Turn::Idle } else { Turn::Elsewhere });
         }
         let published = self.publish(&waiting).await;
         let db = &self.core.db;
@@ -69,13 +73,10 @@ impl<P: Publisher> Relay<P> {
             rows::park(db, *id, error, self.core.clock.now()).await?;
             metrics::parked();
         }
-        let done = published.done();
-        let Some(fence) = self.lease.fence() else { return Ok(Turn::Elsewhere) };
-        if !rows::delete(db, &done, fence).await? {
-            warn!("the lease of the outbox was lost; another replica publishes the same again");
-            self.lease.lost();
+        if !self.settle().await? {
             return Ok(Turn::Elsewhere);
         }
+        self.leave(published.done());
         match published.stuck {
             Some(error) => {
                 metrics::unpublished(&error);
@@ -84,6 +85,29 @@ impl<P: Publisher> Relay<P> {
             }
             None => Ok(Turn::Worked),
         }
+    }
+
+    /// Begins to delete rows that Kafka has; what comes next is published meanwhile.
+    fn leave(&mut self, ids: Vec<i64>) {
+        let Some((holder, term)) = self.lease.fence() else { return };
+        let (db, holder, all) = (self.core.db.clone(), holder.to_owned(), ids.clone());
+        let deleted = tokio::spawn(async move { rows::delete(&db, &all, (&holder, term)).await });
+        self.leaving = Some(Leaving { ids: ids.into_iter().collect(), deleted });
+    }
+
+    /// Waits until the rows of the round before are deleted; `false` when the lease was lost, and they are not.
+    ///
+    /// # Errors
+    /// What the database brings: they are published again then.
+    pub(super) async fn settle(&mut self) -> Result<bool, DbError> {
+        let Some(leaving) = self.leaving.take() else { return Ok(true) };
+        let broke = |error: tokio::task::JoinError| DbError::Lost(error.to_string());
+        let held = leaving.deleted.await.map_err(broke)??;
+        if !held {
+            warn!("the lease of the outbox was lost; another replica publishes the same again");
+            self.lease.lost();
+        }
+        Ok(held)
     }
 
     async fn publish(&self, waiting: &[Waiting]) -> Published {

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 
 use super::LEASE;
 use crate::change::Topic;
-use crate::db::{Db, DbError, Value, params};
+use crate::db::{Db, DbError, params};
 
 /// Tenants that stand still because of a parked change: more than that is no matter of single rows.
 const STOPPED: i64 = 1000;
@@ -21,8 +21,8 @@ pub(super) struct Waiting {
     pub(super) created_at: DateTime<Utc>,
 }
 
-/// The first rows, without the changes of tenants that have a parked one.
-pub(super) async fn waiting(db: &Db, limit: u32) -> Result<Vec<Waiting>, DbError> {
+/// The first rows, without the changes of tenants that have a parked one; `leaving` of them may be about to go.
+pub(super) async fn waiting(db: &Db, limit: u32, leaving: usize) -> Result<Vec<Waiting>, DbError> {
     let sql = "SELECT DISTINCT tenant_id FROM outbox \
                WHERE parked_at IS NOT NULL AND topic = ? ORDER BY tenant_id LIMIT ?";
     let stopped = db.rows(sql, params![Topic::Changes.as_str(), STOPPED]).await?;
@@ -39,7 +39,8 @@ pub(super) async fn waiting(db: &Db, limit: u32) -> Result<Vec<Waiting>, DbError
         }
     }
     sql.push_str(" ORDER BY id LIMIT ?");
-    values.push(i64::from(limit).into());
+    let leaving = i64::try_from(leaving).unwrap_or(i64::MAX - i64::from(limit));
+    values.push((i64::from(limit) + leaving).into());
     let rows = db.rows(sql, &values).await?;
     rows.iter()
         .map(|row| {
@@ -65,14 +66,8 @@ pub(super) async fn delete(
     if ids.is_empty() {
         return Ok(true);
     }
-    let places = vec!["?"; ids.len()].join(", ");
-    let sql = format!(
-        "DELETE FROM outbox WHERE id IN ({places}) AND EXISTS \
-         (SELECT 1 FROM relay_leases WHERE name = ? AND holder = ? AND term = ?)"
-    );
-    let mut values: Vec<Value> = ids.iter().map(|id| (*id).into()).collect();
-    values.extend([LEASE.into(), holder.into(), term.into()]);
-    Ok(db.execute(sql, &values).await? > 0)
+    let held = "EXISTS (SELECT 1 FROM relay_leases WHERE name = ? AND holder = ? AND term = ?)";
+    Ok(db.delete("outbox", ids, (held, params![LEASE, holder, term])).await? > 0)
 }
 
 /// Sets a row aside, with what Kafka said.

@@ -6,10 +6,11 @@ use service_kit::Problem;
 use unicode_normalization::UnicodeNormalization as _;
 
 use super::accept::Resource;
+use super::apply::apply;
 use super::common;
 use super::filter::Test;
 use super::group::{self, Draft, Edit, Member};
-use super::patch::{self, Operation};
+use super::patch::Operation;
 use super::read::{Reader, Resources, Showing, compose};
 use super::routes::{Writes, Writing, resource_answer};
 use super::schema::{Place, Type};
@@ -166,7 +167,7 @@ impl Mutation for Change {
             New::Whole(draft) => draft.over(&team),
             New::Parts(operations) => {
                 let mut resource = group::resource(&team, std::iter::empty(), &self.showing.base);
-                patch::apply(operations, &mut resource)?;
+                apply(operations, &mut resource)?;
                 Draft::of(resource)?.over(&team)
             }
         };

@@ -8,17 +8,19 @@
 //! | `schema`, `schemas` | what resources are made of |
 //! | `accept` | values that clients send, as they are kept |
 //! | `filter`, `parse` | what a filter says, and how it and paths are written |
-//! | `patch` | operations on a resource |
+//! | `patch`, `apply` | operations on a resource, read and done |
 //! | `project` | what of a resource is shown |
 //! | `user`, `group` | rows as resources, and what clients want of one |
 //! | `users`, `groups` | what is done to them |
-//! | `read`, `search`, `common` | how they are found |
+//! | `asked`, `search`, `read`, `common` | what is asked for, and how it is found |
 //! | `bulk` | many requests in one |
 //! | `discovery` | what the service says of itself |
 //! | `fault` | errors as SCIM has them |
 //! | `routes` | all of it over HTTP |
 
 mod accept;
+mod apply;
+mod asked;
 mod bulk;
 mod common;
 pub(crate) mod discovery;

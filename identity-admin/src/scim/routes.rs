@@ -12,12 +12,13 @@ use serde_json::Value;
 use service_kit::Problem;
 
 use super::accept::{self, Resource};
+use super::asked::{Asked, Bounds};
 use super::fault::{Fault, Kind};
 use super::groups::Groups;
 use super::patch::Operation;
 use super::read::{self, Reader, Resources, Showing};
 use super::schemas::{GROUP, USER};
-use super::search::{Asked, Bounds, Found};
+use super::search::Found;
 use super::users::Users;
 use super::{PATH, bulk, discovery, patch};
 use crate::change::{Answer, Condition, Mutation, Refused, Write, tag};

@@ -4,6 +4,7 @@ use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
 use super::accept::{self, Resource};
+use super::apply::apply;
 use super::fault::{Fault, Kind};
 use super::filter::Filter;
 use super::project::Shown;
@@ -149,7 +150,7 @@ proptest! {
 fn patched(resource: Resource, operations: Value) -> Result<Value, Fault> {
     let operations = patch::read(&USER, json!({ "Operations": operations }))?;
     let mut resource = resource;
-    patch::apply(&operations, &mut resource)
+    apply(&operations, &mut resource)
         .map_err(|refused| Fault::new(Kind::NoTarget, refused.to_string()))?;
     Ok(resource.into())
 }

@@ -5,9 +5,10 @@ use contracts::TenantId;
 use service_kit::Problem;
 
 use super::accept::Resource;
+use super::apply::apply;
 use super::filter::Test;
 use super::parse::Path;
-use super::patch::{self, Operation};
+use super::patch::Operation;
 use super::read::{Resources, Showing};
 use super::routes::{Writes, Writing, resource_answer};
 use super::schema::{Place, Type};
@@ -187,7 +188,7 @@ impl Mutation for Change {
             New::Parts(operations) => {
                 let before = user::resource(&user, std::iter::empty(), &self.showing.base)?;
                 let mut resource = before.clone();
-                patch::apply(operations, &mut resource)?;
+                apply(operations, &mut resource)?;
                 patched(&user, &before, resource)?
             }
         };

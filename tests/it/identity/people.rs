@@ -49,9 +49,18 @@ pub(super) async fn refresh(service: &Service, token: &str, scope: &str) -> Resu
 
 /// A person answers; the page.
 async fn answer(service: &Service, code: &str, name: &str, password: &str) -> Result<Answer> {
+    answer_in("acme", service, code, (name, password)).await
+}
+
+async fn answer_in(
+    tenant: &str,
+    service: &Service,
+    code: &str,
+    (name, password): (&str, &str),
+) -> Result<Answer> {
     let form = [
         ("user_code", code),
-        ("tenant", "acme"),
+        ("tenant", tenant),
         ("name", name),
         ("password", password),
         ("decision", "allow"),
@@ -67,8 +76,17 @@ fn tokens(answer: &Answer) -> Result<(String, String)> {
 
 /// What a person gets who logs in on a device.
 pub(super) async fn logged_in(service: &Service, name: &str) -> Result<(String, String)> {
+    logged_in_to("acme", service, name).await
+}
+
+/// As [`logged_in`], in a tenant.
+pub(crate) async fn logged_in_to(
+    tenant: &str,
+    service: &Service,
+    name: &str,
+) -> Result<(String, String)> {
     let (device, code) = codes(service, "").await?;
-    answer(service, &code, name, PASSWORD).await?.must(200)?;
+    answer_in(tenant, service, &code, (name, PASSWORD)).await?.must(200)?;
     tokens(&fetch(service, &device).await?.must(200)?)
 }
 

@@ -14,14 +14,14 @@ use super::{Identities, Service};
 use crate::world::{PATIENCE, engines, until};
 
 /// What a topic was told, by tenant.
-struct Told {
+pub(crate) struct Told {
     follower: KafkaFollower,
     changes: BTreeMap<String, Vec<Change>>,
 }
 
 impl Told {
     /// From now on.
-    async fn begin(identities: &Identities) -> Result<Self> {
+    pub(crate) async fn begin(identities: &Identities) -> Result<Self> {
         let kafka = identities.config()?.kafka;
         let follower = KafkaFollower::begin(&kafka.cluster(), &kafka.changes_topic).await?;
         Ok(Self { follower, changes: BTreeMap::new() })
@@ -29,7 +29,7 @@ impl Told {
 
     /// Reads until a tenant's change of that number was told. Its record has the tenant's key; numbers come
     /// without gaps, and what comes again is what it was.
-    async fn until(&mut self, tenant: &str, seq: u64) -> Result<&[Change]> {
+    pub(crate) async fn until(&mut self, tenant: &str, seq: u64) -> Result<&[Change]> {
         while self.last(tenant) < seq {
             let message = self.follower.next(PATIENCE).await?.context("nothing more was told")?;
             let change = Change::parse(message.payload.as_deref().unwrap_or_default())?;

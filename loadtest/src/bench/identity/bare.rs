@@ -86,8 +86,8 @@ async fn one(pool: &MySqlPool, tenant: &str) -> anyhow::Result<()> {
     let row = sqlx::query(sql.into_sql_str()).bind(tenant).fetch_one(&mut *tx).await?;
     let seq: i64 = row.get(0);
     let sql = "INSERT INTO users (id, tenant_id, email, hashed_password, user_name, user_name_key, \
-               display_name, is_active, attributes, version, created_at, updated_at) \
-               VALUES (?, ?, ?, '!', ?, ?, NULL, 1, '{}', 1, ?, ?)";
+               display_name, external_id, scim, is_active, attributes, version, created_at, updated_at) \
+               VALUES (?, ?, ?, '!', ?, ?, NULL, NULL, NULL, 1, '{}', 1, ?, ?)";
     let insert = sqlx::query(sql.into_sql_str()).bind(&user).bind(tenant).bind(&mail);
     insert.bind(&mail).bind(&mail).bind(now).bind(now).execute(&mut *tx).await?;
     let sql = "INSERT INTO user_settings \
@@ -132,8 +132,8 @@ pub(super) async fn read(
             let (by, value) =
                 if number % 2 == 0 { ("id", &known.id) } else { ("email", &known.email) };
             let sql = format!(
-                "SELECT id, tenant_id, email, user_name, user_name_key, display_name, is_active, \
-                 attributes, version, created_at, updated_at FROM users WHERE tenant_id = ? AND {by} = ?"
+                "SELECT id, tenant_id, email, user_name, user_name_key, display_name, external_id, scim, \
+                 is_active, attributes, version, created_at, updated_at FROM users WHERE tenant_id = ? AND {by} = ?"
             );
             let query = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(&known.tenant).bind(value);
             columns(&query.fetch_one(&pool).await?)
@@ -146,10 +146,12 @@ fn columns(row: &MySqlRow) -> anyhow::Result<()> {
     for text in 0..5 {
         row.try_get::<Option<String>, _>(text)?;
     }
-    row.try_get::<bool, _>(6)?;
-    row.try_get::<String, _>(7)?;
-    row.try_get::<i64, _>(8)?;
-    row.try_get::<NaiveDateTime, _>(9)?;
-    row.try_get::<NaiveDateTime, _>(10)?;
+    row.try_get::<Option<Vec<u8>>, _>(6)?;
+    row.try_get::<Option<String>, _>(7)?;
+    row.try_get::<bool, _>(8)?;
+    row.try_get::<String, _>(9)?;
+    row.try_get::<i64, _>(10)?;
+    row.try_get::<NaiveDateTime, _>(11)?;
+    row.try_get::<NaiveDateTime, _>(12)?;
     Ok(())
 }
