@@ -109,7 +109,7 @@ fn many(operation: &Operation, attribute: &Attribute, values: &mut Vec<Value>) -
     match (operation.doing, given) {
         (Doing::Remove, None) => values.clear(),
         (Doing::Remove, Some(given)) => {
-            values.retain(|value| !given.iter().any(|g| is_same(g, value)))
+            values.retain(|value| !given.iter().any(|g| is_same(g, value)));
         }
         (Doing::Replace, given) => *values = given.unwrap_or_default().to_vec(),
         (Doing::Add, given) => {

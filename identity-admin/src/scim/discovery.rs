@@ -62,7 +62,7 @@ async fn config(State(api): State<Arc<Api>>) -> Response {
     .into_response()
 }
 
-fn list(resources: Vec<Value>) -> Response {
+fn list(resources: &[Value]) -> Response {
     Json(json!({
         "schemas": ["urn:ietf:params:scim:api:messages:2.0:ListResponse"],
         "totalResults": resources.len(), "startIndex": 1, "itemsPerPage": resources.len(),
@@ -80,16 +80,19 @@ fn pick(resources: Vec<Value>, id: &str, what: &'static str) -> Result<Response,
 
 fn all_types(api: &Api) -> Vec<Value> {
     let base = api.options.scim.base();
-    TYPES.iter().map(|of| of.described(format!("{base}/ResourceTypes/{}", of.name))).collect()
+    TYPES.iter().map(|of| of.described(&format!("{base}/ResourceTypes/{}", of.name))).collect()
 }
 
 fn all_schemas(api: &Api) -> Vec<Value> {
     let base = api.options.scim.base();
-    SCHEMAS.iter().map(|schema| schema.described(format!("{base}/Schemas/{}", schema.id))).collect()
+    SCHEMAS
+        .iter()
+        .map(|schema| schema.described(&format!("{base}/Schemas/{}", schema.id)))
+        .collect()
 }
 
 async fn types(State(api): State<Arc<Api>>) -> Response {
-    list(all_types(&api))
+    list(&all_types(&api))
 }
 
 async fn one_type(
@@ -100,7 +103,7 @@ async fn one_type(
 }
 
 async fn schemas(State(api): State<Arc<Api>>) -> Response {
-    list(all_schemas(&api))
+    list(&all_schemas(&api))
 }
 
 async fn one_schema(

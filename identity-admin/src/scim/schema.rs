@@ -204,7 +204,7 @@ impl Schema {
     }
 
     /// As `/Schemas` shows it.
-    pub(super) fn described(&self, location: String) -> Value {
+    pub(super) fn described(&self, location: &str) -> Value {
         json!({
             "schemas": [SCHEMA], "id": self.id, "name": self.name, "description": self.about,
             "attributes": described(self.attributes),
@@ -318,7 +318,7 @@ impl Type {
     }
 
     /// As `/ResourceTypes` shows it (RFC 7643 section 6).
-    pub(super) fn described(&self, location: String) -> Value {
+    pub(super) fn described(&self, location: &str) -> Value {
         let extensions: Vec<_> = self
             .extension
             .iter()

@@ -18,7 +18,7 @@ use crate::rules;
 
 const LIST: &str = "urn:ietf:params:scim:api:messages:2.0:ListResponse";
 /// Rows of one statement of a scan.
-const CHUNK: usize = 500;
+const CHUNK: i64 = 500;
 
 /// A search that can be done.
 #[derive(Debug)]
@@ -200,7 +200,7 @@ impl Search {
         let (mut found, mut looked, mut after) = (Vec::new(), 0, String::new());
         loop {
             let mut params = plan.params.clone();
-            params.extend_from_slice(params![&after, CHUNK as i64]);
+            params.extend_from_slice(params![&after, CHUNK]);
             let rows = db.rows(sql.clone(), &params).await.map_err(ReadError::from)?;
             let views = rows.iter().map(R::view).collect::<Result<Vec<_>, _>>();
             let views = views.map_err(ReadError::from)?;
@@ -219,7 +219,7 @@ impl Search {
                     found.push((self.key(resource), R::id(view).to_owned()));
                 }
             }
-            match views.last().filter(|_| views.len() == CHUNK) {
+            match views.last().filter(|_| i64::try_from(views.len()) == Ok(CHUNK)) {
                 Some(last) => after = R::id(last).to_owned(),
                 None => return Ok(found),
             }

@@ -147,7 +147,8 @@ proptest! {
     }
 }
 
-fn patched(resource: Resource, operations: Value) -> Result<Value, Fault> {
+fn patched(resource: Resource, operations: impl Into<Value>) -> Result<Value, Fault> {
+    let operations: Value = operations.into();
     let operations = patch::read(&USER, json!({ "Operations": operations }))?;
     let mut resource = resource;
     apply(&operations, &mut resource)
@@ -318,12 +319,12 @@ fn a_patch_does_no_more_than_it_may_cost() {
     // Each is small, and all of them are not.
     let some = (0..300)
         .map(|n| json!({"op": "add", "path": "phoneNumbers", "value": [{"value": n.to_string()}]}));
-    assert!(patched(ada(), some.collect()).is_err());
+    assert!(patched(ada(), some.collect::<Value>()).is_err());
     let some = (0..40).map(|n| {
         json!({"op": "add", "path": "phoneNumbers",
         "value": [{"value": n.to_string(), "display": "x".repeat(1000)}]})
     });
-    assert!(patched(ada(), some.collect()).is_err());
+    assert!(patched(ada(), some.collect::<Value>()).is_err());
     let names = vec!["emails.value".to_owned(); 300];
     assert!(Shown::read(&USER, &names, &[]).is_err());
 }

@@ -114,7 +114,7 @@ fn emails(told: Option<Value>, address: Option<&str>) -> Vec<Value> {
     match (address, emails.get_mut(own)) {
         (Some(address), Some(own)) => own["value"] = address.into(),
         (Some(address), None) => {
-            emails.push(json!({"value": address, "type": "work", "primary": true}))
+            emails.push(json!({"value": address, "type": "work", "primary": true}));
         }
         (None, Some(_)) => drop(emails.remove(own)),
         (None, None) => {}

@@ -267,3 +267,22 @@ async fn one_replica_relays_and_another_follows_it() -> Result<()> {
     told.until("acme", 6).await?;
     third.stop().await
 }
+
+#[tokio::test]
+async fn a_row_that_is_still_being_written_holds_up_no_other() -> Result<()> {
+    let identities = Identities::with_kafka(&[]).await?;
+    let service = identities.start().await?;
+    service.tenant("acme").await?;
+    until_empty(&identities).await?;
+    let mut writing = identities.db.begin().await?;
+    let sql = "INSERT INTO outbox (topic, tenant_id, event_id, payload, created_at) \
+               VALUES ('audit', 'other', '', '{}', NOW(6))";
+    writing.execute(sql, &[]).await?;
+    // What is told is deleted beside it, and what is deleted keeps nobody from writing.
+    create(&service, "acme", 0, 20).await?;
+    until_empty(&identities).await?;
+    create(&service, "acme", 20, 20).await?;
+    until_empty(&identities).await?;
+    writing.rollback().await;
+    service.stop().await
+}

@@ -27,7 +27,8 @@ async fn acme(overrides: &[(&str, &str)]) -> Result<(Identities, Service)> {
     Ok((identities, service))
 }
 
-fn patch(operations: Value) -> Value {
+fn patch(operations: impl Into<Value>) -> Value {
+    let operations: Value = operations.into();
     json!({"schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"], "Operations": operations})
 }
 
