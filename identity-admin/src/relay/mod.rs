@@ -25,7 +25,7 @@ mod rows;
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rand::Rng as _;
 use service_kit::bus::Publisher;
@@ -44,6 +44,8 @@ const LEASE: &str = "outbox";
 
 const FIRST_BACKOFF: Duration = Duration::from_millis(100);
 const LAST_BACKOFF: Duration = Duration::from_secs(5);
+/// Between rounds, at most: little beside what a change may take to be heard.
+const LONGEST_REST: Duration = Duration::from_millis(75);
 
 /// How the relay works.
 #[derive(Debug, Clone)]
@@ -84,6 +86,8 @@ enum Turn {
     Idle,
     /// All that was read is published.
     Worked,
+    /// The same, and more waits than one round takes.
+    Full,
     /// Some of it is not: Kafka does not take it now.
     Stuck,
 }
@@ -100,9 +104,13 @@ impl<P: Publisher> Relay<P> {
         let mut backoff = FIRST_BACKOFF;
         let mut failing = false;
         while !shutdown.is_draining() {
+            let begun = Instant::now();
             let turn = self.turn().await;
             let pause = match turn {
-                Ok(Turn::Worked) => Duration::ZERO,
+                // As long as it took, so that it takes half of the time: on a busy machine fewer and larger rounds
+                // leave more of it to those who write, and on an idle one it is no time.
+                Ok(Turn::Worked) => begun.elapsed().min(LONGEST_REST),
+                Ok(Turn::Full) => Duration::ZERO,
                 Ok(Turn::Idle) => self.options.poll,
                 Ok(Turn::Elsewhere) => self.options.lease / 4,
                 Ok(Turn::Stuck) | Err(_) => jittered(backoff),
@@ -114,7 +122,7 @@ impl<P: Publisher> Relay<P> {
             // Said once, and not in every try of an outage.
             match (failing, &turn) {
                 (false, Err(error)) => warn!(%error, "the relay waits for the database"),
-                (true, Ok(Turn::Idle | Turn::Worked)) => info!("the relay goes on"),
+                (true, Ok(Turn::Idle | Turn::Worked | Turn::Full)) => info!("the relay goes on"),
                 _ => {}
             }
             failing = matches!(turn, Err(_) | Ok(Turn::Stuck))
@@ -134,7 +142,7 @@ impl<P: Publisher> Relay<P> {
 
     /// What waits, as far as Kafka takes it.
     async fn rest(&mut self) {
-        while let Ok(Turn::Worked) = self.turn().await {}
+        while let Ok(Turn::Worked | Turn::Full) = self.turn().await {}
     }
 
     async fn turn(&mut self) -> Result<Turn, DbError> {

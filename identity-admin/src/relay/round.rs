@@ -83,6 +83,7 @@ impl<P: Publisher> Relay<P> {
                 warn!(%error, "the relay waits for Kafka");
                 Ok(Turn::Stuck)
             }
+            None if waiting.len() >= self.options.batch as usize => Ok(Turn::Full),
             None => Ok(Turn::Worked),
         }
     }

@@ -1,12 +1,16 @@
-//! Deadlocks, saturation, busy tenants, and a MySQL that is killed.
+//! Deadlocks, saturation, busy tenants, clients that dawdle, and a MySQL that is killed.
 
 use anyhow::{Context, Result, ensure};
 use futures::future::try_join_all;
 use identity_admin::db::{Db, DbError, Options, Tx};
 use serde_json::json;
 
-use super::{Answer, Identities, patient};
-use crate::world::{engines, until};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use super::{Answer, Identities, Service, patient};
+use crate::world::{PATIENCE, engines, until};
 
 const USERS: &str = "/v1/tenants/acme/users";
 
@@ -216,5 +220,43 @@ async fn a_killed_mysql_loses_nothing_that_was_acknowledged_and_tells_nothing_el
     let users = identities.count("SELECT COUNT(*) AS n FROM users", &[]).await?;
     ensure!(usize::try_from(users)? == 1 + answers.len());
     service.process().until_ready().await?;
+    service.stop().await
+}
+
+/// All that is answered to some bytes until the connection ends.
+async fn answered(service: &Service, sent: &str) -> Result<String> {
+    let at = service.url("");
+    let at = at.trim_start_matches("http://");
+    let mut stream = TcpStream::connect(at).await?;
+    stream.write_all(sent.as_bytes()).await?;
+    let mut answer = Vec::new();
+    timeout(PATIENCE, stream.read_to_end(&mut answer)).await.context("it is never cut off")??;
+    Ok(String::from_utf8_lossy(&answer).into_owned())
+}
+
+#[tokio::test]
+async fn clients_that_dawdle_or_send_too_much_are_cut_off() -> Result<()> {
+    let own = [("HTTP__HEADER_READ_TIMEOUT_MS", "300"), ("HTTP__REQUEST_TIMEOUT_MS", "1000")];
+    let identities = Identities::new(&own).await?;
+    let service = identities.start().await?;
+    let slow = answered(&service, "GET /v1/tenants HTTP/1.1\r\nhost: x\r\nx-slow: ").await?;
+    ensure!(slow.is_empty() || slow.starts_with("HTTP/1.1 408"), "{slow}");
+    for path in ["/v1/tenants", "/scim/v2/Users", "/oauth2/token"] {
+        let head = |length: usize| {
+            format!(
+                "POST {path} HTTP/1.1\r\nhost: x\r\ncontent-type: application/x-www-form-urlencoded\r\n\
+                 content-length: {length}\r\n\r\n{{"
+            )
+        };
+        let slow = answered(&service, &head(1000)).await?;
+        ensure!(slow.starts_with("HTTP/1.1 503"), "{path}: {slow}");
+        // It is not waited for, and not read.
+        let large = answered(&service, &head(100 << 20)).await?;
+        ensure!(
+            ["HTTP/1.1 413", "HTTP/1.1 400"].iter().any(|s| large.starts_with(s)),
+            "{path}: {large}"
+        );
+    }
+    service.tenant("acme").await?;
     service.stop().await
 }
