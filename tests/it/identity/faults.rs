@@ -235,27 +235,19 @@ async fn answered(service: &Service, sent: &str) -> Result<String> {
 }
 
 #[tokio::test]
-async fn clients_that_dawdle_or_send_too_much_are_cut_off() -> Result<()> {
+async fn clients_that_dawdle_are_cut_off() -> Result<()> {
     let own = [("HTTP__HEADER_READ_TIMEOUT_MS", "300"), ("HTTP__REQUEST_TIMEOUT_MS", "1000")];
     let identities = Identities::new(&own).await?;
     let service = identities.start().await?;
     let slow = answered(&service, "GET /v1/tenants HTTP/1.1\r\nhost: x\r\nx-slow: ").await?;
     ensure!(slow.is_empty() || slow.starts_with("HTTP/1.1 408"), "{slow}");
     for path in ["/v1/tenants", "/scim/v2/Users", "/oauth2/token"] {
-        let head = |length: usize| {
-            format!(
-                "POST {path} HTTP/1.1\r\nhost: x\r\ncontent-type: application/x-www-form-urlencoded\r\n\
-                 content-length: {length}\r\n\r\n{{"
-            )
-        };
-        let slow = answered(&service, &head(1000)).await?;
-        ensure!(slow.starts_with("HTTP/1.1 503"), "{path}: {slow}");
-        // It is not waited for, and not read.
-        let large = answered(&service, &head(100 << 20)).await?;
-        ensure!(
-            ["HTTP/1.1 413", "HTTP/1.1 400"].iter().any(|s| large.starts_with(s)),
-            "{path}: {large}"
+        let half = format!(
+            "POST {path} HTTP/1.1\r\nhost: x\r\ncontent-type: application/x-www-form-urlencoded\r\n\
+             content-length: 1000\r\n\r\n{{"
         );
+        let slow = answered(&service, &half).await?;
+        ensure!(slow.starts_with("HTTP/1.1 503"), "{path}: {slow}");
     }
     service.tenant("acme").await?;
     service.stop().await
