@@ -39,6 +39,16 @@ impl Process {
         prefix: &str,
         env: &[(String, String)],
     ) -> Result<Self> {
+        Self::start_telling(name, prefix, env, [Stdio::inherit(), Stdio::inherit()]).await
+    }
+
+    /// As [`Process::start`]; what it says goes elsewhere, standard output and error.
+    pub(crate) async fn start_telling(
+        name: &'static str,
+        prefix: &str,
+        env: &[(String, String)],
+        [output, error]: [Stdio; 2],
+    ) -> Result<Self> {
         let (http, admin) = (free_port()?, free_port()?);
         // Another test of this binary may have installed it.
         let _ = rustls::crypto::ring::default_provider().install_default();
@@ -48,6 +58,8 @@ impl Process {
             .env(format!("{prefix}HTTP__LISTEN"), format!("127.0.0.1:{http}"))
             .env(format!("{prefix}ADMIN__LISTEN"), format!("127.0.0.1:{admin}"))
             .stdin(Stdio::null())
+            .stdout(output)
+            .stderr(error)
             .spawn()?;
         let mut process = Self { name, child, http, admin, client };
         let mut ended = None;

@@ -116,6 +116,14 @@ impl Identities {
         Ok(Service(Process::start("identity-admin", PREFIX, &self.env).await?))
     }
 
+    /// As [`Identities::start`], with everything that it logs in a file.
+    pub(crate) async fn start_logging(&self, to: &std::path::Path) -> Result<Service> {
+        let file = std::fs::File::create(to)?;
+        let outputs = [file.try_clone()?.into(), file.into()];
+        let process = Process::start_telling("identity-admin", PREFIX, &self.env, outputs).await?;
+        Ok(Service(process))
+    }
+
     /// One number that a statement finds.
     pub(crate) async fn count(&self, sql: &'static str, params: &[Param]) -> Result<i64> {
         let row = self.db.row(sql, params).await?.context("no row")?;

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::credentials::Installed;
 use super::{Answer, Service};
+use crate::world::until;
 
 const CLIENT: &str = "triad-cli";
 const PASSWORD: &str = "correct horse battery";
@@ -619,4 +620,65 @@ async fn no_secret_is_found_in_any_table() -> Result<()> {
         ensure!(!all.contains(&hex(secret)), "found: {secret}");
     }
     service.stop().await
+}
+
+#[tokio::test]
+async fn no_secret_is_found_in_what_is_logged() -> Result<()> {
+    let installed = Installed::new(&[
+        ("AUTH__DEFAULT_TENANT", "acme"),
+        ("SCIM__PASSWORDS", "set"),
+        ("TELEMETRY__FILTER", "debug,identity_admin=trace,service_kit=trace"),
+    ])
+    .await?;
+    let log = installed.folder.path().join("log");
+    let service = installed.identities.start_logging(&log).await?;
+    until("there is a key to sign with", async || {
+        let answer = service.get("/.well-known/jwks.json").await?;
+        Ok(if answer.status == 200 { Ok(()) } else { Err(answer.body.to_string()) })
+    })
+    .await?;
+    service.tenant("acme").await?;
+    let ada = json!({"userName": "ada", "password": PASSWORD});
+    service.post("/scim/v2/Users", ada).await?.must(201)?;
+    // Refused, and so perhaps complained about.
+    let short = json!({"userName": "eve", "password": "hunter2"});
+    service.post("/scim/v2/Users", short).await?.must(400)?;
+    let (access, first) = logged_in(&service, "ada").await?;
+    let (_, second) = tokens(&refresh(&service, &first, "").await?.must(200)?)?;
+    refresh(&service, "trr_not-a-token", "").await?.must(400)?;
+    let (device, code) = codes(&service, "").await?;
+    answer(&service, &code, "ada", "wrong horse battery").await?.must(400)?;
+    let account = service.account("acme", "ci", &["audit:write"]).await?;
+    let (_, key) = service.key("acme", &account, json!({"name": "k"})).await?;
+    let token = service.access((&account, &key)).await?;
+    let altered = format!("{}x", &key[..key.len() - 1]);
+    service
+        .form("/oauth2/token", Some((&account, &altered)), &[("grant_type", "client_credentials")])
+        .await?
+        .must(401)?;
+    let bearer = [("authorization", format!("Bearer {access}"))];
+    let bearer = bearer.each_ref().map(|(name, value)| (*name, value.as_str()));
+    service.ask(Method::GET, "/v1/tenants/acme/users", &bearer, Value::Null).await?;
+    service.stop().await?;
+    let said = std::fs::read_to_string(&log)?;
+    ensure!(said.contains("serving") && said.len() > 1000, "it logs nothing: {said}");
+    for secret in [
+        PASSWORD,
+        "hunter2",
+        "wrong horse battery",
+        "$argon2id",
+        &access,
+        &first,
+        &second,
+        "trr_not-a-token",
+        &device,
+        &code,
+        &key,
+        &altered,
+        &token,
+        &installed.admin.1,
+    ] {
+        ensure!(!said.contains(secret), "logged: {secret}");
+    }
+    Ok(())
 }
