@@ -216,8 +216,7 @@ impl DeviceConfig {
 
 impl TokensConfig {
     fn validate(&self) -> Result<(), ConfigError> {
-        let is_url = self.issuer.starts_with("http://") || self.issuer.starts_with("https://");
-        if !is_url || self.issuer.contains(['?', '#']) {
+        if !is_url(&self.issuer) {
             let reason = "must be an http or https URL without query (RFC 8414 section 2)";
             return Err(ConfigError::new("tokens.issuer", reason));
         }
@@ -327,8 +326,7 @@ impl Config {
             ("lists.default_limit", lists.default_limit as u64, 1, lists.max_limit as u64),
         ])?;
         let url = &self.http.public_url;
-        let is_url = url.starts_with("http://") || url.starts_with("https://");
-        if !is_url || url.ends_with('/') || url.contains(['?', '#', ' ']) {
+        if !is_url(url) || url.ends_with('/') || url.contains(' ') {
             let reason = "an http or https URL without / at its end";
             return Err(ConfigError::new("http.public_url", reason));
         }
@@ -438,6 +436,11 @@ impl Config {
     pub fn answers_live(&self) -> chrono::Duration {
         chrono::Duration::hours(i64::from(self.idempotency.life_hours))
     }
+}
+
+/// Whether it is an http or https URL without query.
+fn is_url(text: &str) -> bool {
+    (text.starts_with("http://") || text.starts_with("https://")) && !text.contains(['?', '#'])
 }
 
 fn whole(value: i32) -> u64 {

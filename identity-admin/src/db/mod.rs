@@ -29,6 +29,7 @@ pub use mysql::Dsn;
 pub use retry::Retry;
 pub use row::Row;
 pub use value::Value;
+pub(crate) use value::{exact, places};
 
 pub(crate) use value::params;
 

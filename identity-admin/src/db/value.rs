@@ -52,6 +52,16 @@ impl<'a> From<&'a Option<String>> for Value {
     }
 }
 
+/// Places of so many parameters in a list: `?, ?, ?`.
+pub(crate) fn places(number: usize) -> String {
+    vec!["?"; number].join(", ")
+}
+
+/// Text that is compared byte for byte, with the space at its end: some databases compare [`Value::Text`] without.
+pub(crate) fn exact(text: Option<&str>) -> Value {
+    text.map(|text| text.as_bytes().to_vec()).into()
+}
+
 /// The parameters of a statement, in order.
 macro_rules! params {
     ($($value:expr),* $(,)?) => { &[$($crate::db::Value::from($value)),*] };

@@ -1,14 +1,13 @@
 //! Who holds an API key: a service account, its tenant, and what both may do.
 
-use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use axum::http::{HeaderMap, header};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use chrono::{DateTime, Utc};
-use contracts::{Scope, TenantId};
 
-use super::keys::Found;
+use super::keys::Client;
 use super::{Fault, Form, OAuth};
 use crate::credentials::is_key;
 use crate::db::{DbError, params};
@@ -17,31 +16,12 @@ use crate::http::Api;
 /// Between notes of a key's use.
 const NOTED: chrono::Duration = chrono::Duration::minutes(1);
 
-/// A service account that has proved itself.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Client {
-    pub(super) tenant: TenantId,
-    pub(super) account: String,
-    pub(super) key: String,
-    /// When the key ends.
-    pub(super) expires_at: Option<DateTime<Utc>>,
-    /// What the account may do, as far as the key may.
-    pub(super) scopes: BTreeSet<Scope>,
-}
-
-impl Client {
-    /// The claim `sub` of its tokens.
-    pub(super) fn subject(&self) -> String {
-        format!("service_account:{}", self.account)
-    }
-}
-
 /// What a key is worth now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Standing {
-    Good(Client),
+    Good(Arc<Client>),
     /// It is known, and lets nobody in any more.
-    Void(Client, &'static str),
+    Void(Arc<Client>, &'static str),
     Unknown,
 }
 
@@ -85,7 +65,7 @@ impl Proof {
         now: DateTime<Utc>,
     ) -> Result<Standing, DbError> {
         let standing = of_key(api, oauth, &self.secret, now).await?;
-        let is_own = |client: &Client| self.id.as_ref().is_none_or(|id| *id == client.account);
+        let is_own = |client: &Arc<Client>| self.id.as_ref().is_none_or(|id| *id == client.account);
         Ok(match standing {
             Standing::Good(client) | Standing::Void(client, _) if !is_own(&client) => {
                 Standing::Unknown
@@ -114,18 +94,11 @@ pub(super) async fn of_key(
         return Ok(Standing::Unknown);
     }
     let found = oauth.keys.of(&oauth.credentials.secrets, text).await?;
-    let Some(found) = found else { return Ok(Standing::Unknown) };
-    let client = Client {
-        tenant: found.tenant.clone(),
-        account: found.account.clone(),
-        key: found.key.clone(),
-        expires_at: found.expires_at,
-        scopes: found.scopes.clone(),
-    };
-    if let Some(why) = void(&found, now) {
+    let Some(client) = found else { return Ok(Standing::Unknown) };
+    if let Some(why) = void(&client, now) {
         return Ok(Standing::Void(client, why));
     }
-    if found.last_used_at.is_none_or(|noted| now - noted >= NOTED) {
+    if client.last_used_at.is_none_or(|noted| now - noted >= NOTED) {
         let sql = "UPDATE api_keys SET last_used_at = ? WHERE tenant_id = ? AND id = ?";
         api.db().execute(sql, params![now, &client.tenant, &client.key]).await?;
     }
@@ -133,16 +106,16 @@ pub(super) async fn of_key(
 }
 
 /// Why a key lets nobody in.
-fn void(found: &Found, now: DateTime<Utc>) -> Option<&'static str> {
-    if found.is_revoked {
+fn void(client: &Client, now: DateTime<Utc>) -> Option<&'static str> {
+    if client.is_revoked {
         Some("revoked")
-    } else if found.is_previous && found.previous_until.is_none_or(|until| until <= now) {
+    } else if client.is_previous && client.previous_until.is_none_or(|until| until <= now) {
         Some("rotated")
-    } else if found.expires_at.is_some_and(|ends| ends <= now) {
+    } else if client.expires_at.is_some_and(|ends| ends <= now) {
         Some("expired")
-    } else if !found.is_active {
+    } else if !client.is_active {
         Some("inactive")
-    } else if !found.tenant_is_active {
+    } else if !client.tenant_is_active {
         Some("suspended")
     } else {
         None

@@ -11,7 +11,8 @@ use contracts::{Scope, TenantId};
 use serde_json::{Value, json};
 
 use super::claims::Claims;
-use super::client::{Client, Proof, Standing, of_key};
+use super::client::{Proof, Standing, of_key};
+use super::keys::Client;
 use super::{Fault, Form, OAuth, uncached};
 use crate::credentials::is_key;
 use crate::db::{Db, DbError, params};
@@ -44,9 +45,9 @@ impl Asker {
         match proof.check(api, api.oauth()?, now).await? {
             Standing::Good(client) => Ok(Self {
                 subject: client.subject(),
-                tenant: Some(client.tenant),
-                account: Some(client.account),
-                scopes: client.scopes.into_iter().collect(),
+                tenant: Some(client.tenant.clone()),
+                account: Some(client.account.clone()),
+                scopes: client.scopes.iter().copied().collect(),
             }),
             Standing::Void(..) | Standing::Unknown => Err(Fault::client()),
         }

@@ -12,7 +12,7 @@ use contracts::{Scope, TenantId};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::credentials::Secrets;
-use crate::db::{Db, DbError, Row, Value};
+use crate::db::{Db, DbError, Row, Value, places};
 
 /// Hashes of one statement, at most. A power of two: statements have as many places, so that few are prepared.
 const BATCH: usize = 128;
@@ -21,9 +21,9 @@ const QUEUE: usize = 4096;
 
 type Hash = [u8; 32];
 
-/// What the database holds of a key.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Found {
+/// A service account that is known by one of its keys, as the database holds both.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Client {
     pub(super) tenant: TenantId,
     pub(super) account: String,
     pub(super) key: String,
@@ -31,6 +31,7 @@ pub(super) struct Found {
     pub(super) is_previous: bool,
     /// Until when that one is good.
     pub(super) previous_until: Option<DateTime<Utc>>,
+    /// When the key ends.
     pub(super) expires_at: Option<DateTime<Utc>>,
     pub(super) is_revoked: bool,
     pub(super) last_used_at: Option<DateTime<Utc>>,
@@ -42,11 +43,18 @@ pub(super) struct Found {
     pub(super) scopes: BTreeSet<Scope>,
 }
 
+impl Client {
+    /// The claim `sub` of its tokens.
+    pub(super) fn subject(&self) -> String {
+        format!("service_account:{}", self.account)
+    }
+}
+
 /// Somebody who asks for a key.
 struct Asked {
     /// Of its text, under each pepper.
     hashes: Vec<Hash>,
-    answer: oneshot::Sender<Result<Option<Arc<Found>>, DbError>>,
+    answer: oneshot::Sender<Result<Option<Arc<Client>>, DbError>>,
 }
 
 /// Where keys are asked for.
@@ -68,7 +76,7 @@ impl Keys {
         &self,
         secrets: &Secrets,
         text: &str,
-    ) -> Result<Option<Arc<Found>>, DbError> {
+    ) -> Result<Option<Arc<Client>>, DbError> {
         let hashes = secrets.peppered(text).map(|known| known.hmac).collect();
         let (answer, found) = oneshot::channel();
         self.0.try_send(Asked { hashes, answer }).map_err(|_| DbError::Saturated)?;
@@ -102,10 +110,10 @@ async fn look_up(db: Db, mut asked: mpsc::Receiver<Asked>) {
     }
 }
 
-async fn select(db: &Db, hashes: &[Hash]) -> Result<Vec<(Hash, Arc<Found>)>, DbError> {
+async fn select(db: &Db, hashes: &[Hash]) -> Result<Vec<(Hash, Arc<Client>)>, DbError> {
     let Some(last) = hashes.last() else { return Ok(Vec::new()) };
-    let places = hashes.len().next_power_of_two();
-    let marks = vec!["?"; places].join(", ");
+    let width = hashes.len().next_power_of_two();
+    let marks = places(width);
     let select = |column: &str, is_previous: u8| {
         format!(
             "SELECT k.{column} AS hash, {is_previous} AS is_previous, k.id, k.tenant_id, \
@@ -121,14 +129,14 @@ async fn select(db: &Db, hashes: &[Hash]) -> Result<Vec<(Hash, Arc<Found>)>, DbE
         )
     };
     let sql = format!("{} UNION ALL {}", select("secret_hmac", 0), select("previous_hmac", 1));
-    let filled = hashes.iter().chain(std::iter::repeat(last)).take(places);
+    let filled = hashes.iter().chain(std::iter::repeat(last)).take(width);
     let once: Vec<Value> = filled.map(Value::from).collect();
     let values: Vec<Value> = once.iter().chain(&once).cloned().collect();
     let rows = db.rows(sql, &values).await?;
     rows.iter().map(found).collect()
 }
 
-fn found(row: &Row) -> Result<(Hash, Arc<Found>), DbError> {
+fn found(row: &Row) -> Result<(Hash, Arc<Client>), DbError> {
     let refused = |what: &str| DbError::Refused(format!("{what} of a key"));
     let hash = row.bytes("hash")?.try_into().map_err(|_| refused("hash"))?;
     let parse = |names: String| names.split(',').filter_map(Scope::parse).collect::<BTreeSet<_>>();
@@ -138,7 +146,7 @@ fn found(row: &Row) -> Result<(Hash, Arc<Found>), DbError> {
         Some(of_key) => of_account.intersection(&of_key).copied().collect(),
         None => of_account,
     };
-    let found = Found {
+    let client = Client {
         tenant: TenantId::parse(&row.text("tenant_id")?).map_err(|_| refused("tenant"))?,
         account: row.text("service_account_id")?,
         key: row.text("id")?,
@@ -151,5 +159,5 @@ fn found(row: &Row) -> Result<(Hash, Arc<Found>), DbError> {
         tenant_is_active: row.text("status")? == "active",
         scopes,
     };
-    Ok((hash, Arc::new(found)))
+    Ok((hash, Arc::new(client)))
 }

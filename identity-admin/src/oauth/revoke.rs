@@ -60,7 +60,7 @@ async fn void(api: &Api, posted: &Posted) -> Result<Response, Fault> {
             if !asker.reaches(&client.tenant) || !(is_own || administers) {
                 return Err(foreign());
             }
-            let (account, id) = (client.account, client.key);
+            let (account, id) = (client.account.clone(), client.key.clone());
             let revoke = api_keys::Revoke { account, id, condition: Condition::Absent };
             run(api, posted, &asker.subject, &client.tenant, revoke).await?;
         }

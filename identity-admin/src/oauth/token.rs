@@ -10,8 +10,9 @@ use chrono::{DateTime, Utc};
 use contracts::audit::Status;
 use serde_json::{Value, json};
 
-use super::client::{Client, Proof, Standing};
+use super::client::{Proof, Standing};
 use super::issue::{Holder, granted, issue};
+use super::keys::Client;
 use super::{Fault, Form, OAuth, device, refresh};
 use crate::change::said;
 use crate::http::{Api, Posted, unbroken};

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 
 use super::LEASE;
 use crate::change::Topic;
-use crate::db::{Db, DbError, params};
+use crate::db::{Db, DbError, params, places};
 
 /// Tenants that stand still because of a parked change: more than that is no matter of single rows.
 const STOPPED: i64 = 1000;
@@ -31,7 +31,7 @@ pub(super) async fn waiting(db: &Db, limit: u32, leaving: usize) -> Result<Vec<W
         "SELECT id, topic, tenant_id, payload, created_at FROM outbox WHERE parked_at IS NULL"
             .to_owned();
     if !stopped.is_empty() {
-        let places = vec!["?"; stopped.len()].join(", ");
+        let places = places(stopped.len());
         sql.push_str(&format!(" AND NOT (topic = ? AND tenant_id IN ({places}))"));
         values.push(Topic::Changes.as_str().into());
         for row in &stopped {

@@ -2,7 +2,7 @@
 
 use super::filter::{Operand, Operator, Test};
 use super::schema::Place;
-use crate::db::Value as Param;
+use crate::db::{Value as Param, exact};
 
 /// What a condition in SQL needs.
 type Condition = (String, Vec<Param>);
@@ -10,9 +10,13 @@ type Condition = (String, Vec<Param>);
 /// The attribute of the core that is compared with a text for equality. Some databases compare without the space at
 /// the ends of texts: those are left to us.
 pub(super) fn equal(test: &Test) -> Option<(&'static str, &str)> {
+    text(test).filter(|(_, text)| text.trim_end() == *text)
+}
+
+fn text(test: &Test) -> Option<(&'static str, &str)> {
     match test {
         Test { place, operator: Operator::Equal, operand: Operand::Text(text) }
-            if place.extension.is_none() && text.trim_end() == text =>
+            if place.extension.is_none() =>
         {
             Some((place.attribute.name, text))
         }
@@ -27,8 +31,7 @@ pub(super) fn nothing() -> Condition {
 
 /// Whether a test asks for an attribute of the core by a text that ends with a space, which no name does.
 pub(super) fn is_padded(test: &Test, name: &str) -> bool {
-    matches!(test, Test { place, operator: Operator::Equal, operand: Operand::Text(text) }
-        if place.extension.is_none() && place.attribute.name == name && text.trim_end() != text)
+    text(test).is_some_and(|(of, text)| of == name && text.trim_end() != text)
 }
 
 /// Of attributes that all resources have.
@@ -36,7 +39,7 @@ pub(super) fn condition(test: &Test) -> Option<Condition> {
     match equal(test) {
         Some(("id", id)) => return Some(("id = ?".to_owned(), vec![id.into()])),
         Some(("externalId", id)) => {
-            return Some(("external_id = ?".to_owned(), vec![id.as_bytes().to_vec().into()]));
+            return Some(("external_id = ?".to_owned(), vec![exact(Some(id))]));
         }
         _ => {}
     }

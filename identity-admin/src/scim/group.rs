@@ -11,7 +11,7 @@ use super::patch::{Doing, Operation};
 use super::schemas::GROUP;
 use super::user::{external, text};
 use crate::change::{Refused, Write};
-use crate::db::{DbError, Row, Value as Param};
+use crate::db::{DbError, Row, Value as Param, places};
 use crate::rules::{self, Faults};
 use crate::teams::TeamView;
 
@@ -32,7 +32,7 @@ impl Member {
              LEFT JOIN users u ON u.id = m.user_id LEFT JOIN teams t ON t.id = m.member_team_id \
              WHERE m.tenant_id = ? AND m.team_id IN ({}) AND m.service_account_id IS NULL \
              ORDER BY m.team_id, m.id LIMIT ?",
-            vec!["?"; teams.len()].join(", ")
+            places(teams.len())
         );
         let mut values: Vec<Param> = vec![tenant.into()];
         values.extend(teams.iter().map(|team| Param::from(*team)));
@@ -57,11 +57,7 @@ impl Member {
 }
 
 /// A team as a resource, with those of its members that are given.
-pub(super) fn resource<'a>(
-    team: &TeamView,
-    members: impl Iterator<Item = &'a Member>,
-    base: &str,
-) -> Resource {
+pub(super) fn resource(team: &TeamView, members: &[Member], base: &str) -> Resource {
     let mut resource = Resource::new();
     let mut put = |name: &str, value: Value| resource.insert(name.to_owned(), value);
     put("schemas", json!([GROUP.core.id]));
@@ -70,7 +66,7 @@ pub(super) fn resource<'a>(
     if let Some(id) = &team.external_id {
         put("externalId", id.as_str().into());
     }
-    let members: Vec<_> = members.map(|member| member.shown(base)).collect();
+    let members: Vec<_> = members.iter().map(|member| member.shown(base)).collect();
     if !members.is_empty() {
         put("members", members.into());
     }
@@ -133,9 +129,8 @@ impl Edit {
     /// # Errors
     /// A member that is to become another.
     pub(super) fn taken(operations: &mut Vec<Operation>) -> Result<Vec<Self>, Refused> {
-        let is_of_members = |operation: &Operation| matches!(&operation.path, Path::Place(place, _) if place.attribute.name == "members");
         let mut edits: Vec<Self> = Vec::new();
-        for operation in operations.extract_if(.., |operation| is_of_members(operation)) {
+        for operation in operations.extract_if(.., |operation| operation.is_about("members")) {
             match (edits.last_mut(), Self::of(operation)?) {
                 // Many of one are one of many.
                 (Some(Self::Enter(all)), Self::Enter(more)) => all.extend(more),

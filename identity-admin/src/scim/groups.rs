@@ -49,15 +49,16 @@ impl Resources for Groups {
         &view.id
     }
 
+    fn owner(related: &Member) -> &str {
+        &related.team
+    }
+
     fn version(view: &TeamView) -> i64 {
         view.version
     }
 
     fn resource(view: &TeamView, related: &[Member], base: &str) -> Result<Resource, DbError> {
-        // In order of their teams.
-        let from = related.partition_point(|member| member.team < view.id);
-        let own = related[from..].iter().take_while(|member| member.team == view.id);
-        Ok(group::resource(view, own, base))
+        Ok(group::resource(view, related, base))
     }
 
     fn column(place: &Place) -> Option<&'static str> {
@@ -166,7 +167,7 @@ impl Mutation for Change {
         let new = match &self.new {
             New::Whole(draft) => draft.over(&team),
             New::Parts(operations) => {
-                let mut resource = group::resource(&team, std::iter::empty(), &self.showing.base);
+                let mut resource = group::resource(&team, &[], &self.showing.base);
                 apply(operations, &mut resource)?;
                 Draft::of(resource)?.over(&team)
             }

@@ -29,6 +29,13 @@ pub(super) struct Operation {
     pub(super) value: Option<Value>,
 }
 
+impl Operation {
+    /// Whether it is about an attribute of that name.
+    pub(super) fn is_about(&self, name: &str) -> bool {
+        matches!(&self.path, Path::Place(place, _) if place.attribute.name == name)
+    }
+}
+
 #[derive(Deserialize)]
 struct Body {
     #[serde(rename = "Operations", alias = "operations")]

@@ -33,8 +33,10 @@ pub(super) trait Resources: Send + Sync + 'static {
     /// What finds what is related to some of them, up to a number.
     fn relate(tenant: &str, ids: &[&str], most: usize) -> (String, Vec<Param>);
     fn id(view: &Self::View) -> &str;
+    /// To which of them it is related: rows come in the order of these ids.
+    fn owner(related: &Self::Related) -> &str;
     fn version(view: &Self::View) -> i64;
-    /// One, with what is related to it among all that was found.
+    /// One, with what is related to it.
     fn resource(
         view: &Self::View,
         related: &[Self::Related],
@@ -123,7 +125,7 @@ pub(super) async fn compose<R: Resources>(
     related: bool,
     showing: &Showing,
 ) -> Result<Vec<Resource>, ReadError> {
-    let mut found = Vec::new();
+    let mut found: Vec<R::Related> = Vec::new();
     if related && !views.is_empty() {
         let ids: Vec<_> = views.iter().map(R::id).collect();
         let (sql, params) = R::relate(tenant.as_str(), &ids, showing.most + 1);
@@ -133,7 +135,12 @@ pub(super) async fn compose<R: Resources>(
         }
         found = rows.iter().map(R::related).collect::<Result<_, _>>()?;
     }
-    views.iter().map(|view| Ok(R::resource(view, &found, &showing.base)?)).collect()
+    let of = |view: &R::View| {
+        let from = found.partition_point(|related| R::owner(related) < R::id(view));
+        let to = found.partition_point(|related| R::owner(related) <= R::id(view));
+        &found[from..to]
+    };
+    views.iter().map(|view| Ok(R::resource(view, of(view), &showing.base)?)).collect()
 }
 
 /// Resources as they are shown.

@@ -12,7 +12,7 @@ use super::fault::{Fault, Kind as FaultKind};
 use super::filter::{Filter, Operand, Operator, Test, values};
 use super::read::{self, ReadError, Reader, Resources, Showing};
 use super::schema::Place;
-use crate::db::{Db, Value as Param, params};
+use crate::db::{Db, Value as Param, params, places};
 use crate::http::problem;
 use crate::rules;
 
@@ -169,7 +169,7 @@ impl Search {
             "SELECT {} FROM {} WHERE tenant_id = ? AND id IN ({})",
             R::COLUMNS,
             R::TABLE,
-            vec!["?"; page.len()].join(", ")
+            places(page.len())
         );
         let mut params: Vec<Param> = vec![tenant.into()];
         params.extend(page.iter().map(|(_, id)| Param::from(id)));

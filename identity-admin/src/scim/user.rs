@@ -4,13 +4,13 @@
 //! document beside it. The address is that of `emails` which is primary, or the first; whoever changes it by another
 //! route changes that entry.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::accept::{Resource, is_primary};
 use super::schemas::{ENTERPRISE, USER};
 use crate::change::{Refused, Write};
 use crate::credentials::Password;
-use crate::db::{DbError, Row, Value as Param};
+use crate::db::{DbError, Row, Value as Param, places};
 use crate::rules::{self, Faults};
 use crate::users::{NewSettings, UserView};
 
@@ -39,7 +39,7 @@ impl Membership {
              ) SELECT up.user_id AS user_id, t.id AS id, t.name AS name, MAX(up.direct) AS direct \
                FROM up JOIN teams t ON t.id = up.team_id WHERE t.tenant_id = ? \
                GROUP BY up.user_id, t.id, t.name ORDER BY up.user_id, t.name LIMIT ?",
-            vec!["?"; users.len()].join(", ")
+            places(users.len())
         );
         let mut values: Vec<Param> = vec![tenant.into()];
         values.extend(users.iter().map(|user| Param::from(*user)));
@@ -64,9 +64,9 @@ impl Membership {
 ///
 /// # Errors
 /// Attributes that are no JSON, which is a fault of ours.
-pub(super) fn resource<'a>(
+pub(super) fn resource(
     user: &UserView,
-    teams: impl Iterator<Item = &'a Membership>,
+    teams: &[Membership],
     base: &str,
 ) -> Result<Resource, DbError> {
     let wrong = |error: serde_json::Error| DbError::Refused(format!("scim: {error}"));
@@ -95,7 +95,7 @@ pub(super) fn resource<'a>(
             put(name, text.as_str().into());
         }
     }
-    let teams: Vec<_> = teams.map(|team| team.shown(base)).collect();
+    let teams: Vec<_> = teams.iter().map(|team| team.shown(base)).collect();
     if !teams.is_empty() {
         put("groups", teams.into());
     }
@@ -172,21 +172,7 @@ impl Draft {
 
     /// The user that it describes, with an id of its own.
     pub(super) fn user(&self, write: &Write<'_>) -> UserView {
-        let blank = UserView {
-            id: uuid::Uuid::now_v7().to_string(),
-            tenant_id: write.tenant.to_string(),
-            email: None,
-            user_name: String::new(),
-            display_name: None,
-            external_id: None,
-            scim: None,
-            active: true,
-            attributes: Map::new(),
-            version: 1,
-            created_at: write.now,
-            updated_at: write.now,
-        };
-        self.over(&blank)
+        self.over(&UserView::blank(write))
     }
 
     /// Another user, as it describes it.

@@ -7,7 +7,6 @@ use service_kit::Problem;
 use super::accept::Resource;
 use super::apply::apply;
 use super::filter::Test;
-use super::parse::Path;
 use super::patch::Operation;
 use super::read::{Resources, Showing};
 use super::routes::{Writes, Writing, resource_answer};
@@ -50,15 +49,16 @@ impl Resources for Users {
         &view.id
     }
 
+    fn owner(related: &Membership) -> &str {
+        &related.user
+    }
+
     fn version(view: &UserView) -> i64 {
         view.version
     }
 
     fn resource(view: &UserView, related: &[Membership], base: &str) -> Result<Resource, DbError> {
-        // In order of their users.
-        let from = related.partition_point(|team| team.user < view.id);
-        let own = related[from..].iter().take_while(|team| team.user == view.id);
-        user::resource(view, own, base)
+        user::resource(view, related, base)
     }
 
     fn column(place: &Place) -> Option<&'static str> {
@@ -114,9 +114,8 @@ impl Writes for Users {
         id: String,
         mut operations: Vec<Operation>,
     ) -> Result<Response, Problem> {
-        let of_password = |operation: &Operation| matches!(&operation.path, Path::Place(place, _) if place.attribute.name == "password");
         let mut last = None;
-        for operation in operations.extract_if(.., |operation| of_password(operation)) {
+        for operation in operations.extract_if(.., |operation| operation.is_about("password")) {
             last = Some(operation.value.and_then(|value| value.as_str().map(Password::new)));
         }
         let password = match last {
@@ -161,7 +160,8 @@ impl Mutation for Create {
         let hash = self.password.as_ref().map(|(_, hash)| hash.as_str());
         users::make(write, &user, hash, &self.draft.settings()).await?;
         let place = format!("{}/Users/{}", self.showing.base, user.id);
-        Ok(answer(write, 201, user, &self.showing).await?.at(place))
+        let answer = resource_answer::<Users>(write, 201, user, &self.showing).await?;
+        Ok(answer.at(place))
     }
 }
 
@@ -186,7 +186,7 @@ impl Mutation for Change {
         let new = match &self.new {
             New::Whole(draft) => draft.over(&user),
             New::Parts(operations) => {
-                let before = user::resource(&user, std::iter::empty(), &self.showing.base)?;
+                let before = user::resource(&user, &[], &self.showing.base)?;
                 let mut resource = before.clone();
                 apply(operations, &mut resource)?;
                 patched(&user, &before, resource)?
@@ -196,7 +196,7 @@ impl Mutation for Change {
         if let Some(password) = &self.password {
             users::give_password(write, &mut user, password.as_ref()).await?;
         }
-        answer(write, 200, user, &self.showing).await
+        resource_answer::<Users>(write, 200, user, &self.showing).await
     }
 }
 
@@ -209,13 +209,4 @@ fn patched(user: &UserView, before: &Resource, mut after: Resource) -> Result<Us
     }
     after.insert("active".to_owned(), active.into());
     Ok(Draft::of(after)?.over(user))
-}
-
-async fn answer(
-    write: &mut Write<'_>,
-    status: u16,
-    user: UserView,
-    showing: &Showing,
-) -> Result<Answer, Refused> {
-    resource_answer::<Users>(write, status, user, showing).await
 }

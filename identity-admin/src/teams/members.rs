@@ -8,7 +8,7 @@ use super::member::{Kind, MemberView};
 use super::memberships;
 use super::mutations::RING;
 use crate::change::{Refused, Write};
-use crate::db::{DbError, Value};
+use crate::db::{DbError, Value, places};
 
 /// Kinds that are found by their ids alone.
 const KINDS: [(Kind, &str); 2] = [(Kind::User, "users"), (Kind::Team, "teams")];
@@ -87,7 +87,7 @@ async fn existing(
 ) -> Result<BTreeSet<String>, DbError> {
     let mut there = BTreeSet::new();
     for some in ids.chunks(1000) {
-        let places = vec!["?"; some.len()].join(", ");
+        let places = places(some.len());
         let sql = format!("SELECT id FROM {table} WHERE tenant_id = ? AND id IN ({places})");
         let mut values: Vec<Value> = vec![write.tenant.into()];
         values.extend(some.iter().map(Value::from));

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use contracts::TenantId;
 
 use super::member::{Kind, MemberView};
-use crate::db::{DbError, Row, Tx, Value, params};
+use crate::db::{DbError, Row, Tx, Value, params, places};
 use crate::http::{self, Listing, Sort};
 
 /// Those of a team, in the order in which they were added.
@@ -123,7 +123,7 @@ pub(super) async fn of_users(
         return Ok(HashSet::new());
     }
     let users: BTreeSet<&str> = pairs.iter().map(|(_, user)| user.as_str()).collect();
-    let places = vec!["?"; users.len()].join(", ");
+    let places = places(users.len());
     let sql = format!(
         "SELECT team_id, user_id FROM team_members WHERE tenant_id = ? AND user_id IN ({places})"
     );
@@ -204,8 +204,4 @@ pub(super) async fn delete_all(
         tx.execute(sql, &values).await?;
     }
     Ok(())
-}
-
-fn places(number: usize) -> String {
-    vec!["?"; number].join(", ")
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use contracts::TenantId;
 
 use super::form::TeamView;
-use crate::db::{DbError, Row, Tx, Value, params};
+use crate::db::{DbError, Row, Tx, Value, exact, params, places};
 use crate::http::{Filter, Kind, Listing, Sort};
 
 macro_rules! columns {
@@ -72,7 +72,7 @@ pub(crate) async fn by_names(
     if names.is_empty() {
         return Ok(HashMap::new());
     }
-    let places = vec!["?"; names.len()].join(", ");
+    let places = places(names.len());
     let sql = format!("SELECT id, name FROM teams WHERE tenant_id = ? AND name IN ({places})");
     let mut values: Vec<Value> = vec![tenant.into()];
     values.extend(names.into_iter().map(Value::from));
@@ -86,7 +86,7 @@ pub(super) async fn insert(tx: &mut Tx, team: &TeamView) -> Result<(), DbError> 
                VALUES (?, ?, ?, ?, ?, ?, ?, ?)";
     let TeamView { id, tenant_id, name, description, external_id, version, created_at, updated_at } =
         team;
-    let external = external_id.as_ref().map(|id| id.as_bytes().to_vec());
+    let external = exact(external_id.as_deref());
     let values =
         params![id, tenant_id, name, description, external, *version, *created_at, *updated_at];
     tx.execute(sql, values).await.map(drop)
@@ -96,7 +96,7 @@ pub(super) async fn update(tx: &mut Tx, team: &TeamView) -> Result<(), DbError> 
     let sql = "UPDATE teams SET name = ?, description = ?, external_id = ?, version = ?, updated_at = ? \
                WHERE tenant_id = ? AND id = ?";
     let TeamView { id, tenant_id, name, description, external_id, version, updated_at, .. } = team;
-    let external = external_id.as_ref().map(|id| id.as_bytes().to_vec());
+    let external = exact(external_id.as_deref());
     let values = params![name, description, external, *version, *updated_at, tenant_id, id];
     tx.execute(sql, values).await.map(drop)
 }

@@ -188,21 +188,32 @@ pub(crate) struct UserView {
 }
 
 impl UserView {
-    /// One that is to be made, with an id of its own.
-    pub(super) fn new(write: &Write<'_>, new: &NewUser) -> Self {
+    /// One that is to be made, with an id of its own and nothing else.
+    pub(crate) fn blank(write: &Write<'_>) -> Self {
         Self {
             id: Uuid::now_v7().to_string(),
             tenant_id: write.tenant.to_string(),
-            email: Some(new.email.clone()),
-            user_name: new.user_name.clone(),
-            display_name: new.display_name.clone(),
+            email: None,
+            user_name: String::new(),
+            display_name: None,
             external_id: None,
             scim: None,
             active: true,
-            attributes: new.attributes.clone(),
+            attributes: Map::new(),
             version: 1,
             created_at: write.now,
             updated_at: write.now,
+        }
+    }
+
+    /// One that is to be made, with an id of its own.
+    pub(super) fn new(write: &Write<'_>, new: &NewUser) -> Self {
+        Self {
+            email: Some(new.email.clone()),
+            user_name: new.user_name.clone(),
+            display_name: new.display_name.clone(),
+            attributes: new.attributes.clone(),
+            ..Self::blank(write)
         }
     }
 

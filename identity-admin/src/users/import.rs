@@ -9,7 +9,7 @@ use super::form::{NewUser, UserView};
 use super::settings::NewSettings;
 use super::store;
 use crate::change::{Refused, Write};
-use crate::db::{DbError, Tx, Value};
+use crate::db::{DbError, Tx, Value, places};
 
 /// A user that is to be made with others.
 pub(crate) struct Imported {
@@ -61,7 +61,7 @@ pub(crate) async fn taken_names(
     if names.is_empty() {
         return Ok(HashSet::new());
     }
-    let places = vec!["?"; names.len()].join(", ");
+    let places = places(names.len());
     let sql = format!(
         "SELECT user_name_key FROM users WHERE tenant_id = ? AND user_name_key IN ({places})"
     );
@@ -79,7 +79,7 @@ pub(crate) async fn ids_by_email(
     if emails.is_empty() {
         return Ok(HashMap::new());
     }
-    let places = vec!["?"; emails.len()].join(", ");
+    let places = places(emails.len());
     let sql = format!("SELECT id, email FROM users WHERE tenant_id = ? AND email IN ({places})");
     let mut values: Vec<Value> = vec![tenant.into()];
     values.extend(emails.into_iter().map(Value::from));

@@ -7,7 +7,7 @@ use super::form::UserView;
 use super::import::Imported;
 use super::settings::{NewSettings, SettingsView};
 use crate::credentials::UNUSABLE;
-use crate::db::{DbError, Row, Tx, Value, params};
+use crate::db::{DbError, Row, Tx, Value, exact, params};
 use crate::http::{Filter, Kind, Listing, Sort, truth};
 use crate::rules;
 
@@ -125,7 +125,7 @@ pub(super) async fn insert(
         &user.user_name,
         rules::folded(&user.user_name),
         &user.display_name,
-        user.external_id.as_ref().map(|id| id.as_bytes().to_vec()),
+        exact(user.external_id.as_deref()),
         &user.scim,
         user.active,
         text(&user.attributes)?,
@@ -209,7 +209,7 @@ pub(super) async fn update(tx: &mut Tx, user: &UserView) -> Result<(), DbError> 
         &user.user_name,
         rules::folded(&user.user_name),
         &user.display_name,
-        user.external_id.as_ref().map(|id| id.as_bytes().to_vec()),
+        exact(user.external_id.as_deref()),
         &user.scim,
         user.active,
         text(&user.attributes)?,

@@ -7,7 +7,7 @@ use contracts::{Scope, TenantId};
 
 use super::codes;
 use crate::credentials::Secrets;
-use crate::db::{Db, DbError, Row, Tx, Value, params};
+use crate::db::{Db, DbError, Row, Tx, Value, params, places};
 use crate::oauth::issue::names;
 
 /// Of one source that may wait for an answer at once.
@@ -123,7 +123,7 @@ pub(super) async fn open(
     now: DateTime<Utc>,
 ) -> Result<Option<Asked>, DbError> {
     let hashes: Vec<_> = secrets.peppered(short).map(|known| known.hmac).collect();
-    let places = vec!["?"; hashes.len()].join(", ");
+    let places = places(hashes.len());
     let sql = format!(
         "SELECT {COLUMNS} FROM device_grants \
          WHERE user_code_hmac IN ({places}) AND status = 'pending' AND expires_at > ?"
@@ -141,7 +141,7 @@ pub(super) async fn answer(
     allowed: Option<(&TenantId, &str)>,
 ) -> Result<bool, DbError> {
     let hashes: Vec<_> = secrets.peppered(short).map(|known| known.hmac).collect();
-    let places = vec!["?"; hashes.len()].join(", ");
+    let places = places(hashes.len());
     let sql = format!(
         "UPDATE device_grants SET status = ?, tenant_id = ?, user_id = ? \
          WHERE user_code_hmac IN ({places}) AND status = 'pending' AND expires_at > ?"
