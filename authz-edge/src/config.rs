@@ -9,6 +9,7 @@ use serde::Deserialize;
 use service_kit::admin::AdminConfig;
 use service_kit::auth::AuthConfig;
 use service_kit::bus::KafkaConfig;
+use service_kit::http::HttpOptions;
 use service_kit::telemetry::TelemetryConfig;
 
 use crate::audit::DecisionAuditConfig;
@@ -227,6 +228,16 @@ pub struct PropertiesConfig {
 }
 
 impl Config {
+    /// Of the public listener.
+    #[must_use]
+    pub fn http_options(&self) -> HttpOptions {
+        HttpOptions {
+            max_connections: self.http.max_connections,
+            header_read_timeout: Duration::from_millis(self.http.header_read_timeout_ms),
+            drain_deadline: self.drain_deadline(),
+        }
+    }
+
     /// The time from SIGTERM to exit.
     #[must_use]
     pub fn drain_deadline(&self) -> Duration {

@@ -13,6 +13,7 @@
 
 pub mod audit;
 pub mod check;
+#[cfg(feature = "engines")]
 pub mod cli;
 pub mod clock;
 pub mod config;
@@ -30,4 +31,6 @@ pub mod transfer;
 
 pub use config::Config;
 pub use error::Error;
+#[cfg(feature = "engines")]
 pub use service::{Listeners, run};
+pub use service::{Listening, Running};

@@ -6,19 +6,20 @@ mod housekeeping;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Router;
 use contracts::TenantId;
-use service_kit::admin;
 use service_kit::auth::{Verifier, follow_revocations};
-use service_kit::bus::{
-    KafkaConfig, KafkaPublisher, PublisherOptions, TopicSpec, check_topics, died,
-};
+use service_kit::bus::{Bus, BusPublisher, PublisherOptions, died, warn_of_topics};
 use service_kit::health::Health;
-use service_kit::http::{HttpOptions, serve};
-use service_kit::shutdown::Shutdown;
+use service_kit::shutdown::{Shutdown, ShutdownTrigger};
+#[cfg(feature = "engines")]
+use service_kit::{admin, http::serve};
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
-use tracing::{error, info, warn};
+use tracing::error;
+#[cfg(feature = "engines")]
+use tracing::{info, warn};
 
 use crate::audit::DecisionAudit;
 use crate::check::Checker;
@@ -27,22 +28,25 @@ use crate::check::freshness::Freshness;
 use crate::clock::Clock;
 use crate::config::SyncMode;
 use crate::ext_authz::ExtAuthz;
-use crate::graph::Dgraph;
+use crate::graph::GraphDb;
 use crate::graph::read::Reader;
-use crate::graph::schema::{self, Meta};
+#[cfg(feature = "engines")]
+use crate::graph::schema;
+use crate::graph::schema::Meta;
 use crate::graph::write::Written;
 use crate::grpc::{self, GrpcOptions};
-use crate::http::{self, Api};
+use crate::http::{self, Api, Hot};
 use crate::sync::changes::Source;
 use crate::sync::identity::Consumer;
 use crate::sync::lag;
 use crate::sync::relay::audit::Events;
 use crate::sync::relay::{self, Relay};
 use crate::{Config, Error, topics};
-use drain::Running;
+pub use drain::Listening;
 use housekeeping::keep_house;
 
 /// Where the service listens; bound by the caller, so that tests can take free ports.
+#[cfg(feature = "engines")]
 pub struct Listeners {
     /// The public routes.
     pub http: TcpListener,
@@ -53,6 +57,7 @@ pub struct Listeners {
 }
 
 /// Between attempts to reach the engines at start.
+#[cfg(feature = "engines")]
 const RETRY: Duration = Duration::from_secs(1);
 
 /// Runs until `shutdown` has drained.
@@ -61,6 +66,7 @@ const RETRY: Duration = Duration::from_secs(1);
 ///
 /// # Errors
 /// What no waiting mends: configuration, listeners that fail, and a Kafka producer that is dead.
+#[cfg(feature = "engines")]
 pub async fn run(
     config: Config,
     listeners: Listeners,
@@ -78,6 +84,7 @@ pub async fn run(
     outcome
 }
 
+#[cfg(feature = "engines")]
 async fn serve_until_drained(
     config: &Config,
     listener: TcpListener,
@@ -85,95 +92,18 @@ async fn serve_until_drained(
     health: &Health,
     shutdown: &Shutdown,
 ) -> Result<(), Error> {
-    let graph = Arc::new(Dgraph::new(&config.dgraph.options())?);
+    let graph = Arc::new(GraphDb::dgraph(&config.dgraph.options())?);
     let Some(meta) = wait_for_graph(&graph, health, shutdown).await? else { return Ok(()) };
-    let publisher = Arc::new(producer(config, "triad-authz")?);
-    // Its own buffer and connections: a topic that takes nothing must hold up no fence.
-    let auditor = Arc::new(producer(config, "triad-authz-audit")?);
-    tokio::spawn(warn_of_topics(config.kafka.cluster(), topics::specs(config)));
-    let verifier = Verifier::start(&config.auth, shutdown.clone()).await?;
-    let (cluster, heard) = (config.kafka.cluster(), health.component("revocations"));
-    follow_revocations(&verifier, cluster, heard, shutdown.clone());
-    let (fences, freshness) = (Arc::<Fences>::default(), Arc::<Freshness>::default());
-    freshness.set_epoch(meta.epoch);
-    let clock = Clock::system();
-    let reader = Reader::new(Arc::clone(&graph), config.sync.mode.strangers());
-    let checker = Checker::new(
-        reader,
-        Arc::clone(&fences),
-        Arc::clone(&freshness),
-        clock.clone(),
-        config.checker(),
-    );
-    let checker = Arc::new(checker);
-    let wake = Arc::new(Notify::new());
+    let bus = Bus::Kafka(config.kafka.cluster());
+    let running = Running::start(config, graph, meta, bus, health, shutdown).await?;
     let (drain_trigger, draining) = Shutdown::new();
-    let (last_trigger, last_answered) = Shutdown::new();
-    let changes = Source {
-        kafka: config.kafka.cluster(),
-        topic: config.kafka.changes_topic.clone(),
-        fences,
-        freshness: Arc::clone(&freshness),
-        clock: clock.clone(),
-        refused_after: config.checker().fail_closed_after,
-        health: health.component("authz_changes"),
-    };
-    // What is answered during the drain is as fresh as ever.
-    let changes = tokio::spawn(changes.run(last_answered.clone()));
-    let (fenced, to_audit) = mpsc::channel(relay::audit::WAITING);
-    let events = Events {
-        graph: Arc::clone(&graph),
-        publisher: Arc::clone(&auditor),
-        topic: config.kafka.audit_topic.clone(),
-        batch: config.relay.batch,
-        clock: clock.clone(),
-        fenced: to_audit,
-    };
-    let events = tokio::spawn(events.run());
-    let relay = Relay {
-        graph: Arc::clone(&graph),
-        publisher: Arc::clone(&publisher),
-        freshness,
-        clock: clock.clone(),
-        options: relay_options(config),
-        wake: Arc::clone(&wake),
-        fenced,
-        health: health.component("relay"),
-    };
-    let relay = tokio::spawn(relay.run(last_answered.clone()));
-    let sync = start_sync(config, &graph, &publisher, health, &draining, {
-        let (checker, wake) = (Arc::clone(&checker), Arc::clone(&wake));
-        move |tenant: &TenantId, written: &Written| {
-            checker.wrote(tenant, written);
-            wake.notify_one();
-        }
-    });
-    lag::watch(config, &config.kafka.cluster(), &checker.shared().freshness, &clock, &draining)?;
-    let housekeeping = tokio::spawn(keep_house(Arc::clone(&checker), Arc::clone(&graph)));
-    let (audit, publishing) =
-        DecisionAudit::new(&config.decision_audit, Arc::clone(&auditor), &config.kafka.audit_topic);
-    let decisions = publishing.map(|publishing| tokio::spawn(publishing.run(last_answered)));
-    let (checks, callers) = (Arc::clone(&checker), verifier.clone());
-    let ext_authz = Arc::new(ExtAuthz::new(&config.ext_authz, checks, callers, audit.clone())?);
-    let options = http::Options {
-        ownership: config.sync.mode.ownership(),
-        public_url: config.http.public_url.clone(),
-    };
-    let bodies = config.http.bodies();
-    let api = Arc::new(Api { checker, graph, verifier, options, bodies, audit, wake });
     info!(http = %listener.local_addr()?, epoch = %meta.epoch, "serving");
-    let routes = http::router(Arc::clone(&api));
-    let routes = routes.merge(http::ext_authz::router(Arc::clone(&ext_authz)));
-    let routes = http::service(api, routes);
-    let grpc = grpc.map(|listener| {
-        let options = GrpcOptions::new(&config.ext_authz, config.drain_deadline());
-        tokio::spawn(grpc::serve(listener, ext_authz, options, draining.clone()))
-    });
-    let served = tokio::spawn(serve(listener, routes, http_options(config), draining));
+    let service = running.service(running.routes());
+    let served = tokio::spawn(serve(listener, service, config.http_options(), draining.clone()));
+    let grpc = grpc.map(|listener| tokio::spawn(running.grpc(config, listener, draining)));
     let dead = tokio::select! {
         () = shutdown.draining() => None,
-        reason = died(publisher.as_ref()) => Some(reason),
-        reason = died(auditor.as_ref()) => Some(reason),
+        reason = running.died() => Some(reason),
     };
     if let Some(reason) = &dead {
         error!(reason, "the Kafka producer is dead");
@@ -181,22 +111,156 @@ async fn serve_until_drained(
     health.drain();
     drain_trigger.trigger();
     info!("draining");
-    let last_answered = last_trigger;
-    let running = Running { served, grpc, last_answered, relay, events, decisions };
-    running.drain(config, [&publisher, &auditor]).await;
-    changes.abort();
-    housekeeping.abort();
-    if let Some(sync) = sync {
-        sync.abort();
-    }
+    running.drain(config, Listening { served, grpc }).await;
     dead.map_or(Ok(()), |reason| Err(Error::Producer(reason)))
 }
 
-fn http_options(config: &Config) -> HttpOptions {
-    HttpOptions {
-        max_connections: config.http.max_connections,
-        header_read_timeout: Duration::from_millis(config.http.header_read_timeout_ms),
-        drain_deadline: config.drain_deadline(),
+/// All that runs of a service but its listeners.
+pub struct Running {
+    api: Arc<Api>,
+    ext_authz: Arc<ExtAuthz<Reader>>,
+    /// Of fences, and of audit events.
+    publishers: [Arc<BusPublisher>; 2],
+    /// Triggered when no listener answers any more.
+    last_answered: ShutdownTrigger,
+    relay: JoinHandle<()>,
+    events: JoinHandle<()>,
+    decisions: Option<JoinHandle<()>>,
+    /// Ended when all else is.
+    keeping: Vec<JoinHandle<()>>,
+}
+
+impl Running {
+    /// Starts what works on `graph`, as its [`Meta`] says that it is, and makes what answers.
+    ///
+    /// # Errors
+    /// A bad configuration.
+    pub async fn start(
+        config: &Config,
+        graph: Arc<GraphDb>,
+        meta: Meta,
+        bus: Bus,
+        health: &Health,
+        shutdown: &Shutdown,
+    ) -> Result<Self, Error> {
+        let publisher = Arc::new(producer(config, &bus, "triad-authz")?);
+        // Its own buffer and connections: a topic that takes nothing must hold up no fence.
+        let auditor = Arc::new(producer(config, &bus, "triad-authz-audit")?);
+        tokio::spawn(warn_of_topics(bus.clone(), topics::specs(config)));
+        let verifier = Verifier::start(&config.auth, shutdown.clone()).await?;
+        let heard = health.component("authz_token_revocations");
+        follow_revocations(&verifier, bus.clone(), heard, shutdown.clone());
+        let (fences, freshness) = (Arc::<Fences>::default(), Arc::<Freshness>::default());
+        freshness.set_epoch(meta.epoch);
+        let clock = Clock::system();
+        let reader = Reader::new(Arc::clone(&graph), config.sync.mode.strangers());
+        let checker = Checker::new(
+            reader,
+            Arc::clone(&fences),
+            Arc::clone(&freshness),
+            clock.clone(),
+            config.checker(),
+        );
+        let checker = Arc::new(checker);
+        let wake = Arc::new(Notify::new());
+        let (last_trigger, last_answered) = Shutdown::new();
+        let changes = Source {
+            bus: bus.clone(),
+            topic: config.kafka.changes_topic.clone(),
+            fences,
+            freshness: Arc::clone(&freshness),
+            clock: clock.clone(),
+            refused_after: config.checker().fail_closed_after,
+            health: health.component("authz_changes"),
+        };
+        // What is answered during the drain is as fresh as ever.
+        let changes = tokio::spawn(changes.run(last_answered.clone()));
+        let (fenced, to_audit) = mpsc::channel(relay::audit::WAITING);
+        let events = Events {
+            graph: Arc::clone(&graph),
+            publisher: Arc::clone(&auditor),
+            topic: config.kafka.audit_topic.clone(),
+            batch: config.relay.batch,
+            clock: clock.clone(),
+            fenced: to_audit,
+        };
+        let events = tokio::spawn(events.run());
+        let relay = Relay {
+            graph: Arc::clone(&graph),
+            publisher: Arc::clone(&publisher),
+            freshness,
+            clock: clock.clone(),
+            options: relay_options(config),
+            wake: Arc::clone(&wake),
+            fenced,
+            health: health.component("relay"),
+        };
+        let relay = tokio::spawn(relay.run(last_answered.clone()));
+        let sync = start_sync(config, &graph, &bus, &publisher, health, shutdown, {
+            let (checker, wake) = (Arc::clone(&checker), Arc::clone(&wake));
+            move |tenant: &TenantId, written: &Written| {
+                checker.wrote(tenant, written);
+                wake.notify_one();
+            }
+        });
+        lag::watch(config, &bus, &checker.shared().freshness, &clock, shutdown)?;
+        let housekeeping = tokio::spawn(keep_house(Arc::clone(&checker), Arc::clone(&graph)));
+        let topic = &config.kafka.audit_topic;
+        let (audit, publishing) =
+            DecisionAudit::new(&config.decision_audit, Arc::clone(&auditor), topic);
+        let decisions = publishing.map(|publishing| tokio::spawn(publishing.run(last_answered)));
+        let (checks, callers) = (Arc::clone(&checker), verifier.clone());
+        let ext_authz = Arc::new(ExtAuthz::new(&config.ext_authz, checks, callers, audit.clone())?);
+        let options = http::Options {
+            ownership: config.sync.mode.ownership(),
+            public_url: config.http.public_url.clone(),
+        };
+        let bodies = config.http.bodies();
+        let api = Arc::new(Api { checker, graph, verifier, options, bodies, audit, wake });
+        let keeping = [changes, housekeeping].into_iter().chain(sync).collect();
+        Ok(Self {
+            api,
+            ext_authz,
+            publishers: [publisher, auditor],
+            last_answered: last_trigger,
+            relay,
+            events,
+            decisions,
+            keeping,
+        })
+    }
+
+    /// The public routes, Envoy's HTTP form among them.
+    #[must_use]
+    pub fn routes(&self) -> Router {
+        let routes = http::router(Arc::clone(&self.api));
+        routes.merge(http::ext_authz::router(Arc::clone(&self.ext_authz)))
+    }
+
+    /// What answers: `routes`, [`Running::routes`] among them, behind the hot path.
+    #[must_use]
+    pub fn service(&self, routes: Router) -> Hot {
+        http::service(Arc::clone(&self.api), routes)
+    }
+
+    /// Serves Envoy's gRPC form until the drain.
+    pub fn grpc(
+        &self,
+        config: &Config,
+        listener: TcpListener,
+        draining: Shutdown,
+    ) -> impl Future<Output = Result<(), tonic::transport::Error>> + Send + use<> {
+        let options = GrpcOptions::new(&config.ext_authz, config.drain_deadline());
+        grpc::serve(listener, Arc::clone(&self.ext_authz), options, draining)
+    }
+
+    /// Waits until nothing can be published any more, and says why.
+    pub async fn died(&self) -> String {
+        let [publisher, auditor] = &self.publishers;
+        tokio::select! {
+            reason = died(publisher.as_ref()) => reason,
+            reason = died(auditor.as_ref()) => reason,
+        }
     }
 }
 
@@ -208,8 +272,9 @@ fn relay_options(config: &Config) -> relay::Options {
     }
 }
 
+#[cfg(feature = "engines")]
 async fn wait_for_graph(
-    graph: &Dgraph,
+    graph: &GraphDb,
     health: &Health,
     shutdown: &Shutdown,
 ) -> Result<Option<Meta>, Error> {
@@ -239,8 +304,9 @@ async fn wait_for_graph(
 /// applied again by whoever comes next.
 fn start_sync(
     config: &Config,
-    graph: &Arc<Dgraph>,
-    publisher: &Arc<KafkaPublisher>,
+    graph: &Arc<GraphDb>,
+    bus: &Bus,
+    publisher: &Arc<BusPublisher>,
     health: &Health,
     draining: &Shutdown,
     written: impl Fn(&TenantId, &Written) + Send + Sync + 'static,
@@ -254,28 +320,21 @@ fn start_sync(
         options: config.sync.options(),
         health: health.component("identity_sync"),
     };
-    let (cluster, draining) = (config.kafka.cluster(), draining.clone());
+    let (bus, draining) = (bus.clone(), draining.clone());
     Some(tokio::spawn(async move {
-        if let Err(error) = consumer.run(&cluster, draining, written).await {
+        if let Err(error) = consumer.run(&bus, draining, written).await {
             error!(%error, "identity sync ended");
         }
     }))
 }
 
 /// A producer as configured; brokers know it by `client_id`.
-fn producer(config: &Config, client_id: &str) -> Result<KafkaPublisher, Error> {
+fn producer(config: &Config, bus: &Bus, client_id: &str) -> Result<BusPublisher, Error> {
     let options = PublisherOptions {
         client_id: client_id.to_owned(),
         max_buffer_kib: config.kafka.producer_buffer_kib,
         timeout: Duration::from_millis(config.kafka.producer_timeout_ms),
         max_message_bytes: 1 << 20,
     };
-    Ok(KafkaPublisher::new(&config.kafka.cluster(), options)?)
-}
-
-/// Says what production would not accept of the topics; brokers that do not answer take a while.
-async fn warn_of_topics(cluster: KafkaConfig, specs: Vec<TopicSpec>) {
-    for warning in check_topics(&cluster, &specs).await {
-        warn!("{warning}");
-    }
+    Ok(bus.publisher(options)?)
 }

@@ -21,6 +21,7 @@ const ADMINISTRATOR: &str = "bootstrap";
 const SERVICES: [&str; 3] = ["ingest", "authz-edge", "identity-admin"];
 
 /// What was made.
+#[cfg(feature = "engines")]
 pub(crate) struct Bootstrapped {
     /// The client id of the administrator.
     pub(crate) client_id: String,
@@ -34,6 +35,7 @@ pub(crate) struct Bootstrapped {
 ///
 /// # Errors
 /// When it was done before, what the database brings, and files that cannot be written.
+#[cfg(feature = "engines")]
 pub(crate) async fn bootstrap(
     core: &Core,
     credentials: &Credentials,
@@ -46,27 +48,17 @@ pub(crate) async fn bootstrap(
         Refused::Db(error) => Error::Db(error),
         other => Error::Command(other.to_string()),
     };
-    let system = TenantId::parse(TenantId::SYSTEM).map_err(|e| Error::Command(e.to_string()))?;
-    let names = [ADMINISTRATOR].into_iter().chain(SERVICES);
     let mut made = Vec::new();
-    for name in names {
-        let text = credentials.new_key().map_err(|error| Error::Command(error.to_string()))?;
-        let secret = Secret { stored: credentials.secrets.pepper(&text), text };
-        made.push((name, secret));
+    for name in names() {
+        made.push((name, secret(credentials, new_key(credentials)?)));
     }
     let paths: Vec<_> = SERVICES.iter().map(|name| folder.join(format!("{name}.key"))).collect();
     // Before anything is written: a key that cannot be kept is lost.
     if let Some(there) = paths.iter().find(|path| path.exists()) {
         return Err(Error::Command(format!("{} is there already", there.display())));
     }
-    let request = Request {
-        tenant: system,
-        opening: Opening::Existing,
-        author: Author::operator(),
-        key: None,
-    };
     let everybody = Everybody(made);
-    let done = core.run(&request, &everybody).await.map_err(refused)?;
+    let done = core.run(&request()?, &everybody).await.map_err(refused)?;
     let mut made = everybody.0;
     for ((_, secret), path) in made[1..].iter().zip(&paths) {
         write_private(path, &secret.text)?;
@@ -74,6 +66,58 @@ pub(crate) async fn bootstrap(
     let client_id = done.answer.location.unwrap_or_default();
     let key = made.swap_remove(0).1.text;
     Ok(Bootstrapped { client_id, key, files: paths })
+}
+
+/// Makes the first credentials if there are none, with keys that stay in `folder`, the administrator's among them,
+/// and says whether they were made now. Whatever broke off in between is gone on with.
+///
+/// # Errors
+/// What the database brings, and files that cannot be written.
+#[cfg(feature = "embedded")]
+pub(crate) async fn ensure(
+    core: &Core,
+    credentials: &Credentials,
+    folder: &Path,
+) -> Result<bool, Error> {
+    let mut made = Vec::new();
+    for name in names() {
+        let path = key_file(folder, name);
+        // Before the database has it: a key that is not kept is lost.
+        write_private(&path, &new_key(credentials)?)?;
+        let text = std::fs::read_to_string(&path)?.trim_end().to_owned();
+        made.push((name, secret(credentials, text)));
+    }
+    match core.run(&request()?, &Everybody(made)).await {
+        Ok(_) => Ok(true),
+        Err(Refused::Taken { .. }) => Ok(false),
+        Err(Refused::Db(error)) => Err(Error::Db(error)),
+        Err(other) => Err(Error::Command(other.to_string())),
+    }
+}
+
+/// Where a key is.
+#[cfg(feature = "embedded")]
+pub(crate) fn key_file(folder: &Path, name: &str) -> PathBuf {
+    let name = if name == ADMINISTRATOR { "admin" } else { name };
+    folder.join(format!("{name}.key"))
+}
+
+fn names() -> impl Iterator<Item = &'static str> {
+    [ADMINISTRATOR].into_iter().chain(SERVICES)
+}
+
+fn new_key(credentials: &Credentials) -> Result<String, Error> {
+    credentials.new_key().map_err(|error| Error::Command(error.to_string()))
+}
+
+fn secret(credentials: &Credentials, text: String) -> Secret {
+    Secret { stored: credentials.secrets.pepper(&text), text }
+}
+
+fn request() -> Result<Request, Error> {
+    let tenant = TenantId::parse(TenantId::SYSTEM).map_err(|e| Error::Command(e.to_string()))?;
+    let author = Author::operator();
+    Ok(Request { tenant, opening: Opening::Existing, author, key: None })
 }
 
 /// All accounts, with a key each, in one transaction.

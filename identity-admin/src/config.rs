@@ -10,14 +10,18 @@ use serde::Deserialize;
 use service_kit::admin::AdminConfig;
 use service_kit::auth::AuthConfig;
 use service_kit::bus::{KafkaConfig, PublisherOptions};
-use service_kit::config::{ConfigError, Secret, check_ranges, secret_or_file};
+#[cfg(feature = "engines")]
+use service_kit::config::secret_or_file;
+use service_kit::config::{ConfigError, Secret, check_ranges};
 use service_kit::http::HttpOptions;
 use service_kit::telemetry::TelemetryConfig;
 
 use crate::credentials::{Credentials, HashingOptions, Passwords, Policy, Secrets};
+#[cfg(feature = "engines")]
+use crate::db;
 use crate::logins::LockOut;
 use crate::oauth::{People, Rotation};
-use crate::{db, http, relay, scim};
+use crate::{http, relay, scim};
 
 /// The commented defaults, embedded.
 pub const DEFAULTS: &str = include_str!("../config.example.yaml");
@@ -83,13 +87,14 @@ impl MysqlConfig {
     ///
     /// # Errors
     /// A DSN that cannot be read (`mysql.dsn`), or its file (`mysql.dsn_file`). Neither repeats it.
+    #[cfg(feature = "engines")]
     pub fn options(&self) -> Result<db::Options, ConfigError> {
         let file = secret_or_file("mysql.dsn", &None, &self.dsn_file)?;
         let key = if file.is_some() { "mysql.dsn_file" } else { "mysql.dsn" };
         let dsn = file.as_ref().unwrap_or(&self.dsn);
         let dsn = db::Dsn::parse(dsn.expose()).map_err(|reason| ConfigError::new(key, reason))?;
         Ok(db::Options {
-            dsn,
+            place: db::Place::MySql(dsn),
             max_open: self.max_open_conns,
             max_idle: self.max_idle_conns,
             max_lifetime: Duration::from_secs(60 * u64::from(self.conn_max_lifetime_minutes)),
@@ -332,6 +337,7 @@ impl Config {
         }
         self.tokens.validate()?;
         self.device.validate()?;
+        #[cfg(feature = "engines")]
         self.mysql.options()?;
         self.kafka.cluster().validate()?;
         self.auth.validate()?;
@@ -447,7 +453,7 @@ fn whole(value: i32) -> u64 {
     u64::try_from(value).unwrap_or(0)
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "engines"))]
 mod tests {
     use std::io::Write as _;
 
@@ -469,7 +475,7 @@ mod tests {
     fn the_embedded_default_is_whole_and_valid() {
         let config = read(&[]).unwrap();
         let options = config.mysql.options().unwrap();
-        assert_eq!(options.dsn.to_string(), "mysql tcp(127.0.0.1:3306)/triad_identity");
+        assert_eq!(options.place.to_string(), "mysql tcp(127.0.0.1:3306)/triad_identity");
     }
 
     #[test]
@@ -495,7 +501,7 @@ mod tests {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         writeln!(file, "mysql://u:hush@h/d").unwrap();
         let config = read(&[("MYSQL__DSN_FILE", file.path().to_str().unwrap())]).unwrap();
-        assert_eq!(config.mysql.options().unwrap().dsn.to_string(), "mysql tcp(h:3306)/d");
+        assert_eq!(config.mysql.options().unwrap().place.to_string(), "mysql tcp(h:3306)/d");
         assert!(!format!("{config:?}").contains("hush"));
     }
 }

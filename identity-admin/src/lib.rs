@@ -9,7 +9,7 @@
 //! | `oauth` | tokens: issued, asked about, revoked |
 //! | `logins` | people with names and passwords, and lock-out |
 //! | `sweep` | deletes what has ended |
-//! | `bootstrap` | the first credentials of an installation |
+//! | `bootstrap`, `embedded` | the first credentials of an installation; one in a folder |
 //! | [`import`] | many users and memberships from a file |
 //! | [`tenants`], [`users`], [`service_accounts`], `api_keys`, `scopes`, [`teams`] | one feature each: rules, store, mutations, routes |
 //! | [`scim`] | users and teams as directories provision them |
@@ -19,11 +19,16 @@
 mod api_keys;
 mod bootstrap;
 pub mod change;
+#[cfg(feature = "engines")]
 pub mod cli;
 pub mod clock;
 pub mod config;
+#[cfg(test)]
+mod contract;
 pub mod credentials;
 pub mod db;
+#[cfg(feature = "embedded")]
+pub mod embedded;
 pub mod error;
 pub mod http;
 pub mod import;
@@ -45,4 +50,6 @@ pub mod users;
 
 pub use config::Config;
 pub use error::Error;
+pub use service::Running;
+#[cfg(feature = "engines")]
 pub use service::{Listeners, run};

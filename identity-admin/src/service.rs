@@ -3,16 +3,20 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use service_kit::admin;
+use axum::Router;
 use service_kit::auth::{Verifier, follow_revocations};
-use service_kit::bus::{KafkaPublisher, died};
+use service_kit::bus::{Bus, BusPublisher, died};
 use service_kit::health::{Component, Health};
-use service_kit::http::serve;
-use service_kit::shutdown::Shutdown;
+use service_kit::shutdown::{Shutdown, ShutdownTrigger};
+#[cfg(feature = "engines")]
+use service_kit::{admin, http::serve};
+#[cfg(feature = "engines")]
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
-use tracing::{info, warn};
+#[cfg(feature = "engines")]
+use tracing::info;
+use tracing::warn;
 use uuid::Uuid;
 
 use crate::change::{self, Core};
@@ -25,6 +29,7 @@ use crate::relay::Relay;
 use crate::{Config, Error, metrics};
 
 /// Where the service listens; bound by the caller, so that tests can take free ports.
+#[cfg(feature = "engines")]
 pub struct Listeners {
     /// The public routes.
     pub http: TcpListener,
@@ -42,6 +47,7 @@ const LOOK: Duration = Duration::from_secs(1);
 ///
 /// # Errors
 /// What no waiting mends: configuration, and listeners that fail.
+#[cfg(feature = "engines")]
 pub async fn run(
     config: Config,
     listeners: Listeners,
@@ -50,59 +56,26 @@ pub async fn run(
 ) -> Result<(), Error> {
     config.validate()?;
     let health = Health::new();
-    let component = health.component("mysql");
     let routes = admin::router(health.clone(), render_metrics);
     // The admin listener outlives the drain, so that probes see it.
     let admin = tokio::spawn(admin::serve(listeners.admin, routes));
     let db = Db::new(&config.mysql.options()?);
-    let verifier = Verifier::start(&config.auth, shutdown.clone()).await?;
-    let (cluster, heard) = (config.kafka.cluster(), health.component("revocations"));
-    follow_revocations(&verifier, cluster, heard, shutdown.clone());
-    let credentials = config.credentials()?;
-    let core = Arc::new(Core {
-        secrets: credentials.as_ref().map(|credentials| Arc::clone(&credentials.secrets)),
-        ..Core::new(db.clone(), Clock::system(), config.answers_live())
-    });
-    let publisher = KafkaPublisher::new(&config.kafka.cluster(), config.kafka.publisher())?;
-    let holder = Uuid::now_v7().to_string();
-    let relay =
-        Relay::new(Arc::clone(&core), publisher.clone(), config.relay_options(), holder.clone());
-    let (end_relay, relay_drains) = Shutdown::new();
-    let mut relaying = tokio::spawn(relay.run(relay_drains, config.drain_deadline()));
-    let watch = tokio::spawn(watch(db.clone(), component));
-    let sweep = Duration::from_secs(config.idempotency.sweep_seconds);
-    let sweeping = tokio::spawn(crate::sweep::sweep(Arc::clone(&core), sweep));
-    let (oauth, keeping) = match credentials {
-        Some(credentials) => {
-            let (oauth, keeping) = tokens(&config, Arc::clone(&core), credentials, holder);
-            (Some(oauth), keeping)
-        }
-        None => (None, Vec::new()),
-    };
-    let routes = http::router(Api::new(core, verifier, config.api_options(), oauth));
+    let bus = Bus::Kafka(config.kafka.cluster());
+    let running = Running::start(&config, db, bus, &health, &shutdown).await?;
     info!(http = %listeners.http.local_addr()?, "serving");
     let (trigger, draining) = Shutdown::new();
+    let routes = running.routes();
     let served = tokio::spawn(serve(listeners.http, routes, config.http_options(), draining));
     let dead = tokio::select! {
         () = shutdown.draining() => None,
-        reason = died(&publisher) => Some(reason),
+        reason = running.died() => Some(reason),
     };
     let until = Instant::now() + config.drain_deadline();
     health.drain();
     info!("draining");
     trigger.trigger();
     let served = served.await;
-    // Behind the last mutation. What is left then is the next process's.
-    end_relay.trigger();
-    if dead.is_some() || timeout_at(until, &mut relaying).await.is_err() {
-        relaying.abort();
-    }
-    sweeping.abort();
-    keeping.iter().for_each(JoinHandle::abort);
-    watch.abort();
-    if timeout_at(until, db.close()).await.is_err() {
-        warn!("transactions outlasted the drain deadline");
-    }
+    running.drain(until, dead.is_some()).await;
     admin.abort();
     if let Some(reason) = dead {
         return Err(Error::Command(format!("the Kafka producer is dead for good: {reason}")));
@@ -110,6 +83,84 @@ pub async fn run(
     match served {
         Ok(served) => Ok(served?),
         Err(error) => Err(Error::Command(error.to_string())),
+    }
+}
+
+/// All that runs of a service but its listeners.
+pub struct Running {
+    routes: Router,
+    db: Db,
+    publisher: BusPublisher,
+    end_relay: ShutdownTrigger,
+    relaying: JoinHandle<()>,
+    /// Ended when nobody is answered any more.
+    keeping: Vec<JoinHandle<()>>,
+}
+
+impl Running {
+    /// Starts what works on `db`, and makes the routes. `health` waits for a database that does not answer yet
+    /// or is at another version.
+    ///
+    /// # Errors
+    /// A bad configuration.
+    pub async fn start(
+        config: &Config,
+        db: Db,
+        bus: Bus,
+        health: &Health,
+        shutdown: &Shutdown,
+    ) -> Result<Self, Error> {
+        let component = health.component("identity_database");
+        let verifier = Verifier::start(&config.auth, shutdown.clone()).await?;
+        let heard = health.component("identity_revocations");
+        follow_revocations(&verifier, bus.clone(), heard, shutdown.clone());
+        let credentials = config.credentials()?;
+        let core = Arc::new(Core {
+            secrets: credentials.as_ref().map(|credentials| Arc::clone(&credentials.secrets)),
+            ..Core::new(db.clone(), Clock::system(), config.answers_live())
+        });
+        let publisher = bus.publisher(config.kafka.publisher())?;
+        let holder = Uuid::now_v7().to_string();
+        let options = config.relay_options();
+        let relay = Relay::new(Arc::clone(&core), publisher.clone(), options, holder.clone());
+        let (end_relay, relay_drains) = Shutdown::new();
+        let relaying = tokio::spawn(relay.run(relay_drains, config.drain_deadline()));
+        let sweep = Duration::from_secs(config.idempotency.sweep_seconds);
+        let mut keeping = vec![
+            tokio::spawn(watch(db.clone(), component)),
+            tokio::spawn(crate::sweep::sweep(Arc::clone(&core), sweep)),
+        ];
+        let oauth = credentials.map(|credentials| {
+            let (oauth, tasks) = tokens(config, Arc::clone(&core), credentials, holder);
+            keeping.extend(tasks);
+            oauth
+        });
+        let routes = http::router(Api::new(core, verifier, config.api_options(), oauth));
+        Ok(Self { routes, db, publisher, end_relay, relaying, keeping })
+    }
+
+    /// The public routes.
+    #[must_use]
+    pub fn routes(&self) -> Router {
+        self.routes.clone()
+    }
+
+    /// Waits until nothing can be published any more, and says why.
+    pub async fn died(&self) -> String {
+        died(&self.publisher).await
+    }
+
+    /// Ends it, behind the last answer. What is left to be relayed then, and anyhow when publishing `is_dead`, is
+    /// the next process's.
+    pub async fn drain(mut self, until: Instant, is_dead: bool) {
+        self.end_relay.trigger();
+        if is_dead || timeout_at(until, &mut self.relaying).await.is_err() {
+            self.relaying.abort();
+        }
+        self.keeping.iter().for_each(JoinHandle::abort);
+        if timeout_at(until, self.db.close()).await.is_err() {
+            warn!("transactions outlasted the drain deadline");
+        }
     }
 }
 

@@ -177,7 +177,8 @@ impl Writer {
     }
 }
 
-const BY_ID: &[Value] = &[Value::Text(String::new())];
+const NO_TEXT: Value = Value::Text(String::new());
+const BY_ID: &[Value] = &[NO_TEXT];
 
 const TABLES: &[Table] = &[
     Table {
@@ -200,10 +201,10 @@ const TABLES: &[Table] = &[
     },
     Table {
         sql: teams::MEMBERS_SNAPSHOT,
-        first: &[Value::Text(String::new()), Value::Text(String::new()), Value::Int(0)],
+        first: &[NO_TEXT, NO_TEXT, NO_TEXT, Value::Int(0)],
         after: |row| {
-            let team = row.text("team_id")?;
-            Ok(vec![team.as_str().into(), team.as_str().into(), row.int("id")?.into()])
+            let team = Value::Text(row.text("team_id")?);
+            Ok(vec![team.clone(), team.clone(), team, row.int("id")?.into()])
         },
         line: |row| Ok(SnapshotLine::Member(teams::member_told(row)?)),
     },

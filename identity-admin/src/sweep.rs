@@ -8,7 +8,7 @@ use crate::db::{DbError, params};
 use crate::metrics;
 
 /// Tables with an `expires_at` and an index on it.
-const TABLES: [&str; 5] =
+pub(crate) const TABLES: [&str; 5] =
     ["idempotency_keys", "login_attempts", "refresh_tokens", "device_grants", "revocations"];
 /// Rows deleted at once, so that a sweep holds no lock for long.
 const BATCH: i64 = 500;
@@ -27,7 +27,11 @@ pub(crate) async fn sweep(core: Arc<Core>, interval: Duration) {
     }
 }
 
-async fn once(core: &Core, table: &str) -> Result<u64, DbError> {
+/// Sweeps one of [`TABLES`]; how many rows.
+///
+/// # Errors
+/// What the database brings.
+pub(crate) async fn once(core: &Core, table: &str) -> Result<u64, DbError> {
     let now = core.clock.now();
     let mut swept = 0;
     loop {

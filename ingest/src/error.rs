@@ -4,9 +4,13 @@
 use service_kit::bus::BusError;
 use service_kit::config::{ConfigError, EXIT_CONFIG};
 
+#[cfg(feature = "engines")]
 use crate::layout::registry::RegistryError;
+#[cfg(feature = "engines")]
 use crate::sink::schema::SchemaError;
+#[cfg(feature = "engines")]
 use crate::sink::session::ConnectError;
+#[cfg(feature = "engines")]
 use crate::source::SourceError;
 
 /// What ends the process.
@@ -15,16 +19,21 @@ use crate::source::SourceError;
 pub enum Error {
     #[error("configuration: {0}")]
     Config(#[from] ConfigError),
+    #[cfg(feature = "engines")]
     #[error(transparent)]
     Connect(#[from] ConnectError),
+    #[cfg(feature = "engines")]
     #[error(transparent)]
     Schema(#[from] SchemaError),
+    #[cfg(feature = "engines")]
     #[error(transparent)]
     Registry(#[from] RegistryError),
+    #[cfg(feature = "engines")]
     #[error("prepare: {0} (has `ingest schema apply` been run?)")]
     Prepare(#[from] scylla::errors::PrepareError),
     #[error(transparent)]
     Bus(#[from] BusError),
+    #[cfg(feature = "engines")]
     #[error(transparent)]
     Source(#[from] SourceError),
     #[error("the Kafka producer is dead: {0}")]
@@ -40,7 +49,9 @@ impl Error {
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Config(_) | Self::Connect(ConnectError::Config(_)) => EXIT_CONFIG,
+            Self::Config(_) => EXIT_CONFIG,
+            #[cfg(feature = "engines")]
+            Self::Connect(ConnectError::Config(_)) => EXIT_CONFIG,
             _ => 1,
         }
     }

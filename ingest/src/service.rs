@@ -5,9 +5,7 @@ use std::time::Duration;
 
 use service_kit::admin;
 use service_kit::auth::{Verifier, follow_revocations};
-use service_kit::bus::{
-    KafkaConfig, KafkaPublisher, PublisherOptions, TopicSpec, check_topics, died,
-};
+use service_kit::bus::{Bus, KafkaPublisher, PublisherOptions, died, warn_of_topics};
 use service_kit::health::{Component, Health};
 use service_kit::http::{HttpOptions, serve};
 use service_kit::shutdown::Shutdown;
@@ -73,10 +71,10 @@ async fn serve_until_drained(
 ) -> Result<(), Error> {
     let Some(stores) = wait_for_stores(config, health, shutdown).await? else { return Ok(()) };
     let publisher = Arc::new(publisher(config, "triad-ingest")?);
-    tokio::spawn(warn_of_topics(config.kafka.cluster(), topics::specs(config)));
+    let bus = Bus::Kafka(config.kafka.cluster());
+    tokio::spawn(warn_of_topics(bus.clone(), topics::specs(config)));
     let verifier = Verifier::start(&config.auth, shutdown.clone()).await?;
-    let (cluster, heard) = (config.kafka.cluster(), health.component("revocations"));
-    follow_revocations(&verifier, cluster, heard, shutdown.clone());
+    follow_revocations(&verifier, bus, health.component("revocations"), shutdown.clone());
     // A dead producer drains as a signal does.
     let (drain_trigger, draining) = Shutdown::new();
     let registry_task =
@@ -133,13 +131,6 @@ async fn serve_until_drained(
     match dead {
         Some(reason) => Err(Error::Producer(reason)),
         None => Ok(()),
-    }
-}
-
-/// Says what production would not accept of the topics; brokers that do not answer take a while.
-async fn warn_of_topics(cluster: KafkaConfig, specs: Vec<TopicSpec>) {
-    for warning in check_topics(&cluster, &specs).await {
-        warn!("{warning}");
     }
 }
 

@@ -1,7 +1,7 @@
 //! Who calls, and what they may do: bearer verification (RFC 9068) and authorisation.
 
 mod fetch;
-#[cfg(feature = "engines")]
+#[cfg(any(feature = "engines", feature = "embedded"))]
 mod follow;
 mod introspection;
 mod jwks;
@@ -9,7 +9,7 @@ mod principal;
 mod revocations;
 mod verifier;
 
-#[cfg(feature = "engines")]
+#[cfg(any(feature = "engines", feature = "embedded"))]
 pub use follow::follow_revocations;
 pub use principal::Principal;
 pub use revocations::Revocations;

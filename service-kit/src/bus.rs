@@ -1,8 +1,10 @@
 //! The bus between services: what is published, how it is read, which topics there are.
 //!
-//! Kafka is the one implementation today; an in-process one follows with `standalone`, hence the
-//! trait. Everything that links a native client stands behind the feature `engines`.
+//! It is Kafka's, behind the feature `engines` as it links a native client, or within one process, behind
+//! `embedded`; [`Bus`] is either.
 
+#[cfg(any(feature = "engines", feature = "embedded"))]
+mod any;
 mod config;
 #[cfg(feature = "engines")]
 mod follower;
@@ -10,19 +12,23 @@ mod follower;
 mod group;
 #[cfg(feature = "engines")]
 mod kafka;
+#[cfg(feature = "embedded")]
+pub mod local;
 #[cfg(feature = "engines")]
 mod subscriber;
 pub mod topics;
 
+#[cfg(any(feature = "engines", feature = "embedded"))]
+pub use any::{Bus, BusPublisher, Follower, Group, Subscriber, warn_of_topics};
 pub use config::KafkaConfig;
 #[cfg(feature = "engines")]
-pub use follower::{FollowError, KafkaFollower};
+pub use follower::KafkaFollower;
 #[cfg(feature = "engines")]
-pub use group::{GroupPosition, KafkaGroup};
+pub use group::KafkaGroup;
 #[cfg(feature = "engines")]
-pub use kafka::{KafkaPublisher, PublisherOptions};
+pub use kafka::KafkaPublisher;
 #[cfg(feature = "engines")]
-pub use subscriber::{KafkaSubscriber, Start};
+pub use subscriber::KafkaSubscriber;
 pub use topics::{TopicAction, TopicOutcome, TopicSpec};
 #[cfg(feature = "engines")]
 pub use topics::{apply_topics, check_topics};
@@ -80,6 +86,51 @@ pub struct Ack {
     pub partition: i32,
     /// The offset in it.
     pub offset: i64,
+}
+
+/// The bounds of a publisher.
+#[derive(Clone, Debug)]
+pub struct PublisherOptions {
+    /// How the brokers' logs and quotas know this client.
+    pub client_id: String,
+    /// What may wait to be sent, in KiB; beyond it, `QueueFull`.
+    pub max_buffer_kib: u32,
+    /// How long a record is tried before its outcome is unknown.
+    pub timeout: Duration,
+    /// The largest record, in bytes; the topic's `max.message.bytes` must not be lower.
+    pub max_message_bytes: usize,
+}
+
+/// Where a group without committed offset begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// With the oldest record there is.
+    Earliest,
+    /// With the next record to come.
+    Latest,
+}
+
+/// Why following ends. The follower is of no use any more: begin a new one, and take it that records were
+/// missed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FollowError {
+    /// Records were deleted before they were read, or the topic was made anew.
+    #[error("records were lost: {0}")]
+    Lost(String),
+    /// The topic or the right to read it is gone.
+    #[error("{0}")]
+    Failed(String),
+}
+
+/// How far a group is in one partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GroupPosition {
+    /// The offset of the oldest record that is kept.
+    pub begin: i64,
+    /// The offset of the next record to come.
+    pub end: i64,
+    /// What the group has committed: everything below.
+    pub committed: Option<i64>,
 }
 
 /// Publishes records, at least once.
@@ -147,7 +198,7 @@ pub enum BusError {
     #[error("{0}")]
     Refused(String),
     /// The bus failed or did not answer in time.
-    #[error("kafka: {0}")]
+    #[error("the bus: {0}")]
     Kafka(String),
 }
 

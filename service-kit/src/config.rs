@@ -44,6 +44,12 @@ impl ConfigError {
         Self { key: key.into(), reason: reason.to_string() }
     }
 
+    /// The same, of a key within `section`.
+    #[must_use]
+    pub fn within(self, section: &str) -> Self {
+        Self { key: format!("{section}.{}", self.key), ..self }
+    }
+
     /// The dotted key, or the path of the file.
     #[must_use]
     pub fn key(&self) -> &str {
@@ -86,8 +92,20 @@ pub fn check_ranges<'a, T: PartialOrd + fmt::Display>(
 /// # Errors
 /// An unknown key, a wrong type or unreadable YAML, by its full dotted name or its file.
 pub fn load<T: DeserializeOwned>(source: &Source<'_>) -> Result<T, ConfigError> {
+    load_over(source, Vec::new())
+}
+
+/// As [`load`], with maps between the default and the file: what another program changes of a service's defaults.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_over<T: DeserializeOwned>(
+    source: &Source<'_>,
+    layers: Vec<Map<String, Value>>,
+) -> Result<T, ConfigError> {
     let defaults = yaml_map(source.defaults, "the embedded default")?;
     let mut merged = defaults.clone();
+    layers.into_iter().for_each(|layer| merge(&mut merged, Value::Object(layer)));
     if let Some(path) = source.file {
         let name = path.display().to_string();
         merge(&mut merged, yaml_map(&read_file(path)?, &name)?);

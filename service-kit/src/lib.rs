@@ -8,6 +8,7 @@
 //! | [`telemetry`], [`trace`] | log and metric installation (by `main` only), W3C Trace Context |
 //! | [`auth`] | bearer verification (RFC 9068) and authorisation by tenant and scope |
 //! | [`bus`] | publishers, subscribers and topics |
+//! | `embedded` | the disk of a process without engines |
 //!
 //! No domain rule and no store client lives here. Without the feature `engines` no native client
 //! library is linked: [`bus`] then holds its types and traits only.
@@ -16,6 +17,8 @@ pub mod admin;
 pub mod auth;
 pub mod bus;
 pub mod config;
+#[cfg(feature = "embedded")]
+pub mod embedded;
 pub mod health;
 pub mod http;
 pub mod problem;

@@ -11,7 +11,7 @@ use super::say;
 use crate::config::SyncMode;
 use crate::graph::pages::tenants;
 use crate::graph::write::{Author, Ownership, Writer};
-use crate::graph::{Dgraph, schema};
+use crate::graph::{GraphDb, schema};
 use crate::transfer::export::Export;
 use crate::transfer::import::{self, Checked, Import, Imported};
 use crate::transfer::{TransferError, bar};
@@ -106,10 +106,10 @@ fn no_folder() -> Error {
 }
 
 /// The graph, with time for large requests.
-async fn connect(config: &Config) -> Result<(Dgraph, schema::Meta), Error> {
+async fn connect(config: &Config) -> Result<(GraphDb, schema::Meta), Error> {
     let mut options = config.dgraph.options();
     options.timeout = options.timeout.max(PATIENCE);
-    let graph = Dgraph::new(&options)?;
+    let graph = GraphDb::dgraph(&options)?;
     match schema::meta(&graph).await? {
         Some(meta) if meta.version == schema::VERSION => Ok((graph, meta)),
         _ => Err(Error::Command("the schema is not that of this version: schema apply".to_owned())),
@@ -204,7 +204,7 @@ impl ImportArgs {
     fn import<'a>(
         &self,
         config: &Config,
-        graph: &'a Dgraph,
+        graph: &'a GraphDb,
         tenant: &'a TenantId,
         meta: schema::Meta,
         checked: Option<&Checked>,

@@ -8,14 +8,14 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 use contracts::TenantId;
-use service_kit::bus::apply_topics;
+use service_kit::bus::{Bus, apply_topics};
 use service_kit::config::Source;
 use service_kit::shutdown::{Shutdown, on_signal};
 use tokio::io::BufReader;
 use tokio::net::TcpListener;
 
 use crate::graph::write::{Ownership, Writer};
-use crate::graph::{Dgraph, schema};
+use crate::graph::{GraphDb, schema};
 use crate::sync::identity;
 use crate::{Config, Error, Listeners, config, metrics, topics};
 
@@ -115,7 +115,7 @@ impl Cli {
                 Ok(())
             }
             Command::Schema(SchemaCommand::Apply { print: false }) => {
-                let graph = Dgraph::new(&config.dgraph.options())?;
+                let graph = GraphDb::dgraph(&config.dgraph.options())?;
                 let meta = schema::apply(&graph).await?;
                 say(&format!("the graph is at version {}, epoch {}", meta.version, meta.epoch));
                 Ok(())
@@ -125,10 +125,10 @@ impl Cli {
 }
 
 async fn retry(config: &Config) -> Result<(), Error> {
-    let graph = Dgraph::new(&config.dgraph.options())?;
+    let graph = GraphDb::dgraph(&config.dgraph.options())?;
     let health = service_kit::health::Health::new().component("identity_sync");
-    let (cluster, options) = (config.kafka.cluster(), config.sync.options());
-    let retried = identity::retry(&graph, &cluster, &options, &health, QUIET).await?;
+    let (bus, options) = (Bus::Kafka(config.kafka.cluster()), config.sync.options());
+    let retried = identity::retry(&graph, &bus, &options, &health, QUIET).await?;
     say(&format!(
         "{} read: {} changes applied, {} still cannot be, {} tenants wait for other changes",
         retried.read, retried.applied, retried.poison, retried.stopped
@@ -138,7 +138,7 @@ async fn retry(config: &Config) -> Result<(), Error> {
 
 async fn rebuild(config: &Config, tenant: &str, snapshot: &std::path::Path) -> Result<(), Error> {
     let tenant = TenantId::parse(tenant).map_err(|error| Error::Command(error.to_string()))?;
-    let graph = Dgraph::new(&config.dgraph.options())?;
+    let graph = GraphDb::dgraph(&config.dgraph.options())?;
     let writer = Writer { graph: &graph, ownership: Ownership::Sync };
     let rebuilt = if snapshot == std::path::Path::new("-") {
         crate::sync::rebuild::rebuild(&writer, &tenant, BufReader::new(tokio::io::stdin())).await

@@ -1,35 +1,31 @@
-//! Dgraph: several alphas, one warmed transaction each, a deadline on every request.
+//! The client of a graph database: what every read and write goes through, whichever database it is.
 //!
-//! dgraph-tonic connects each transaction anew unless it is cloned from one that has connected, hence
-//! the prototype that is kept for each alpha.
+//! Both understand the DQL and the N-Quads that this crate sends, so that there is one code of the graph.
+//! They differ in where the graph is, and in nothing that a caller could see but time.
 
-mod claim;
-mod snapshot;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 
-use std::collections::HashMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use contracts::Revision;
-use dgraph_tonic::{
-    Client, ClientError, DgraphError, Endpoint, EndpointConfig, Mutate, Mutation, Operation, Query,
-    Response, Status, Txn, TxnMutated,
-};
-use futures::FutureExt as _;
-use futures::future::BoxFuture;
 
-pub use snapshot::Snapshot;
-
+#[cfg(feature = "engines")]
+use super::dgraph::{self, Dgraph};
+#[cfg(feature = "embedded")]
+use super::embedded::{self, Embedded};
 use super::store::GraphError;
 use crate::metrics;
+use crate::model::Key;
+
+#[cfg(not(any(feature = "engines", feature = "embedded")))]
+compile_error!("a graph is needed: the feature `engines`, `embedded`, or both");
 
 /// How old the data of a read may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
-    /// As new as the alpha knows: no round trip to Zero.
+    /// As new as who answers knows: of a cluster, without asking its other members.
     BestEffort,
     /// Everything that was committed before the read began.
     Strict,
@@ -46,17 +42,14 @@ pub struct Options {
     pub connect_timeout: Duration,
 }
 
-/// A Dgraph cluster.
-pub struct Dgraph {
-    alphas: Box<[Alpha]>,
-    preferred: AtomicUsize,
-    timeout: Duration,
-}
-
-struct Alpha {
-    address: String,
-    client: Client,
-    prototype: Mutex<Option<Txn>>,
+/// A graph database.
+pub enum GraphDb {
+    /// A Dgraph cluster.
+    #[cfg(feature = "engines")]
+    Dgraph(Dgraph),
+    /// In this process.
+    #[cfg(feature = "embedded")]
+    Embedded(Embedded),
 }
 
 /// An answer, still in JSON.
@@ -68,6 +61,10 @@ pub struct Answer {
 }
 
 impl Answer {
+    pub(super) fn new(revision: Revision, json: Vec<u8>) -> Self {
+        Self { revision, json }
+    }
+
     /// Reads the answer's blocks.
     ///
     /// # Errors
@@ -90,44 +87,20 @@ impl Answer {
     }
 }
 
-#[derive(Debug)]
-struct Connect(Duration);
-
-impl EndpointConfig for Connect {
-    fn configure_endpoint(&self, endpoint: Endpoint) -> Endpoint {
-        endpoint
-            .connect_timeout(self.0)
-            .tcp_nodelay(true)
-            .http2_keep_alive_interval(Duration::from_secs(10))
-            .keep_alive_timeout(Duration::from_secs(5))
-            .keep_alive_while_idle(true)
-    }
-}
-
-impl Dgraph {
-    /// A client; nothing is connected yet.
+impl GraphDb {
+    /// A client of a Dgraph cluster; nothing is connected yet.
     ///
     /// # Errors
     /// No address, or one that is none.
-    pub fn new(options: &Options) -> Result<Self, GraphError> {
-        let alpha = |address: &String| {
-            let uri = format!("http://{address}");
-            let client = Client::new_with_endpoint_config(uri, Connect(options.connect_timeout))
-                .map_err(|error| GraphError::Refused(format!("{address}: {error}")))?;
-            Ok(Alpha { address: address.clone(), client, prototype: Mutex::new(None) })
-        };
-        let alphas = options.alphas.iter().map(alpha).collect::<Result<Box<[_]>, _>>()?;
-        if alphas.is_empty() {
-            return Err(GraphError::Refused("no alpha is configured".to_owned()));
-        }
-        Ok(Self { alphas, preferred: AtomicUsize::new(0), timeout: options.timeout })
+    #[cfg(feature = "engines")]
+    pub fn dgraph(options: &Options) -> Result<Self, GraphError> {
+        Dgraph::new(options).map(Self::Dgraph)
     }
 
-    /// Runs a query with its variables. An alpha that does not answer is passed over for the next one,
-    /// all within one deadline.
+    /// Runs a query with its variables.
     ///
     /// # Errors
-    /// `Unavailable`, or `Refused` for a query that Dgraph does not take.
+    /// `Unavailable`, or `Refused` for a query that the database does not take.
     pub async fn query(
         &self,
         mode: Mode,
@@ -135,158 +108,120 @@ impl Dgraph {
         vars: &[(&str, &str)],
     ) -> Result<Answer, GraphError> {
         let begun = Instant::now();
-        let answer = self
-            .anywhere(|txn: Txn| {
-                async move {
-                    let txn = txn.read_only();
-                    match mode {
-                        Mode::Strict => { txn }.query_with_vars(dql, map(vars)).await,
-                        Mode::BestEffort => txn.best_effort().query_with_vars(dql, map(vars)).await,
-                    }
-                }
-                .boxed()
-            })
-            .await;
-        metrics::graph_request(
-            if mode == Mode::Strict { "strict" } else { "best_effort" },
-            begun,
-            &answer,
-        );
-        answer.map(answered)
+        let answer = match self {
+            #[cfg(feature = "engines")]
+            Self::Dgraph(graph) => graph.query(mode, dql, vars).await,
+            #[cfg(feature = "embedded")]
+            Self::Embedded(graph) => graph.query(dql, vars).await,
+        };
+        let kind = if mode == Mode::Strict { "strict" } else { "best_effort" };
+        metrics::graph_request(kind, begun, &answer);
+        answer
     }
 
     /// Begins a transaction, with a query that all of its writes rest on.
     ///
     /// # Errors
-    /// As [`Dgraph::query`].
+    /// As [`GraphDb::query`].
     pub async fn begin(&self, dql: &str) -> Result<(Transaction, Answer), GraphError> {
         let begun = Instant::now();
-        let result = self
-            .anywhere(|txn: Txn| {
-                async move {
-                    let mut txn = txn.mutated();
-                    let response = txn.query(dql).await?;
-                    Ok((txn, response))
-                }
-                .boxed()
-            })
-            .await;
+        let result = match self {
+            #[cfg(feature = "engines")]
+            Self::Dgraph(graph) => {
+                graph.begin(dql).await.map(|(open, answer)| (Transaction::Dgraph(open), answer))
+            }
+            #[cfg(feature = "embedded")]
+            Self::Embedded(graph) => {
+                graph.begin(dql).await.map(|(open, answer)| (Transaction::Embedded(open), answer))
+            }
+        };
         metrics::graph_request("begin", begun, &result);
-        let (txn, response) = result?;
-        Ok((Transaction { txn, timeout: self.timeout }, answered(response)))
+        result
+    }
+
+    /// Begins many reads at one time, with a query that is asked at that time.
+    ///
+    /// # Errors
+    /// As [`GraphDb::query`].
+    pub async fn snapshot(
+        &self,
+        dql: &str,
+        vars: &[(&str, &str)],
+    ) -> Result<(Snapshot, Answer), GraphError> {
+        match self {
+            #[cfg(feature = "engines")]
+            Self::Dgraph(graph) => {
+                let (of, answer) = graph.snapshot(dql, vars).await?;
+                Ok((Snapshot::Dgraph(of), answer))
+            }
+            #[cfg(feature = "embedded")]
+            Self::Embedded(graph) => {
+                let (of, answer) = graph.snapshot(dql, vars).await?;
+                Ok((Snapshot::Embedded(of), answer))
+            }
+        }
     }
 
     /// Changes the schema.
     ///
     /// # Errors
-    /// As [`Dgraph::query`].
+    /// As [`GraphDb::query`]; `Contended` while transactions are open that it would touch.
     pub async fn alter(&self, schema: &str) -> Result<(), GraphError> {
-        let operation = Operation { schema: schema.to_owned(), ..Default::default() };
-        let alpha = &self.alphas[self.preferred.load(Ordering::Relaxed) % self.alphas.len()];
-        let altered = alpha.client.alter(operation);
-        let patience = self.timeout.max(Duration::from_secs(60));
-        match tokio::time::timeout(patience, altered).await {
-            Err(_) => Err(GraphError::Unavailable(format!("{}: no answer", alpha.address))),
-            Ok(Err(error)) => Err(classify(&error).at(&alpha.address)),
-            Ok(Ok(_)) => Ok(()),
+        match self {
+            #[cfg(feature = "engines")]
+            Self::Dgraph(graph) => graph.alter(schema).await,
+            #[cfg(feature = "embedded")]
+            Self::Embedded(graph) => graph.alter(schema).await,
         }
-    }
-
-    /// Tries the preferred alpha, then the others once each, within the deadline. For what may be
-    /// repeated.
-    async fn anywhere<'a, T>(
-        &self,
-        request: impl Fn(Txn) -> BoxFuture<'a, anyhow::Result<T>>,
-    ) -> Result<T, GraphError> {
-        let deadline = tokio::time::Instant::now() + self.timeout;
-        let first = self.preferred.load(Ordering::Relaxed);
-        let mut last = GraphError::Unavailable("no answer".to_owned());
-        // The share of each, so that one that hangs leaves time for the others.
-        let share = self.timeout / u32::try_from(self.alphas.len()).unwrap_or(1);
-        for turn in 0..self.alphas.len() {
-            let at = (first + turn) % self.alphas.len();
-            let alpha = &self.alphas[at];
-            let until = (tokio::time::Instant::now() + share).min(deadline);
-            let attempt = async { request(alpha.transaction().await?).await };
-            match tokio::time::timeout_at(until, attempt).await {
-                Ok(Ok(answer)) => {
-                    if turn > 0 {
-                        self.preferred.store(at, Ordering::Relaxed);
-                    }
-                    return Ok(answer);
-                }
-                Ok(Err(error)) => match classify(&error) {
-                    Outcome::Lost(reason) => last = Outcome::Lost(reason).at(&alpha.address),
-                    other => return Err(other.at(&alpha.address)),
-                },
-                Err(_) => last = GraphError::Unavailable(format!("{}: no answer", alpha.address)),
-            }
-        }
-        Err(last)
-    }
-}
-
-fn map(vars: &[(&str, &str)]) -> HashMap<String, String> {
-    vars.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
-}
-
-fn answered(response: Response) -> Answer {
-    let revision = Revision(response.txn.map_or(0, |txn| txn.start_ts));
-    Answer { revision, json: response.json }
-}
-
-impl Alpha {
-    /// A transaction over the connection that is there, or over a new one.
-    async fn transaction(&self) -> anyhow::Result<Txn> {
-        let warmed = |txn: &mut Option<Txn>| txn.as_mut().map(Txn::clone_and_reset);
-        if let Some(txn) = warmed(&mut self.prototype()) {
-            return Ok(txn);
-        }
-        // Any query connects; the prototype keeps the connection.
-        let mut txn = self.client.new_txn();
-        txn.query("schema(pred: [xid]) { type }").await?;
-        let fresh = txn.clone_and_reset();
-        *self.prototype() = Some(txn);
-        Ok(fresh)
-    }
-
-    fn prototype(&self) -> std::sync::MutexGuard<'_, Option<Txn>> {
-        self.prototype.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// A transaction that has read and may write once.
-pub struct Transaction {
-    txn: TxnMutated,
-    timeout: Duration,
+pub enum Transaction {
+    /// Of a cluster.
+    #[cfg(feature = "engines")]
+    Dgraph(dgraph::Transaction),
+    /// Of this process.
+    #[cfg(feature = "embedded")]
+    Embedded(embedded::Transaction),
 }
 
 impl Transaction {
+    /// Has whoever makes one of these nodes at the same time conflict. Returns the N-Quads to delete with
+    /// the commit, so that nothing is left.
+    ///
+    /// # Errors
+    /// [`CommitError`]; nothing is written then.
+    pub async fn claim(&mut self, keys: &BTreeSet<Key>) -> Result<String, CommitError> {
+        if keys.is_empty() {
+            return Ok(String::new());
+        }
+        let begun = Instant::now();
+        let result = match self {
+            #[cfg(feature = "engines")]
+            Self::Dgraph(open) => open.claim(keys).await,
+            #[cfg(feature = "embedded")]
+            Self::Embedded(open) => {
+                open.claim(keys);
+                Ok(String::new())
+            }
+        };
+        metrics::graph_request("claim", begun, &result);
+        result
+    }
+
     /// Writes and commits; what it read is as it was, as far as conflicts are detected: by node, edge
     /// and external key that it writes.
     ///
     /// # Errors
     /// [`CommitError`].
     pub async fn commit(self, set: String, delete: String) -> Result<Revision, CommitError> {
-        let mutation = Mutation {
-            set_nquads: set.into_bytes(),
-            del_nquads: delete.into_bytes(),
-            ..Default::default()
-        };
         let begun = Instant::now();
-        let committed = self.txn.mutate_and_commit_now(mutation);
-        let committed = tokio::time::timeout(self.timeout, committed).await;
-        let result = match committed {
-            Err(_) => Err(CommitError::Graph(GraphError::Unknown("no answer".to_owned()))),
-            Ok(Err(error)) => Err(match classify(&error) {
-                Outcome::Aborted => CommitError::Aborted,
-                Outcome::Lost(reason) => CommitError::Graph(GraphError::Unknown(reason)),
-                Outcome::Refused(reason) => CommitError::Graph(GraphError::Refused(reason)),
-            }),
-            Ok(Ok(response)) => match response.txn.map_or(0, |txn| txn.commit_ts) {
-                0 => Err(CommitError::Graph(GraphError::Unknown("no commit timestamp".to_owned()))),
-                commit => Ok(Revision(commit)),
-            },
+        let result = match self {
+            #[cfg(feature = "engines")]
+            Self::Dgraph(open) => open.commit(set, delete).await,
+            #[cfg(feature = "embedded")]
+            Self::Embedded(open) => open.commit(set, delete).await,
         };
         metrics::graph_request("commit", begun, &result);
         result
@@ -302,92 +237,34 @@ pub enum CommitError {
     Graph(GraphError),
 }
 
-/// What an error of the client means.
-enum Outcome {
-    /// Nobody answered, or the connection broke.
-    Lost(String),
-    /// A conflict with other transactions.
-    Aborted,
-    /// An answer of no.
-    Refused(String),
+/// Reads that all see the same: everything that was committed before the first one, and nothing after it.
+/// Dgraph drops old versions some thousands of transactions later, and then answers with less instead of
+/// an error: whoever reads for long counts.
+pub enum Snapshot {
+    /// Of a cluster.
+    #[cfg(feature = "engines")]
+    Dgraph(dgraph::Snapshot),
+    /// Of this process; what it sees stays in memory while it lives.
+    #[cfg(feature = "embedded")]
+    Embedded(embedded::Snapshot),
 }
 
-impl Outcome {
-    fn at(self, alpha: &str) -> GraphError {
+impl Snapshot {
+    /// Another query at that time, of the same member of a cluster.
+    ///
+    /// # Errors
+    /// As [`GraphDb::query`].
+    pub async fn query(
+        &self,
+        dql: &str,
+        vars: &[(&str, &str)],
+        timeout: Duration,
+    ) -> Result<Answer, GraphError> {
         match self {
-            Self::Lost(reason) => GraphError::Unavailable(format!("{alpha}: {reason}")),
-            Self::Aborted => GraphError::Contended,
-            Self::Refused(reason) => GraphError::Refused(format!("{alpha}: {reason}")),
+            #[cfg(feature = "engines")]
+            Self::Dgraph(of) => of.query(dql, vars, timeout).await,
+            #[cfg(feature = "embedded")]
+            Self::Embedded(of) => of.query(dql, vars, timeout).await,
         }
-    }
-}
-
-fn classify(error: &anyhow::Error) -> Outcome {
-    use dgraph_tonic::ClientError as E;
-    let inner = match error.downcast_ref::<DgraphError>() {
-        Some(DgraphError::GrpcError(inner)) => inner,
-        _ => error,
-    };
-    let Some(known) = inner.downcast_ref::<ClientError>() else {
-        // The transport's: connecting failed.
-        return Outcome::Lost(format!("{inner:#}"));
-    };
-    let status: &Status = match known {
-        E::CannotAlter(status)
-        | E::CannotQuery(status)
-        | E::CannotMutate(status)
-        | E::CannotDoRequest(status)
-        | E::CannotCommitOrAbort(status)
-        | E::CannotCheckVersion(status)
-        | E::CannotLogin(status)
-        | E::CannotRefreshLogin(status) => status,
-        E::InvalidEndpoint | E::NoEndpointsDefined => return Outcome::Refused(known.to_string()),
-    };
-    judge(i32::from(status.code()), status.message())
-}
-
-/// By gRPC status code (0 to 16) and message: Dgraph says most things with `Unknown`.
-fn judge(code: i32, message: &str) -> Outcome {
-    const CANCELLED: i32 = 1;
-    const DEADLINE: i32 = 4;
-    const EXHAUSTED: i32 = 8;
-    const ABORTED: i32 = 10;
-    const UNAVAILABLE: i32 = 14;
-    let passing = [
-        "Please retry",
-        "not ready",
-        "No connection exists",
-        "Unable to find any servers",
-        "context deadline exceeded",
-        "connection refused",
-        "transport",
-        "Server is shutting down",
-        "overloaded",
-    ];
-    match code {
-        ABORTED => Outcome::Aborted,
-        CANCELLED | DEADLINE | EXHAUSTED | UNAVAILABLE => Outcome::Lost(message.to_owned()),
-        _ if message.contains("Transaction has been aborted") => Outcome::Aborted,
-        // A change of the schema.
-        _ if message.contains("Pending transactions found") => Outcome::Aborted,
-        _ if passing.iter().any(|text| message.contains(text)) => Outcome::Lost(message.to_owned()),
-        _ => Outcome::Refused(message.to_owned()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_conflict_is_told_from_an_outage_and_both_from_a_refusal() {
-        let aborted = "Transaction has been aborted. Please retry";
-        assert!(matches!(judge(10, aborted), Outcome::Aborted));
-        assert!(matches!(judge(2, aborted), Outcome::Aborted));
-        let pending = "Pending transactions found. Please retry operation";
-        assert!(matches!(judge(2, pending), Outcome::Aborted));
-        assert!(matches!(judge(14, "error trying to connect"), Outcome::Lost(_)));
-        assert!(matches!(judge(2, "Please retry again, server is not ready"), Outcome::Lost(_)));
-        assert!(matches!(judge(2, "line 1 column 7: Unrecognized character"), Outcome::Refused(_)));
     }
 }

@@ -9,7 +9,7 @@ pub mod relationships;
 use contracts::Revision;
 use serde::Deserialize;
 
-use super::client::{Dgraph, Mode};
+use super::client::{GraphDb, Mode};
 use super::dql::Uid;
 use super::store::GraphError;
 use crate::model::Key;
@@ -50,9 +50,9 @@ struct Row {
 /// At most `first` members of a list ([`Key::list`]) whose nodes follow `after`, of a strict read.
 ///
 /// # Errors
-/// As [`Dgraph::query`].
+/// As [`GraphDb::query`].
 pub async fn members(
-    graph: &Dgraph,
+    graph: &GraphDb,
     list: &str,
     after: u64,
     first: usize,

@@ -3,7 +3,9 @@
 //! | module | what it holds |
 //! |---|---|
 //! | [`store`] | what the rest of the program asks of a graph, and how that fails |
-//! | [`client`] | Dgraph: alphas, deadlines, warmed transactions |
+//! | [`client`] | the database behind it, whichever it is |
+//! | `dgraph` | Dgraph: alphas, deadlines, warmed transactions |
+//! | `embedded` | the same in this process: queries, commits, and the log on disk |
 //! | [`schema`] | predicates, version, epoch |
 //! | [`search`] | candidates of searches |
 //! | [`pages`] | everything that a tenant has, page by page |
@@ -13,7 +15,11 @@
 //! | [`outbox`] | changes that wait to be published |
 
 pub mod client;
+#[cfg(feature = "engines")]
+pub mod dgraph;
 mod dql;
+#[cfg(feature = "embedded")]
+pub mod embedded;
 pub mod list;
 pub mod outbox;
 pub mod pages;
@@ -23,5 +29,5 @@ pub mod search;
 pub mod store;
 pub mod write;
 
-pub use client::{Dgraph, Mode};
+pub use client::{GraphDb, Mode};
 pub use store::{Graph, GraphError, Reading};

@@ -4,7 +4,7 @@ use contracts::audit::AuditEvent;
 use contracts::{GraphEpoch, Revision, TenantId};
 use serde::{Deserialize, Serialize};
 
-use super::client::{CommitError, Dgraph, Mode};
+use super::client::{CommitError, GraphDb, Mode};
 use super::dql::{HasUid, Uid};
 use super::schema;
 use super::store::GraphError;
@@ -95,7 +95,7 @@ struct Row {
 /// # Errors
 /// When Dgraph does not answer, or the graph has no schema.
 pub async fn pending(
-    graph: &Dgraph,
+    graph: &GraphDb,
     stage: Stage,
     after: u64,
     limit: usize,
@@ -125,7 +125,7 @@ pub async fn pending(
 ///
 /// # Errors
 /// When Dgraph does not answer.
-pub async fn depth(graph: &Dgraph) -> Result<[u64; 3], GraphError> {
+pub async fn depth(graph: &GraphDb) -> Result<[u64; 3], GraphError> {
     #[derive(Deserialize)]
     struct Count {
         count: u64,
@@ -161,7 +161,7 @@ pub struct Outcome {
 ///
 /// # Errors
 /// When Dgraph does not answer.
-pub async fn settle(graph: &Dgraph, outcome: &Outcome) -> Result<(), GraphError> {
+pub async fn settle(graph: &GraphDb, outcome: &Outcome) -> Result<(), GraphError> {
     #[derive(Deserialize)]
     struct Held {
         #[serde(default)]

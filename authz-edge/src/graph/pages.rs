@@ -13,7 +13,7 @@ pub use tally::Tally;
 use tally::{bounds, count_query};
 pub use tenants::tenants;
 
-use super::client::{Dgraph, Snapshot};
+use super::client::{GraphDb, Snapshot};
 use super::dql::Uid;
 use super::store::GraphError;
 use super::write::{ROLE, RoleRow};
@@ -206,9 +206,9 @@ impl<'a> Pages<'a> {
     /// Begins: counts what there is. That takes about a second for 50 000 nodes.
     ///
     /// # Errors
-    /// As [`Dgraph::query`].
+    /// As [`GraphDb::query`].
     pub async fn begin(
-        graph: &Dgraph,
+        graph: &GraphDb,
         tenant: &'a TenantId,
         now: Micros,
     ) -> Result<Self, GraphError> {
@@ -228,7 +228,7 @@ impl<'a> Pages<'a> {
     /// A page, whose nodes follow `after`.
     ///
     /// # Errors
-    /// As [`Dgraph::query`].
+    /// As [`GraphDb::query`].
     pub async fn page(&mut self, kind: Kind, after: u64) -> Result<Page, GraphError> {
         let (low, high) = bounds(self.tenant, kind.of_node());
         let edges: String = kind.edges().iter().map(|edge| edge.query(0) + " ").collect();

@@ -18,7 +18,7 @@ use serde::Deserialize;
 
 use roles::RoleCache;
 
-use super::client::{Answer, Dgraph, Mode};
+use super::client::{Answer, GraphDb, Mode};
 use super::dql::{HasUid, Uid};
 use super::store::{
     Graph, GraphError, MAX_ITEMS, MAX_VIEW_BYTES, Part, Parts, Reading, ResourceReading,
@@ -319,7 +319,7 @@ struct AppliedRow {
 /// Who asks for views.
 pub struct Reader {
     /// The cluster.
-    pub graph: Arc<Dgraph>,
+    pub graph: Arc<GraphDb>,
     /// What unknown subjects may.
     pub strangers: Strangers,
     queries: Queries,
@@ -330,7 +330,7 @@ pub struct Reader {
 impl Reader {
     /// Of a cluster.
     #[must_use]
-    pub fn new(graph: Arc<Dgraph>, strangers: Strangers) -> Self {
+    pub fn new(graph: Arc<GraphDb>, strangers: Strangers) -> Self {
         let (queries, traces) = (Queries::default(), trace::Queries::default());
         Self { graph, strangers, queries, traces, roles: RoleCache::default() }
     }

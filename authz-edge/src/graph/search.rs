@@ -7,7 +7,7 @@
 use contracts::{Revision, TenantId};
 use serde::Deserialize;
 
-use super::client::{Dgraph, Mode};
+use super::client::{GraphDb, Mode};
 use super::dql::Uid;
 use super::store::{GraphError, MAX_ITEMS};
 use crate::model::key::{Key, ResourceRef, SubjectRef, SubjectType};
@@ -82,9 +82,9 @@ fn candidates(revision: Revision, rows: Vec<Row>) -> Candidates {
 /// The read is strict: nothing that was committed before is missing.
 ///
 /// # Errors
-/// As [`Dgraph::query`].
+/// As [`GraphDb::query`].
 pub async fn listed(
-    graph: &Dgraph,
+    graph: &GraphDb,
     list: &str,
     after: u64,
     first: usize,
@@ -114,9 +114,9 @@ const HOLDINGS: &str = "
 /// when too many are named: then the candidates are the list of the type.
 ///
 /// # Errors
-/// As [`Dgraph::query`].
+/// As [`GraphDb::query`].
 pub async fn named(
-    graph: &Dgraph,
+    graph: &GraphDb,
     tenant: &TenantId,
     (subject, action, type_): (&SubjectRef, &str, &str),
     after: u64,
@@ -165,9 +165,9 @@ fn named_query(after: u64, first: usize) -> String {
 /// a view; sorted, each once.
 ///
 /// # Errors
-/// `Limit` for more than [`MAX_ITEMS`] permissions; else as [`Dgraph::query`].
+/// `Limit` for more than [`MAX_ITEMS`] permissions; else as [`GraphDb::query`].
 pub async fn actions(
-    graph: &Dgraph,
+    graph: &GraphDb,
     tenant: &TenantId,
     subject: &SubjectRef,
     resource: &ResourceRef,

@@ -28,7 +28,7 @@ pub use role::StoredRole;
 pub(in crate::graph) use role::{ROLE, RoleRow};
 pub use sweep::Swept;
 
-use super::client::{CommitError, Dgraph};
+use super::client::{CommitError, GraphDb};
 use super::store::GraphError;
 use crate::model::{Invalid, Key};
 use draft::{Draft, Finished};
@@ -126,7 +126,7 @@ impl WriteError {
 /// Who writes to a graph.
 pub struct Writer<'a> {
     /// The cluster.
-    pub graph: &'a Dgraph,
+    pub graph: &'a GraphDb,
     /// Who owns identities.
     pub ownership: Ownership,
 }

@@ -45,7 +45,7 @@ use crate::audit::DecisionAudit;
 use crate::check::{AtLeast, CheckError, Checker};
 use crate::graph::read::Reader;
 use crate::graph::write::{Author, Ownership, WriteError, Writer, Written};
-use crate::graph::{Dgraph, GraphError};
+use crate::graph::{GraphDb, GraphError};
 
 pub use body::Bodies;
 
@@ -72,7 +72,7 @@ pub struct Api {
     /// Answers questions.
     pub checker: Arc<Checker<Reader>>,
     /// Takes writes.
-    pub graph: Arc<Dgraph>,
+    pub graph: Arc<GraphDb>,
     /// Knows callers.
     pub verifier: Verifier,
     /// The bounds.

@@ -12,13 +12,13 @@ use service_kit::problem::with_fallbacks;
 use service_kit::track::REQUEST_ID;
 use tower::ServiceExt as _;
 
-use super::authzen::tests::{NOWHERE, Pdp, api, off};
+use super::authzen::tests::{Pdp, api, off};
 use super::{author, router, service};
 use crate::audit::DecisionAudit;
 
 #[tokio::test]
 async fn the_routes_merge_with_another_services_which_keeps_its_own() {
-    let api = api(NOWHERE, &off(None), None, DecisionAudit::off()).await;
+    let api = api(None, &off(None), None, DecisionAudit::off()).await;
     let teapot = || async { StatusCode::IM_A_TEAPOT };
     let other = Router::new()
         .route("/v1/tenants/{tenant}/audit/{event_id}", get(teapot))
@@ -60,7 +60,7 @@ fn only_a_request_id_that_is_fit_for_a_log_comes_into_the_trail() {
 
 #[tokio::test]
 async fn what_is_wrong_with_a_check_of_a_batch_is_said_in_its_place() {
-    let pdp = Pdp::new(NOWHERE, &off(None), None).await;
+    let pdp = Pdp::new(None, &off(None), None).await;
     let fine = json!({"subject": {"type": "user", "id": "u"}, "action": {"name": "read"},
         "resource": {"type": "document", "id": "d"}});
     let (mut typo, mut empty) = (fine.clone(), fine.clone());

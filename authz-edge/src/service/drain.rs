@@ -1,31 +1,25 @@
 //! The end of a service: who still answers, what they wrote and decided, and what is buffered.
 
-use service_kit::bus::KafkaPublisher;
-use service_kit::shutdown::ShutdownTrigger;
 use tokio::task::JoinHandle;
 use tracing::warn;
 
+use super::Running;
 use crate::Config;
 
-/// What is to end, in this order.
-pub(super) struct Running {
-    pub(super) served: JoinHandle<std::io::Result<()>>,
-    pub(super) grpc: Option<JoinHandle<Result<(), tonic::transport::Error>>>,
-    /// Triggered when no listener answers any more.
-    pub(super) last_answered: ShutdownTrigger,
-    pub(super) relay: JoinHandle<()>,
-    pub(super) events: JoinHandle<()>,
-    pub(super) decisions: Option<JoinHandle<()>>,
+/// Listeners, which end by themselves once a drain has begun.
+pub struct Listening {
+    /// The public one.
+    pub served: JoinHandle<std::io::Result<()>>,
+    /// Envoy's, if it is served.
+    pub grpc: Option<JoinHandle<Result<(), tonic::transport::Error>>>,
 }
 
 impl Running {
     /// Within the drain deadline. Fences of the last writes go first: audit events may wait for their
     /// topic until the deadline, and are in the graph.
-    pub(super) async fn drain(mut self, config: &Config, publishers: [&KafkaPublisher; 2]) {
-        if tokio::time::timeout(config.drain_deadline(), self.end(config, publishers))
-            .await
-            .is_err()
-        {
+    pub async fn drain(mut self, config: &Config, listening: Listening) {
+        let deadline = config.drain_deadline();
+        if tokio::time::timeout(deadline, self.end(config, listening)).await.is_err() {
             warn!("the drain deadline passed");
         }
         self.relay.abort();
@@ -36,13 +30,14 @@ impl Running {
             // An aborted task is an error; it is gone then, which is what is waited for.
             let _ = decisions.await;
         }
+        self.keeping.iter().for_each(JoinHandle::abort);
     }
 
-    async fn end(&mut self, config: &Config, publishers: [&KafkaPublisher; 2]) {
-        if let Ok(Err(error)) = (&mut self.served).await {
+    async fn end(&mut self, config: &Config, listening: Listening) {
+        if let Ok(Err(error)) = listening.served.await {
             warn!(%error, "public listener");
         }
-        if let Some(grpc) = &mut self.grpc
+        if let Some(grpc) = listening.grpc
             && let Ok(Err(error)) = grpc.await
         {
             warn!(%error, "ext_authz listener");
@@ -64,7 +59,7 @@ impl Running {
         if events.is_err() {
             warn!("the relay of audit events ended early");
         }
-        for publisher in publishers {
+        for publisher in &self.publishers {
             if let Err(error) = publisher.flush(config.drain_deadline()).await {
                 warn!(%error, "flush");
             }

@@ -9,7 +9,7 @@ use crate::check::Checker;
 use crate::graph::read::Reader;
 use crate::graph::schema;
 use crate::graph::write::{Ownership, Writer};
-use crate::graph::{Dgraph, GraphError};
+use crate::graph::{GraphDb, GraphError};
 
 /// Between looks at what is cached, for gauges, and at the graph's epoch.
 const LOOK: Duration = Duration::from_secs(5);
@@ -19,11 +19,11 @@ const SWEEP: Duration = Duration::from_secs(30);
 const SETTLED: chrono::Duration = chrono::Duration::minutes(10);
 
 /// For as long as it is polled.
-pub(super) async fn keep_house(checker: Arc<Checker<Reader>>, graph: Arc<Dgraph>) {
+pub(super) async fn keep_house(checker: Arc<Checker<Reader>>, graph: Arc<GraphDb>) {
     tokio::join!(look(&checker, &graph), sweep(&graph));
 }
 
-async fn look(checker: &Checker<Reader>, graph: &Dgraph) {
+async fn look(checker: &Checker<Reader>, graph: &GraphDb) {
     loop {
         tokio::time::sleep(LOOK).await;
         checker.observe();
@@ -36,7 +36,7 @@ async fn look(checker: &Checker<Reader>, graph: &Dgraph) {
     }
 }
 
-async fn sweep(graph: &Dgraph) {
+async fn sweep(graph: &GraphDb) {
     let writer = Writer { graph, ownership: Ownership::Anyone };
     loop {
         tokio::time::sleep(SWEEP).await;

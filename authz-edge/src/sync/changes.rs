@@ -6,7 +6,7 @@ use std::time::Duration;
 use contracts::Revision;
 use contracts::authz::ChangeRecord;
 use metrics::counter;
-use service_kit::bus::{FollowError, KafkaConfig, KafkaFollower, Message};
+use service_kit::bus::{Bus, FollowError, Message};
 use service_kit::health::Component;
 use service_kit::shutdown::Shutdown;
 use tokio::time::{Instant, sleep};
@@ -81,8 +81,8 @@ impl Listener {
 
 /// Where changes are, and what they are applied to.
 pub struct Source {
-    /// The cluster.
-    pub kafka: KafkaConfig,
+    /// Where the topic is.
+    pub bus: Bus,
     /// The topic.
     pub topic: String,
     /// What is raised.
@@ -140,9 +140,7 @@ impl Source {
     }
 
     async fn follow(&self) -> Result<(), String> {
-        let follower = KafkaFollower::begin(&self.kafka, &self.topic)
-            .await
-            .map_err(|error| error.to_string())?;
+        let follower = self.bus.follow(&self.topic).await.map_err(|error| error.to_string())?;
         self.freshness.clear("followed");
         let partitions = usize::try_from(follower.partitions()).unwrap_or(0);
         let (fences, freshness) = (Arc::clone(&self.fences), Arc::clone(&self.freshness));
@@ -179,6 +177,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use contracts::{GraphEpoch, TenantId};
+    use service_kit::bus::KafkaConfig;
     use service_kit::health::Health;
 
     use super::*;
@@ -263,8 +262,9 @@ mod tests {
         let (_, fences, freshness) = listener();
         let (health, clock) = (Health::new(), Clock::manual());
         let kafka = KafkaConfig { brokers: Vec::new(), properties: BTreeMap::new() };
+        let bus = Bus::Kafka(kafka);
         let mut source = Source {
-            kafka,
+            bus,
             topic: "changes".to_owned(),
             fences,
             freshness: Arc::clone(&freshness),

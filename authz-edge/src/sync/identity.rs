@@ -28,12 +28,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use contracts::TenantId;
-use service_kit::bus::{BusError, KafkaConfig, KafkaSubscriber, Message, Publisher, Start};
+use service_kit::bus::{Bus, BusError, Message, Publisher, Start, Subscriber};
 use service_kit::health::Component;
 use service_kit::shutdown::Shutdown;
 use tokio::time::{Instant, sleep};
 
-use crate::graph::Dgraph;
+use crate::graph::GraphDb;
 use crate::graph::write::Written;
 use intake::{Intake, Received, receive};
 use progress::{Place, Progress};
@@ -90,7 +90,7 @@ impl Default for Options {
 /// A consumer of identity changes.
 pub struct Consumer<P> {
     /// Where they are applied.
-    pub graph: Arc<Dgraph>,
+    pub graph: Arc<GraphDb>,
     /// Publishes dead letters.
     pub publisher: Arc<P>,
     /// What is read, and how.
@@ -107,13 +107,13 @@ impl<P: Publisher> Consumer<P> {
     /// A configuration that Kafka's client refuses. Everything else is waited for.
     pub async fn run(
         self,
-        cluster: &KafkaConfig,
+        bus: &Bus,
         shutdown: Shutdown,
         written: impl Fn(&TenantId, &Written) + Send + Sync,
     ) -> Result<(), BusError> {
         let Self { graph, publisher, options, health } = self;
         let topics = [options.topic.as_str()];
-        let source = KafkaSubscriber::new(cluster, &options.group, &topics, Start::Earliest)?;
+        let source = bus.subscribe(&options.group, &topics, Start::Earliest)?;
         let intake =
             Intake { publisher, topic: options.dead_letter_topic.clone(), health: &health };
         let mut tenants = Tenants::new(&graph, &options, &health, &written);
@@ -133,7 +133,7 @@ impl<P: Publisher> Consumer<P> {
 }
 
 async fn round<P: Publisher, F: Fn(&TenantId, &Written)>(
-    source: &KafkaSubscriber,
+    source: &Subscriber,
     options: &Options,
     intake: &Intake<'_, P>,
     tenants: &mut Tenants<'_, F>,
@@ -176,7 +176,7 @@ fn place(message: &Message) -> Place {
 
 /// What is at hand: waits for the first record, and then for company. An error keeps what came before it,
 /// and comes again.
-async fn collect(source: &KafkaSubscriber, linger: Duration) -> Result<Vec<Message>, BusError> {
+async fn collect(source: &Subscriber, linger: Duration) -> Result<Vec<Message>, BusError> {
     let mut messages: Vec<_> = source.next(IDLE).await?.into_iter().collect();
     let deadline = Instant::now() + linger;
     while !messages.is_empty() && messages.len() < ROUND {
@@ -209,8 +209,8 @@ pub struct Retried {
 /// # Errors
 /// Kafka's. The graph is waited for.
 pub async fn retry(
-    graph: &Dgraph,
-    cluster: &KafkaConfig,
+    graph: &GraphDb,
+    bus: &Bus,
     options: &Options,
     health: &Component,
     quiet: Duration,
@@ -218,7 +218,7 @@ pub async fn retry(
     let topics = [options.dead_letter_topic.as_str()];
     // Nothing is ever committed in this group, so that it begins at the start each time.
     let group = format!("{}-retry", options.group);
-    let source = KafkaSubscriber::new(cluster, &group, &topics, Start::Earliest)?;
+    let source = bus.subscribe(&group, &topics, Start::Earliest)?;
     let written = |_: &TenantId, _: &Written| {};
     let mut tenants = Tenants::new(graph, options, health, &written);
     let mut retried = Retried::default();

@@ -8,7 +8,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use service_kit::bus::{BusError, GroupPosition, KafkaConfig, KafkaGroup};
+use service_kit::bus::{Bus, BusError, Group, GroupPosition};
 use service_kit::shutdown::Shutdown;
 use tokio::time::sleep;
 
@@ -51,7 +51,7 @@ impl Goal {
 /// A configuration that Kafka's client refuses.
 pub fn watch(
     config: &Config,
-    kafka: &KafkaConfig,
+    bus: &Bus,
     freshness: &Arc<Freshness>,
     clock: &Clock,
     draining: &Shutdown,
@@ -60,7 +60,7 @@ pub fn watch(
         return Ok(());
     }
     freshness.follow_identities();
-    let group = KafkaGroup::new(kafka, &config.sync.group, &config.sync.topic)?;
+    let group = bus.group(&config.sync.group, &config.sync.topic)?;
     let (freshness, clock, draining) = (Arc::clone(freshness), clock.clone(), draining.clone());
     tokio::spawn(async move {
         tokio::select! {
@@ -71,7 +71,7 @@ pub fn watch(
     Ok(())
 }
 
-async fn look(group: &KafkaGroup, freshness: &Freshness, clock: &Clock) {
+async fn look(group: &Group, freshness: &Freshness, clock: &Clock) {
     let mut goal = Goal::default();
     loop {
         let at = clock.millis();

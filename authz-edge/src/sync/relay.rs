@@ -26,7 +26,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use crate::check::freshness::Freshness;
 use crate::clock::Clock;
 use crate::graph::outbox::{self, Batch, Outcome, Pending, Stage};
-use crate::graph::{Dgraph, GraphError};
+use crate::graph::{GraphDb, GraphError};
 use crate::metrics::set_aside;
 
 /// Keys of one record: what is longer is cut into several.
@@ -67,7 +67,7 @@ enum RoundError {
 /// One relay.
 pub struct Relay<P> {
     /// Whose outbox it is.
-    pub graph: Arc<Dgraph>,
+    pub graph: Arc<GraphDb>,
     /// Publishes fences and watermarks, and nothing that may keep them waiting.
     pub publisher: Arc<P>,
     /// Is told of each read, and of another graph.

@@ -15,7 +15,7 @@ use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 use super::TransferError;
 use super::format::{Counts, FORMAT, Header, Line, ResourceLine, RoleLine, SubjectLine, VERSION};
 use super::sorter::Sorter;
-use crate::graph::Dgraph;
+use crate::graph::GraphDb;
 use crate::graph::pages::{Item, Kind, Pages};
 
 /// What is sorted in memory; what is above it, in files.
@@ -29,7 +29,7 @@ const PARTS: [&[Kind]; 4] =
 /// One export. Memory is bounded by a page and by what is sorted at once.
 pub struct Export<'a> {
     /// The cluster.
-    pub graph: &'a Dgraph,
+    pub graph: &'a GraphDb,
     /// The graph's.
     pub epoch: GraphEpoch,
     /// Whose graph.

@@ -207,11 +207,11 @@ async fn import_file(
 }
 
 async fn migrate(config: &Config) -> Result<(), Error> {
-    let dsn = config.mysql.options()?.dsn;
-    let migrated = db::migrate(&dsn).await?;
+    let place = config.mysql.options()?.place;
+    let migrated = db::migrate(&place).await?;
     say(&match migrated.from {
-        from if from == migrated.to => format!("{dsn} is at version {from}"),
-        from => format!("{dsn} was at version {from} and is at {}", migrated.to),
+        from if from == migrated.to => format!("{place} is at version {from}"),
+        from => format!("{place} was at version {from} and is at {}", migrated.to),
     });
     Ok(())
 }

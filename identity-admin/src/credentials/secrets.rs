@@ -197,15 +197,24 @@ impl Secrets {
 /// # Errors
 /// What the file system says.
 pub fn write_private(path: &Path, text: &str) -> std::io::Result<bool> {
-    let opened = OpenOptions::new().write(true).create_new(true).mode(OWNER_ONLY).open(path);
-    let mut file = match opened {
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => return Ok(false),
-        opened => opened?,
-    };
+    if path.try_exists()? {
+        return Ok(false);
+    }
+    // Whole or not at all: half a key would be in the way for ever.
+    let mut name = path.as_os_str().to_owned();
+    name.push(".new");
+    let new = std::path::PathBuf::from(name);
+    let mut options = OpenOptions::new();
+    let mut file = options.write(true).create(true).truncate(true).mode(OWNER_ONLY).open(&new)?;
     file.write_all(text.as_bytes())?;
     file.write_all(b"\n")?;
     file.sync_all()?;
-    Ok(true)
+    let linked = std::fs::hard_link(&new, path);
+    std::fs::remove_file(&new)?;
+    match linked {
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(false),
+        linked => linked.map(|()| true),
+    }
 }
 
 #[cfg(test)]

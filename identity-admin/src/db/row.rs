@@ -1,11 +1,18 @@
 //! Rows, read by column name.
 
-use chrono::{DateTime, NaiveDateTime, Utc};
+#[cfg(feature = "embedded")]
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
 use serde::de::DeserializeOwned;
+#[cfg(feature = "engines")]
 use sqlx::Row as _;
+#[cfg(feature = "engines")]
 use sqlx::mysql::MySqlRow;
 
 use super::DbError;
+#[cfg(feature = "embedded")]
+use super::value::{Read, Value};
 
 /// What a statement found. Columns are read by name; one that is missing or of another type is a fault of
 /// the statement ([`DbError::Refused`]).
@@ -14,14 +21,21 @@ pub struct Row(Found);
 
 #[derive(Debug)]
 enum Found {
+    #[cfg(feature = "engines")]
     MySql(MySqlRow),
+    /// Columns' names, and a value for each.
+    #[cfg(feature = "embedded")]
+    Held(Arc<[String]>, Vec<Value>),
 }
 
 macro_rules! get {
     ($row:expr, $column:expr, $type:ty) => {
         match &$row.0 {
             // Unchecked: what a column may hold is known here, and sqlx's own check knows fewer types.
+            #[cfg(feature = "engines")]
             Found::MySql(row) => row.try_get_unchecked::<$type, _>($column).map_err(DbError::from),
+            #[cfg(feature = "embedded")]
+            Found::Held(names, values) => held::<$type>(names, values, $column),
         }
     };
 }
@@ -80,7 +94,7 @@ impl Row {
     /// # Errors
     /// Of the type.
     pub fn time(&self, column: &str) -> Result<DateTime<Utc>, DbError> {
-        Ok(get!(self, column, NaiveDateTime)?.and_utc())
+        get!(self, column, DateTime<Utc>)
     }
 
     /// A time that may be absent.
@@ -88,7 +102,7 @@ impl Row {
     /// # Errors
     /// Of the type.
     pub fn opt_time(&self, column: &str) -> Result<Option<DateTime<Utc>>, DbError> {
-        Ok(get!(self, column, Option<NaiveDateTime>)?.map(|time| time.and_utc()))
+        get!(self, column, Option<DateTime<Utc>>)
     }
 
     /// What a text column holds as JSON.
@@ -99,10 +113,25 @@ impl Row {
         let text = self.text(column)?;
         serde_json::from_str(&text).map_err(|error| DbError::Refused(format!("{column}: {error}")))
     }
+
+    /// Of values that have left their database.
+    #[cfg(feature = "embedded")]
+    pub(super) fn held(names: Arc<[String]>, values: Vec<Value>) -> Self {
+        Self(Found::Held(names, values))
+    }
 }
 
+#[cfg(feature = "engines")]
 impl From<MySqlRow> for Row {
     fn from(row: MySqlRow) -> Self {
         Self(Found::MySql(row))
     }
+}
+
+#[cfg(feature = "embedded")]
+fn held<T: Read>(names: &[String], values: &[Value], column: &str) -> Result<T, DbError> {
+    let at = names.iter().position(|name| name == column);
+    let value = at.and_then(|at| values.get(at));
+    let value = value.ok_or_else(|| DbError::Refused(format!("there is no column {column}")))?;
+    T::read(value).ok_or_else(|| DbError::Refused(format!("{column} is of another type")))
 }

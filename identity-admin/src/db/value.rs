@@ -52,6 +52,45 @@ impl<'a> From<&'a Option<String>> for Value {
     }
 }
 
+/// What a value that left its database may be read as; `None` if it is not that.
+#[cfg(feature = "embedded")]
+pub(super) trait Read: Sized {
+    fn read(value: &Value) -> Option<Self>;
+}
+
+#[cfg(feature = "embedded")]
+macro_rules! read {
+    ($($type:ty: $($held:pat => $read:expr),+;)+) => {$(
+        impl Read for $type {
+            fn read(value: &Value) -> Option<Self> {
+                match value {
+                    $($held => $read,)+
+                    _ => None,
+                }
+            }
+        }
+    )+};
+}
+
+#[cfg(feature = "embedded")]
+read! {
+    i64: Value::Int(number) => Some(*number);
+    // Bytes, where text is compared with the space at its end.
+    String: Value::Text(text) => Some(text.clone()), Value::Bytes(bytes) => String::from_utf8(bytes.clone()).ok();
+    Vec<u8>: Value::Bytes(bytes) => Some(bytes.clone());
+    DateTime<Utc>: Value::Int(micros) => DateTime::from_timestamp_micros(*micros);
+}
+
+#[cfg(feature = "embedded")]
+impl<T: Read> Read for Option<T> {
+    fn read(value: &Value) -> Option<Self> {
+        match value {
+            Value::Null => Some(None),
+            value => T::read(value).map(Some),
+        }
+    }
+}
+
 /// Places of so many parameters in a list: `?, ?, ?`.
 pub(crate) fn places(number: usize) -> String {
     vec!["?"; number].join(", ")

@@ -117,6 +117,10 @@ fn database(error: &DbError) -> Problem {
         DbError::LockTimeout | DbError::Contended => "the tenant is busy",
         DbError::Lost(_) | DbError::Deadline => "the database does not answer",
         DbError::Unknown(_) => "the outcome is unknown: repeat the request with an Idempotency-Key",
+        DbError::Storage(_) => {
+            tracing::error!(%error, "database");
+            return Problem::unavailable("the database's disk does not work", RETRY_SECONDS);
+        }
         DbError::Duplicate { .. } | DbError::MissingReference | DbError::Refused(_) => {
             tracing::error!(%error, "database");
             return Problem::internal();

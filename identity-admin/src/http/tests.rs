@@ -37,6 +37,16 @@ fn token(tenant: &str, scope: &str) -> String {
     format!("Bearer {}", encode(&header, &claims, &signing_key()).unwrap())
 }
 
+#[cfg(feature = "engines")]
+fn nowhere() -> db::Place {
+    db::Place::MySql(db::Dsn::parse("u@tcp(127.0.0.1:1)/d").unwrap())
+}
+
+#[cfg(not(feature = "engines"))]
+fn nowhere() -> db::Place {
+    db::Place::Sqlite("/nowhere/identity.db".into())
+}
+
 /// A service whose database nobody can reach.
 async fn service(mode: AuthMode) -> Router {
     let mut jwk = Jwk::from_encoding_key(&signing_key(), Algorithm::EdDSA).unwrap();
@@ -57,7 +67,7 @@ async fn service(mode: AuthMode) -> Router {
         default_tenant: None,
     };
     let db = Db::new(&db::Options {
-        dsn: db::Dsn::parse("u@tcp(127.0.0.1:1)/d").unwrap(),
+        place: nowhere(),
         max_open: 4,
         max_idle: 1,
         max_lifetime: Duration::from_secs(60),

@@ -40,6 +40,8 @@ pub(crate) use people::People;
 use people::wait_for_void;
 pub(crate) use revoke::keep;
 pub(crate) use sessions::{end_sessions, void};
+#[cfg(test)]
+pub(crate) use signing::keep_keys;
 pub(crate) use signing::{Rotation, Signing, rotate};
 
 use crate::credentials::Credentials;
@@ -130,6 +132,10 @@ impl From<crate::db::DbError> for Fault {
             E::Refused(_) | E::MissingReference | E::Duplicate { .. } => {
                 tracing::error!(%error, "a request for tokens failed");
                 Self::server()
+            }
+            E::Storage(_) => {
+                tracing::error!(%error, "database");
+                Self::unavailable()
             }
             _ => Self::unavailable(),
         }

@@ -175,6 +175,16 @@ pub(crate) async fn rotate(
     }
 }
 
+/// As [`rotate`] does it, once.
+#[cfg(test)]
+pub(crate) async fn keep_keys(
+    core: &Core,
+    secrets: &Secrets,
+    signing: &Signing,
+) -> Result<(), DbError> {
+    turn(core, secrets, signing, &mut Lease::new("signing", "test".to_owned(), 6 * LOOK)).await
+}
+
 async fn turn(
     core: &Core,
     secrets: &Secrets,

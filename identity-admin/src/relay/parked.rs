@@ -41,7 +41,7 @@ pub struct Parked {
 /// # Errors
 /// As [`crate::db::Db::rows`].
 pub async fn list(core: &Core) -> Result<Vec<Parked>, DbError> {
-    let sql = "SELECT id, topic, tenant_id, seq, LENGTH(payload) AS bytes, parked_at, error \
+    let sql = "SELECT id, topic, tenant_id, seq, OCTET_LENGTH(payload) AS bytes, parked_at, error \
                FROM outbox WHERE parked_at IS NOT NULL ORDER BY id LIMIT ?";
     let of = |row: &Row| {
         Ok(Parked {

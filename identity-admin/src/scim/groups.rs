@@ -77,9 +77,11 @@ impl Resources for Groups {
             }
             _ if common::is_padded(test, "displayName") => Some(common::nothing()),
             Some(("members", id)) if test.place.leaf().name == "value" => {
+                // Each of the two by an index of its own.
                 let sql = "id IN (SELECT team_id FROM team_members \
-                           WHERE tenant_id = ? AND (user_id = ? OR member_team_id = ?))";
-                Some((sql.to_owned(), vec![tenant.into(), id.into(), id.into()]))
+                           WHERE (tenant_id = ? AND user_id = ?) \
+                           OR (tenant_id = ? AND member_team_id = ?))";
+                Some((sql.to_owned(), vec![tenant.into(), id.into(), tenant.into(), id.into()]))
             }
             _ => common::condition(test),
         }

@@ -28,16 +28,17 @@ pub(super) struct Membership {
 impl Membership {
     /// What finds the teams of some users, those that they are in through others among them, up to a number.
     pub(super) fn of_users(tenant: &str, users: &[&str], most: usize) -> (String, Vec<Param>) {
-        // UNION keeps each row once, so that it ends whatever the data hold.
+        // UNION keeps each row once, so that it ends whatever the data hold. CROSS JOIN has SQLite look up the
+        // memberships and the team of each, and not all of the tenant's; to MySQL it is a JOIN.
         let sql = format!(
             "WITH RECURSIVE up (user_id, team_id, direct) AS ( \
                SELECT m.user_id, m.team_id, 1 FROM team_members m \
                WHERE m.tenant_id = ? AND m.user_id IN ({}) \
                UNION \
                SELECT u.user_id, m.team_id, 0 FROM up u \
-               JOIN team_members m ON m.member_team_id = u.team_id WHERE m.tenant_id = ? \
+               CROSS JOIN team_members m ON m.member_team_id = u.team_id WHERE m.tenant_id = ? \
              ) SELECT up.user_id AS user_id, t.id AS id, t.name AS name, MAX(up.direct) AS direct \
-               FROM up JOIN teams t ON t.id = up.team_id WHERE t.tenant_id = ? \
+               FROM up CROSS JOIN teams t ON t.id = up.team_id WHERE t.tenant_id = ? \
                GROUP BY up.user_id, t.id, t.name ORDER BY up.user_id, t.name LIMIT ?",
             places(users.len())
         );

@@ -20,10 +20,10 @@ pub(super) static LIST: Listing = Listing {
     filters: &[],
 };
 
-/// A page of all of a tenant, team by team.
+/// A page of all of a tenant, team by team. The first comparison is what SQLite finds the place by.
 pub(crate) const SNAPSHOT: &str = "SELECT id, team_id, user_id, service_account_id, member_team_id, created_at \
-     FROM team_members WHERE tenant_id = ? AND (team_id > ? OR (team_id = ? AND id > ?)) \
-     ORDER BY team_id, id LIMIT ?";
+     FROM team_members WHERE tenant_id = ? \
+     AND team_id >= ? AND (team_id > ? OR (team_id = ? AND id > ?)) ORDER BY team_id, id LIMIT ?";
 
 /// What others are told of the membership of a row.
 pub(crate) fn told(row: &Row) -> Result<contracts::identity::Membership, DbError> {
@@ -90,11 +90,13 @@ pub(super) async fn around(
     tenant: &TenantId,
     team: &str,
 ) -> Result<HashSet<String>, DbError> {
-    // UNION keeps each team once, so that it ends whatever the data hold.
+    // UNION keeps each team once, so that it ends whatever the data hold. CROSS JOIN has SQLite look up the memberships
+    // of each, and not all of the tenant's; to MySQL it is a JOIN.
     let sql = "WITH RECURSIVE above (id) AS ( \
                  SELECT t.id FROM teams t WHERE t.tenant_id = ? AND t.id = ? \
                  UNION \
-                 SELECT m.team_id FROM team_members m JOIN above a ON m.member_team_id = a.id \
+                 SELECT m.team_id FROM above a \
+                 CROSS JOIN team_members m ON m.member_team_id = a.id \
                  WHERE m.tenant_id = ? \
                ) SELECT id FROM above";
     let rows = tx.rows(sql, params![tenant, team, tenant]).await?;

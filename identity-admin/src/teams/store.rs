@@ -69,15 +69,18 @@ pub(crate) async fn by_names(
     tenant: &TenantId,
     names: BTreeSet<&str>,
 ) -> Result<HashMap<String, String>, DbError> {
-    if names.is_empty() {
-        return Ok(HashMap::new());
+    let (names, mut ids) = (Vec::from_iter(names), HashMap::new());
+    // A statement takes only so many parameters, and an import may name a team in each row.
+    for names in names.chunks(1000) {
+        let places = places(names.len());
+        let sql = format!("SELECT id, name FROM teams WHERE tenant_id = ? AND name IN ({places})");
+        let mut values: Vec<Value> = vec![tenant.into()];
+        values.extend(names.iter().map(|name| Value::from(*name)));
+        for row in tx.rows(sql, &values).await? {
+            ids.insert(row.text("name")?, row.text("id")?);
+        }
     }
-    let places = places(names.len());
-    let sql = format!("SELECT id, name FROM teams WHERE tenant_id = ? AND name IN ({places})");
-    let mut values: Vec<Value> = vec![tenant.into()];
-    values.extend(names.into_iter().map(Value::from));
-    let rows = tx.rows(sql, &values).await?;
-    rows.iter().map(|row| Ok((row.text("name")?, row.text("id")?))).collect()
+    Ok(ids)
 }
 
 pub(super) async fn insert(tx: &mut Tx, team: &TeamView) -> Result<(), DbError> {

@@ -141,11 +141,16 @@ pub(super) async fn insert(
 
 /// Users that nobody stands in the way of, with their settings.
 pub(super) async fn insert_all(tx: &mut Tx, all: &[Imported]) -> Result<(), DbError> {
-    if all.is_empty() {
-        return Ok(());
+    // A statement takes only so many parameters.
+    for some in all.chunks(1000) {
+        insert_some(tx, some).await?;
     }
+    Ok(())
+}
+
+async fn insert_some(tx: &mut Tx, some: &[Imported]) -> Result<(), DbError> {
     let (mut users, mut settings) = (Vec::new(), Vec::new());
-    for Imported { user, hash, settings: own } in all {
+    for Imported { user, hash, settings: own } in some {
         let hash = hash.as_deref().unwrap_or(UNUSABLE);
         let row: [Value; 12] = [
             (&user.id).into(),
@@ -172,13 +177,13 @@ pub(super) async fn insert_all(tx: &mut Tx, all: &[Imported]) -> Result<(), DbEr
         ];
         settings.extend(row);
     }
-    let rows = vec!["(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"; all.len()].join(", ");
+    let rows = vec!["(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"; some.len()].join(", ");
     let sql = format!(
         "INSERT INTO users (id, tenant_id, email, hashed_password, user_name, user_name_key, \
          display_name, is_active, attributes, version, created_at, updated_at) VALUES {rows}"
     );
     tx.execute(sql, &users).await?;
-    let rows = vec!["(?, ?, ?, ?, ?, 1, ?)"; all.len()].join(", ");
+    let rows = vec!["(?, ?, ?, ?, ?, 1, ?)"; some.len()].join(", ");
     let sql = format!(
         "INSERT INTO user_settings \
          (tenant_id, user_id, locale, time_zone, preferences, version, updated_at) VALUES {rows}"

@@ -4,9 +4,11 @@
 //! values). The same decoder answers `POST …/audit` and the pipeline, so that what HTTP accepts is
 //! what the pipeline stores.
 
+pub mod body;
 mod decode;
 mod identity;
 mod json;
+mod judge;
 mod origin;
 mod reason;
 mod time;
@@ -17,6 +19,7 @@ use std::net::IpAddr;
 pub use decode::{Limits, decode};
 pub use identity::identify;
 pub(crate) use identity::{content_bits, time_of};
+pub use judge::{Judge, Judged};
 pub use origin::Origin;
 pub use reason::{Reason, Rejection};
 pub use time::Ticks;

@@ -1,12 +1,14 @@
 //! Where an event is stored: which table, which partition, which shard.
 //!
 //! Placement is a function of the event and of the layout that governs its `event_time`, never of
-//! when or by whom it is written. Layouts are append-only rows ([`registry`]); every process knows a
+//! when or by whom it is written. Layouts are append-only rows (`registry`); every process knows a
 //! new one before any event that it governs can be accepted.
 
 mod bucket;
 mod class;
+#[cfg(feature = "engines")]
 pub mod promotion;
+#[cfg(feature = "engines")]
 pub mod registry;
 
 use std::collections::HashMap;

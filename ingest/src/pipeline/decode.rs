@@ -1,26 +1,18 @@
 //! From a chunk to rows: decode, identify, place, encode.
 
-use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;
 
 use chrono::Utc;
-use foldhash::fast::FixedState;
 
 use super::chunk::{Chunk, RecordMeta};
 use crate::config::LimitsConfig;
-use crate::event::{
-    Event, Limits, Origin, Reason, Rejection, Ticks, content_bits, decode, identify,
-};
+use crate::event::{Judge, Rejection, content_bits};
 use crate::layout::Layouts;
 use crate::sink::row::{encode_body, encode_key};
 
 /// What decoding needs to know.
 #[derive(Debug, Clone)]
-pub struct Decoder {
-    limits: Limits,
-    future: i64,
-    past: i64,
-}
+pub struct Decoder(Judge);
 
 /// The rows of a chunk, and what became of its other records.
 #[derive(Debug)]
@@ -58,11 +50,7 @@ impl Decoder {
     /// A decoder within `limits`.
     #[must_use]
     pub fn new(limits: &LimitsConfig) -> Self {
-        Self {
-            limits: limits.decoder(),
-            future: limits.future_millis(),
-            past: limits.past_millis(),
-        }
+        Self(Judge::new(limits))
     }
 
     /// Decodes all records of a chunk; `layouts` must be fresh now.
@@ -92,10 +80,8 @@ impl Decoder {
         now: i64,
         out: &mut Vec<u8>,
     ) -> Result<Option<DecodedRow>, Rejection> {
-        let event = decode(chunk.value(record), &self.limits)?;
-        let origin = chunk.origin(record);
-        let time = self.time(&event, &origin)?;
-        let id = identify(&event, time, &origin);
+        let judged = self.0.judge(chunk.value(record), &chunk.origin(record))?;
+        let (event, time, id) = (&judged.event, judged.time, judged.id);
         let layout = layouts.governing(&event.tenant, time.millis());
         if layout.class.remaining_seconds(time.millis(), now).is_none() {
             return Ok(None);
@@ -103,37 +89,14 @@ impl Decoder {
         let start = out.len();
         encode_key(&event.tenant, time, id, &layout, out);
         let body = out.len();
-        encode_body(&event, time, id, out);
+        encode_body(event, time, id, out);
         Ok(Some(DecodedRow {
             record: 0,
             start: start as u32,
             body: body as u32,
             end: out.len() as u32,
-            identity: identity(&event),
+            identity: judged.identity(),
             content: content_bits(id),
         }))
     }
-
-    /// The event's time, or the record's; within the window around the record's time, so that a
-    /// backlog that was in time stays in time.
-    fn time(&self, event: &Event<'_>, origin: &Origin) -> Result<Ticks, Rejection> {
-        let recorded = origin.timestamp.clamp(0, Ticks::MAX.millis());
-        let Some(time) = event.time else { return Ok(Ticks::from_millis(recorded)) };
-        let ahead = time.millis() - recorded;
-        if (-self.past..=self.future).contains(&ahead) {
-            return Ok(time);
-        }
-        let recorded = Ticks::from_millis(recorded).to_rfc3339();
-        let detail = format!("event_time {} is too far from {recorded}", time.to_rfc3339());
-        Err(Rejection::new(Reason::TimeOutOfWindow, detail))
-    }
-}
-
-fn identity(event: &Event<'_>) -> u64 {
-    let Some(id) = &event.id else { return 0 };
-    let mut hasher = FixedState::default().build_hasher();
-    hasher.write(event.tenant.as_bytes());
-    hasher.write_u8(0xFF);
-    hasher.write(id.as_bytes());
-    hasher.finish().max(1)
 }

@@ -16,10 +16,10 @@ use super::batch::{BatchLimits, Batches, RowBatch};
 use super::dead_letter::DeadLetters;
 use super::decode::Decoded;
 use super::granule::{Granules, Place, Share};
-use super::recent::{Recent, Seen};
 use crate::event::{Reason, Rejection};
 use crate::layout::promotion::Rates;
 use crate::metrics::PipelineMetrics;
+use crate::recent::{Recent, Seen};
 use crate::sink::Sink;
 use crate::sink::row::PartitionKey;
 

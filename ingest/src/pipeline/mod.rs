@@ -15,7 +15,6 @@ mod dead_letter;
 pub mod decode;
 mod gather;
 mod granule;
-pub mod recent;
 pub mod watermark;
 
 use std::sync::Arc;

@@ -30,6 +30,17 @@ impl Position {
         let stamp = (high << 48) | ((high << 16) & 0xFFFF_0000_0000) | (high >> 32);
         (self.time, stamp, low ^ SIGN_BITS)
     }
+
+    /// Bytes that compare as positions do, for times that are not negative.
+    #[cfg(feature = "embedded")]
+    pub(crate) fn sort_key(&self) -> [u8; 24] {
+        let (time, stamp, low) = self.key();
+        let mut bytes = [0; 24];
+        bytes[..8].copy_from_slice(&time.to_be_bytes());
+        bytes[8..16].copy_from_slice(&stamp.to_be_bytes());
+        bytes[16..].copy_from_slice(&low.to_be_bytes());
+        bytes
+    }
 }
 
 impl Ord for Position {

@@ -2,7 +2,7 @@
 
 use super::{MAX_TOKEN_LIFE, Revocations, Verifier};
 use crate::{
-    bus::{FollowError, KafkaConfig, KafkaFollower},
+    bus::{Bus, FollowError, Follower},
     health::Component,
     shutdown::Shutdown,
 };
@@ -21,34 +21,24 @@ const LOOK: Duration = Duration::from_secs(15);
 ///
 /// While Kafka is away nothing new is heard, and tokens hold to their ends, minutes later: the component stays
 /// ready, as refusing everybody would be worse.
-pub fn follow_revocations(
-    verifier: &Verifier,
-    cluster: KafkaConfig,
-    component: Component,
-    shutdown: Shutdown,
-) {
+pub fn follow_revocations(verifier: &Verifier, bus: Bus, component: Component, shutdown: Shutdown) {
     let Some((topic, revocations)) = verifier.revocations() else {
         component.ready();
         return;
     };
     tokio::spawn(async move {
         tokio::select! {
-            () = follow(&cluster, &topic, &revocations, &component) => {}
+            () = follow(&bus, &topic, &revocations, &component) => {}
             () = shutdown.draining() => {}
         }
     });
 }
 
-async fn follow(
-    cluster: &KafkaConfig,
-    topic: &str,
-    revocations: &Revocations,
-    component: &Component,
-) {
+async fn follow(bus: &Bus, topic: &str, revocations: &Revocations, component: &Component) {
     let mut heard = false;
     loop {
         let since = Utc::now() - MAX_TOKEN_LIFE;
-        match KafkaFollower::since(cluster, topic, since).await {
+        match bus.follow_since(topic, since).await {
             Ok(follower) => {
                 let why = hear(&follower, revocations, component, &mut heard).await;
                 tracing::warn!(why, "revocations are read again");
@@ -62,7 +52,7 @@ async fn follow(
 
 /// Until it must begin anew; says why.
 async fn hear(
-    follower: &KafkaFollower,
+    follower: &Follower,
     revocations: &Revocations,
     component: &Component,
     heard: &mut bool,

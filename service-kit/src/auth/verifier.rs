@@ -68,8 +68,8 @@ struct Claims {
 }
 
 impl Verifier {
-    /// Reads the keys and keeps them fresh until the drain begins. With a URL that does not answer
-    /// the verifier starts nevertheless and answers 503 until it does.
+    /// Reads the keys and keeps them fresh until the drain begins. A URL is read meanwhile: who comes before
+    /// it answers waits for it, and gets 503 when it does not.
     ///
     /// # Errors
     /// A bad `auth` section, or a `jwks_file` that holds no usable key.
@@ -81,8 +81,9 @@ impl Verifier {
             return Ok(Self(Mode::Off(Arc::new(anyone))));
         };
         let jwt = Arc::new(Jwt::new(config, source, Introspector::new(config)?));
-        let first = jwt.refresh(None).await;
-        if let (true, Err(error)) = (jwt.source.is_file(), first) {
+        if jwt.source.is_file()
+            && let Err(error) = jwt.refresh(None).await
+        {
             return Err(ConfigError::new("auth.jwks_file", format!("{error:#}")));
         }
         let interval = Duration::from_secs(config.jwks_refresh_seconds);
@@ -233,6 +234,8 @@ impl Jwt {
     }
 
     async fn keep_fresh(self: Arc<Self>, interval: Duration, shutdown: Shutdown) {
+        // Unless a caller was first. A failure is logged where it happens, and the next round is the retry.
+        let _ = self.refresh(Some(Duration::from_secs(RETRY_SECONDS))).await;
         loop {
             let wait =
                 if self.keys().is_some() { interval } else { Duration::from_secs(RETRY_SECONDS) };

@@ -1,7 +1,7 @@
 //! Following a topic from now on, all of it, without a group: what every replica must hear.
 
 use super::{
-    BusError, KafkaConfig, Message,
+    BusError, FollowError, KafkaConfig, Message,
     kafka::count,
     subscriber::{owned, waiting_helps},
 };
@@ -20,18 +20,6 @@ use tokio::time::{Instant, timeout_at};
 
 /// How long a broker may take to say where a partition ends.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
-
-/// Why following ends. The follower is of no use any more: begin a new one, and take it that records were
-/// missed.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum FollowError {
-    /// Records were deleted before they were read, or the topic was made anew.
-    #[error("records were lost: {0}")]
-    Lost(String),
-    /// The topic or the right to read it is gone.
-    #[error("{0}")]
-    Failed(String),
-}
 
 /// Reads every partition of a topic, from the end that it had when this began.
 pub struct KafkaFollower {

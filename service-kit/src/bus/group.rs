@@ -1,22 +1,11 @@
 //! How far a consumer group is, for those who are not in it.
 
-use super::{BusError, KafkaConfig, follower::PATIENCE, kafka::count};
+use super::{BusError, GroupPosition, KafkaConfig, follower::PATIENCE, kafka::count};
 use rdkafka::{
     Offset, TopicPartitionList,
     consumer::{BaseConsumer, Consumer as _},
 };
 use std::sync::Arc;
-
-/// How far a group is in one partition.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct GroupPosition {
-    /// The offset of the oldest record that is kept.
-    pub begin: i64,
-    /// The offset of the next record to come.
-    pub end: i64,
-    /// What the group has committed: everything below.
-    pub committed: Option<i64>,
-}
 
 /// Looks at a group without joining it.
 pub struct KafkaGroup {

@@ -1,6 +1,6 @@
 //! Publishing to Kafka: idempotent, acknowledged by all in-sync replicas, bounded in bytes.
 
-use super::{Ack, BusError, KafkaConfig, PublishError, Publisher, Record};
+use super::{Ack, BusError, KafkaConfig, PublishError, Publisher, PublisherOptions, Record};
 use rdkafka::{
     client::{Client, ClientContext},
     error::{KafkaError, RDKafkaErrorCode},
@@ -20,19 +20,6 @@ const TOPIC_PROPAGATION_MS: &str = "2000";
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Bounds the overhead of tiny records, which the bound in bytes does not count.
 const MAX_BUFFERED_RECORDS: &str = "500000";
-
-/// The bounds of a publisher.
-#[derive(Clone, Debug)]
-pub struct PublisherOptions {
-    /// How the brokers' logs and quotas know this client.
-    pub client_id: String,
-    /// What may wait to be sent, in KiB; beyond it, `QueueFull`.
-    pub max_buffer_kib: u32,
-    /// How long a record is tried before its outcome is unknown.
-    pub timeout: Duration,
-    /// The largest record, in bytes; the topic's `max.message.bytes` must not be lower.
-    pub max_message_bytes: usize,
-}
 
 /// Publishes to Kafka. Clones share the connections and the buffer.
 #[derive(Clone)]

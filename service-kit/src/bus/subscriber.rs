@@ -1,6 +1,6 @@
 //! Reading topics of little traffic, one record at a time, each committed once it is dealt with.
 
-use super::{BusError, KafkaConfig, Message};
+use super::{BusError, KafkaConfig, Message, Start};
 use bytes::Bytes;
 use rdkafka::{
     Message as _, Offset, TopicPartitionList,
@@ -13,15 +13,6 @@ use tokio::time::{Instant, timeout_at};
 
 /// What may be fetched ahead, in KiB: these topics are small, and memory is for the hot ones.
 const FETCH_AHEAD_KIB: &str = "8192";
-
-/// Where a group without committed offset begins.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Start {
-    /// With the oldest record there is.
-    Earliest,
-    /// With the next record to come.
-    Latest,
-}
 
 /// A member of a consumer group. What was not committed is delivered again to whoever comes next:
 /// dealing with a record must be idempotent.

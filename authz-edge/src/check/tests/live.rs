@@ -1,6 +1,6 @@
-//! The real store under the checker: random sequences of writes and checks on a Dgraph, each answer
-//! compared with the naive one. `TRIAD_DGRAPH=host:port cargo test -- --ignored`; `TRIAD_SEQUENCES` for
-//! more of them.
+//! The real stores under the checker: random sequences of writes and checks on each graph, each answer
+//! compared with the naive one. On Dgraph by `TRIAD_DGRAPH=host:port cargo test -- --ignored`;
+//! `TRIAD_SEQUENCES` for more of them.
 
 use std::sync::Arc;
 
@@ -21,9 +21,10 @@ use crate::check::fences::Fences;
 use crate::check::freshness::Freshness;
 use crate::check::{AtLeast, Checker, Given, Question, Source};
 use crate::clock::Clock;
+use crate::graph::client::testing::on_each_graph;
 use crate::graph::read::{Reader, Strangers};
 use crate::graph::write::{Author, Entity, EntityForm, Ownership, WriteError, Writer, Written};
-use crate::graph::{Dgraph, Graph as _, Mode, schema};
+use crate::graph::{Graph as _, GraphDb, Mode, schema};
 use crate::model::condition::Precedence;
 use crate::model::role::Permission;
 use crate::model::view::{Micros, NEVER, evaluate};
@@ -56,7 +57,7 @@ fn step() -> impl Strategy<Value = Step> {
 
 /// One sequence under way: an edge of its own, and two tenants with the same ids in them.
 struct Run {
-    graph: Arc<Dgraph>,
+    graph: Arc<GraphDb>,
     checker: Checker<Reader>,
     tenants: [TenantId; 2],
     state: State,
@@ -99,7 +100,7 @@ fn relationship(change: &Change) -> Option<(Relationship, bool)> {
 }
 
 impl Run {
-    fn new(graph: &Arc<Dgraph>, name: &str, strangers: Strangers) -> Self {
+    fn new(graph: &Arc<GraphDb>, name: &str, strangers: Strangers) -> Self {
         let clock = Clock::manual();
         let fences = Arc::new(Fences::with_places(1 << 13, 4));
         let reader = Reader::new(Arc::clone(graph), strangers);
@@ -274,7 +275,7 @@ fn is_itself(change: &Change) -> bool {
 }
 
 async fn play(
-    graph: &Arc<Dgraph>,
+    graph: &Arc<GraphDb>,
     name: String,
     strangers: Strangers,
     steps: Vec<Step>,
@@ -292,10 +293,10 @@ async fn play(
     Ok(seen)
 }
 
-#[tokio::test]
-#[ignore = "needs TRIAD_DGRAPH"]
-async fn the_real_graph_and_the_cached_edge_answer_as_the_naive_evaluator() {
-    let graph = Arc::new(Dgraph::from_test_env());
+on_each_graph!(the_real_graph_and_the_cached_edge_answer_as_the_naive_evaluator);
+
+async fn the_real_graph_and_the_cached_edge_answer_as_the_naive_evaluator(graph: GraphDb) {
+    let graph = Arc::new(graph);
     schema::apply(&graph).await.unwrap();
     let sequences = std::env::var("TRIAD_SEQUENCES").map_or(1000, |n| n.parse().unwrap());
     let (run, mut runner) = (uuid::Uuid::new_v4().simple().to_string(), TestRunner::default());

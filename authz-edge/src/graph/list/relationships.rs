@@ -12,7 +12,7 @@ use serde::Deserialize;
 use self::listing::List;
 pub use self::listing::{Edges, Filter, Listing, Roots};
 use self::row::EdgeRow;
-use super::super::client::{Dgraph, Mode};
+use super::super::client::{GraphDb, Mode};
 use super::super::dql::Uid;
 use super::super::store::GraphError;
 use crate::model::{Key, Relationship};
@@ -71,9 +71,9 @@ struct RootRow {
 /// A page of at most `limit` relationships behind a position.
 ///
 /// # Errors
-/// As [`Dgraph::query`].
+/// As [`GraphDb::query`].
 pub async fn page(
-    graph: &Dgraph,
+    graph: &GraphDb,
     tenant: &TenantId,
     listing: &Listing,
     after: Position,
@@ -121,7 +121,7 @@ impl Walk<'_> {
     }
 
     /// Takes what is left of the root that it is at, as far as there is room.
-    async fn finish(&mut self, graph: &Dgraph, list: &List) -> Result<(), GraphError> {
+    async fn finish(&mut self, graph: &GraphDb, list: &List) -> Result<(), GraphError> {
         while let Some((done, behind)) = self.at.within.filter(|_| !self.is_over()) {
             self.root(graph, list, done, behind).await?;
         }
@@ -131,7 +131,7 @@ impl Walk<'_> {
     /// Goes on with one kind of edges of the root that it is at.
     async fn root(
         &mut self,
-        graph: &Dgraph,
+        graph: &GraphDb,
         (predicate, value): &List,
         done: u8,
         behind: u64,
@@ -166,7 +166,7 @@ impl Walk<'_> {
     }
 
     /// Goes on with the next roots.
-    async fn roots(&mut self, graph: &Dgraph, list: &List) -> Result<(), GraphError> {
+    async fn roots(&mut self, graph: &GraphDb, list: &List) -> Result<(), GraphError> {
         let (predicate, value) = list;
         let first = ROOTS.min(self.left);
         let edges = self.listing.edges.iter().zip(0..);

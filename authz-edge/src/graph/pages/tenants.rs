@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use contracts::TenantId;
 use serde::Deserialize;
 
-use super::{Dgraph, GraphError, Uid};
+use super::{GraphDb, GraphError, Uid};
 use crate::graph::client::Mode;
 use crate::model::Key;
 
@@ -28,8 +28,8 @@ struct Row {
 /// in the graph lists tenants by themselves.
 ///
 /// # Errors
-/// As [`Dgraph::query`].
-pub async fn tenants(graph: &Dgraph) -> Result<BTreeSet<TenantId>, GraphError> {
+/// As [`GraphDb::query`].
+pub async fn tenants(graph: &GraphDb) -> Result<BTreeSet<TenantId>, GraphError> {
     let (mut tenants, mut after) = (BTreeSet::new(), Some(0));
     while let Some(from) = after {
         let dql = format!(

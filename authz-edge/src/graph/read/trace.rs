@@ -142,7 +142,7 @@ impl Reader {
     ///
     /// # Errors
     /// `Limit` where a check has one, or when the details are more than Dgraph follows in one request;
-    /// else as [`super::super::Dgraph::query`].
+    /// else as [`super::super::GraphDb::query`].
     pub async fn trace(
         &self,
         tenant: &TenantId,

@@ -156,7 +156,7 @@ impl Writer<'_> {
     /// One as it is stored.
     ///
     /// # Errors
-    /// As [`super::super::Dgraph::query`].
+    /// As [`super::super::GraphDb::query`].
     pub async fn get_entity(
         &self,
         tenant: &TenantId,

@@ -193,7 +193,7 @@ impl Writer<'_> {
     /// A role as it is stored.
     ///
     /// # Errors
-    /// As [`super::super::Dgraph::query`].
+    /// As [`super::super::GraphDb::query`].
     pub async fn get_role(&self, tenant: &TenantId, id: &str) -> Result<Option<Role>, GraphError> {
         let query = query(&Key::role(tenant, id), &[]);
         let answer = self.graph.query(Mode::Strict, &query, &[]).await?;

@@ -1,6 +1,8 @@
 //! The certification scenario (`certification/authorization-api-1_0-scenario.md` of openid/authzen)
-//! against a Dgraph: `TRIAD_DGRAPH=127.0.0.1:9080 cargo test -p authz-edge certification -- --ignored`.
+//! on each graph: on Dgraph by `TRIAD_DGRAPH=127.0.0.1:9080 cargo test -p authz-edge certification -- --ignored`.
 //! Names of sections are the scenario's.
+
+use std::sync::Arc;
 
 use axum::body::Body;
 use axum::http::{Request, header};
@@ -8,13 +10,23 @@ use serde_json::{Value, json};
 
 use super::fixture;
 use super::tests::{Answer, Pdp, off};
+use crate::graph::GraphDb;
+use crate::graph::client::testing::on_each_graph;
 use crate::http::TOKEN;
 
+on_each_graph!(
+    basic,
+    batch,
+    search,
+    pages_go_on_where_they_ended,
+    resources_are_found_from_what_bindings_name_without_the_list,
+    a_page_examines_so_many_and_may_be_empty_before_the_end,
+);
+
 /// A decision point with the fixture in a tenant of its own, and that tenant.
-async fn prepared() -> (Pdp, String) {
-    let alpha = std::env::var("TRIAD_DGRAPH").expect("TRIAD_DGRAPH names an alpha's gRPC port");
+async fn prepared(graph: impl Into<Arc<GraphDb>>) -> (Pdp, String) {
     let tenant = format!("cert-{:x}", rand::random::<u64>());
-    let pdp = Pdp::new(&alpha, &off(Some(&tenant)), Some("https://pdp.example.com")).await;
+    let pdp = Pdp::new(Some(graph.into()), &off(Some(&tenant)), Some("https://pdp.example.com")).await;
     for fixture::Request { method, path, body } in fixture::requests(&tenant) {
         let request = Request::builder().method(method).uri(&path);
         let answer = pdp.send(request.body(Body::from(body.to_string())).unwrap()).await;
@@ -53,10 +65,8 @@ fn ask(subject: impl Into<Value>, action: impl Into<Value>, resource: impl Into<
     json!({ "subject": subject.into(), "action": action.into(), "resource": resource.into() })
 }
 
-#[tokio::test]
-#[ignore = "needs TRIAD_DGRAPH"]
-async fn basic() {
-    let (pdp, _) = prepared().await;
+async fn basic(graph: GraphDb) {
+    let (pdp, _) = prepared(graph).await;
     let (archived, active) = (with_status(2, "archived"), with_status(1, "active"));
     let mut with_context = ask(user("alice"), action("read"), record(1));
     with_context["context"] = json!({ "time": "2025-06-27T18:03-07:00", "ip": "192.168.1.1" });
@@ -91,10 +101,8 @@ async fn basic() {
     }
 }
 
-#[tokio::test]
-#[ignore = "needs TRIAD_DGRAPH"]
-async fn batch() {
-    let (pdp, tenant) = prepared().await;
+async fn batch(graph: GraphDb) {
+    let (pdp, tenant) = prepared(graph).await;
     let decisions = async |body: Value| {
         let answer = pdp.post("/access/v1/evaluations", &body).await;
         assert_eq!(answer.status, 200, "{}", answer.text);
@@ -161,10 +169,8 @@ fn ids(answer: &Answer) -> Vec<String> {
     ids
 }
 
-#[tokio::test]
-#[ignore = "needs TRIAD_DGRAPH"]
-async fn search() {
-    let (pdp, _) = prepared().await;
+async fn search(graph: GraphDb) {
+    let (pdp, _) = prepared(graph).await;
     let find = async |kind: &str, body: &Value| {
         ids(&pdp.post(&format!("/access/v1/search/{kind}"), body).await)
     };
@@ -195,10 +201,8 @@ async fn search() {
     assert_eq!(find("action", &nobody).await, [""; 0]);
 }
 
-#[tokio::test]
-#[ignore = "needs TRIAD_DGRAPH"]
-async fn pages_go_on_where_they_ended() {
-    let (pdp, _) = prepared().await;
+async fn pages_go_on_where_they_ended(graph: GraphDb) {
+    let (pdp, _) = prepared(graph).await;
     for (kind, mut body, expected) in [
         ("subject", ask(json!({ "type": "user" }), action("read"), record(1)), ["alice", "bob"]),
         (
@@ -231,10 +235,9 @@ async fn pages_go_on_where_they_ended() {
 }
 
 /// Bindings on resources: what is below a folder, for roles with and without the action, through a team.
-#[tokio::test]
-#[ignore = "needs TRIAD_DGRAPH"]
-async fn resources_are_found_from_what_bindings_name_without_the_list() {
-    let (pdp, tenant) = prepared().await;
+async fn resources_are_found_from_what_bindings_name_without_the_list(graph: GraphDb) {
+    let graph = Arc::new(graph);
+    let (pdp, tenant) = prepared(Arc::clone(&graph)).await;
     let doc = |id: &str| json!({ "type": "doc", "id": id });
     let folder = |id: &str| json!({ "type": "folder", "id": id });
     let touch = |relationship: Value| json!({ "op": "touch", "relationship": relationship });
@@ -270,12 +273,6 @@ async fn resources_are_found_from_what_bindings_name_without_the_list() {
         .header(TOKEN, token);
     let answer = pdp.send(request.body(Body::from(search.to_string())).unwrap()).await;
     assert_eq!(ids(&answer), ["deep", "in", "named", "own"]);
-    let graph = crate::graph::Dgraph::new(&crate::graph::client::Options {
-        alphas: vec![std::env::var("TRIAD_DGRAPH").unwrap()],
-        timeout: std::time::Duration::from_secs(5),
-        connect_timeout: std::time::Duration::from_secs(1),
-    });
-    let graph = graph.unwrap();
     let tenant = contracts::TenantId::parse(&tenant).unwrap();
     let dora = crate::model::SubjectRef::new(crate::model::SubjectType::User, "dora");
     let alice = crate::model::SubjectRef::new(crate::model::SubjectType::User, "alice");
@@ -298,11 +295,9 @@ async fn resources_are_found_from_what_bindings_name_without_the_list() {
 }
 
 /// More resources than one page may examine: below a folder, and in the list of their type.
-#[tokio::test]
-#[ignore = "needs TRIAD_DGRAPH"]
-async fn a_page_examines_so_many_and_may_be_empty_before_the_end() {
+async fn a_page_examines_so_many_and_may_be_empty_before_the_end(graph: GraphDb) {
     const DOCS: usize = crate::check::search::MAX_EXAMINED + 5;
-    let (pdp, tenant) = prepared().await;
+    let (pdp, tenant) = prepared(graph).await;
     let send = async |method: &str, path: &str, body: Value| {
         let request = Request::builder().method(method).uri(format!("/v1/tenants/{tenant}/{path}"));
         let answer = pdp.send(request.body(Body::from(body.to_string())).unwrap()).await;

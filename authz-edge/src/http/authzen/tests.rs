@@ -21,12 +21,12 @@ use crate::check::{Checker, Options, views};
 use crate::clock::Clock;
 use crate::graph::read::{Reader, Strangers};
 use crate::graph::write::Ownership;
-use crate::graph::{Dgraph, client, schema};
+use crate::graph::{GraphDb, schema};
 use crate::http::{self, Api, Bodies, TOKEN};
 use crate::model::condition::Precedence;
 
 /// Nobody listens there.
-pub(in crate::http) const NOWHERE: &str = "127.0.0.1:1";
+const NOWHERE: &str = "127.0.0.1:1";
 
 /// A decision point.
 pub(in crate::http) struct Pdp(pub(super) http::Hot);
@@ -82,25 +82,18 @@ fn checking() -> Options {
     }
 }
 
-/// What the routes work with, on the graph of that alpha.
+/// What the routes work with: on that graph, or on one that does not answer.
 pub(in crate::http) async fn api(
-    alpha: &str,
+    graph: Option<Arc<GraphDb>>,
     auth: &AuthConfig,
     public_url: Option<&str>,
     audit: DecisionAudit,
 ) -> Arc<Api> {
-    let graph = Arc::new(
-        Dgraph::new(&client::Options {
-            alphas: vec![alpha.to_owned()],
-            timeout: Duration::from_secs(5),
-            connect_timeout: Duration::from_secs(1),
-        })
-        .unwrap(),
-    );
     let freshness = Arc::<crate::check::freshness::Freshness>::default();
-    if alpha != NOWHERE {
-        freshness.set_epoch(schema::apply(&graph).await.unwrap().epoch);
+    if let Some(graph) = &graph {
+        freshness.set_epoch(schema::apply(graph).await.unwrap().epoch);
     }
+    let graph = graph.unwrap_or_else(|| Arc::new(GraphDb::at(NOWHERE)));
     let reader = Reader::new(Arc::clone(&graph), Strangers::Everyone);
     let checker = Checker::new(reader, Arc::default(), freshness, Clock::system(), checking());
     let (_trigger, shutdown) = Shutdown::new();
@@ -119,20 +112,20 @@ pub(in crate::http) async fn api(
 
 impl Pdp {
     pub(in crate::http) async fn new(
-        alpha: &str,
+        graph: Option<Arc<GraphDb>>,
         auth: &AuthConfig,
         public_url: Option<&str>,
     ) -> Self {
-        Self::audited(alpha, auth, public_url, DecisionAudit::off()).await
+        Self::audited(graph, auth, public_url, DecisionAudit::off()).await
     }
 
     async fn audited(
-        alpha: &str,
+        graph: Option<Arc<GraphDb>>,
         auth: &AuthConfig,
         public_url: Option<&str>,
         audit: DecisionAudit,
     ) -> Self {
-        let api = api(alpha, auth, public_url, audit).await;
+        let api = api(graph, auth, public_url, audit).await;
         Self(http::service(Arc::clone(&api), http::router(api)))
     }
 
@@ -154,7 +147,7 @@ impl Pdp {
 }
 
 async fn nowhere() -> Pdp {
-    Pdp::new(NOWHERE, &off(Some("acme")), None).await
+    Pdp::new(None, &off(Some("acme")), None).await
 }
 
 fn asked() -> Value {
@@ -295,7 +288,7 @@ async fn a_broken_evaluation_is_answered_in_its_place() {
 #[tokio::test]
 async fn only_what_is_answered_is_audited() {
     let (audit, kafka) = recorded(Mode::All, 10);
-    let pdp = Pdp::audited(NOWHERE, &off(Some("acme")), None, audit).await;
+    let pdp = Pdp::audited(None, &off(Some("acme")), None, audit).await;
     let mut body = asked();
     body["subject"]["type"] = "robot".into();
     let resource = |id: &str| json!({ "resource": { "type": "t", "id": id } });
@@ -345,7 +338,7 @@ async fn any_request_id_comes_back_whatever_the_answer() {
 
 #[tokio::test]
 async fn a_caller_without_a_tenant_names_one_in_the_path() {
-    let pdp = Pdp::new(NOWHERE, &off(None), None).await;
+    let pdp = Pdp::new(None, &off(None), None).await;
     is_refused(&pdp.post("/access/v1/evaluation", &asked()).await, 400);
     let mut body = asked();
     body["subject"]["type"] = "robot".into();
@@ -378,7 +371,7 @@ async fn the_token_names_the_tenant_and_must_have_the_scope() {
     write!(file, "{}", json!({ "keys": [key] })).unwrap();
     let jwks_file = Some(file.path().to_owned());
     let auth = AuthConfig { mode: AuthMode::Jwt, jwks_file, ..off(None) };
-    let pdp = Pdp::new(NOWHERE, &auth, None).await;
+    let pdp = Pdp::new(None, &auth, None).await;
     let mut body = asked();
     body["subject"]["type"] = "robot".into();
     let ask = async |path: &str, bearer: Option<String>| {
@@ -403,7 +396,7 @@ async fn the_token_names_the_tenant_and_must_have_the_scope() {
 
 #[tokio::test]
 async fn the_configuration_names_every_endpoint_and_needs_no_token() {
-    let pdp = Pdp::new(NOWHERE, &off(None), Some("https://pdp.example.com")).await;
+    let pdp = Pdp::new(None, &off(None), Some("https://pdp.example.com")).await;
     for (path, base) in [
         ("/.well-known/authzen-configuration", "https://pdp.example.com"),
         ("/.well-known/authzen-configuration/tenants/acme", "https://pdp.example.com/tenants/acme"),

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
-use crate::http::authzen::tests::{NOWHERE, PUBLIC, Pdp, bearer, off};
+use crate::http::authzen::tests::{PUBLIC, Pdp, bearer, off};
 use service_kit::auth::{AuthConfig, AuthMode};
 
 /// Every route with a body.
@@ -33,7 +33,7 @@ async fn guarded() -> Pdp {
     write!(file, "{}", json!({ "keys": [key] })).unwrap();
     let jwks_file = Some(file.path().to_owned());
     let auth = AuthConfig { mode: AuthMode::Jwt, jwks_file, ..off(None) };
-    Pdp::new(NOWHERE, &auth, None).await
+    Pdp::new(None, &auth, None).await
 }
 
 /// The beginning of a body, and then nothing.

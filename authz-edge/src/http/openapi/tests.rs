@@ -18,7 +18,7 @@ use self::reading::{METHODS, filled, items, members, operations, query, resolve}
 use super::{DOCUMENT, PATH};
 use crate::audit::DecisionAudit;
 use crate::ext_authz::tests::world::World;
-use crate::http::authzen::tests::{NOWHERE, api, off};
+use crate::http::authzen::tests::{api, off};
 use crate::http::{self, Api};
 use crate::model::{Role, WriteList};
 
@@ -28,7 +28,7 @@ fn document() -> Value {
 
 /// Nobody is asked: the graph is away.
 async fn nowhere() -> Arc<Api> {
-    api(NOWHERE, &off(Some("acme")), None, DecisionAudit::off()).await
+    api(None, &off(Some("acme")), None, DecisionAudit::off()).await
 }
 
 /// The routes as the service merges them.

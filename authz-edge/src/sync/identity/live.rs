@@ -7,8 +7,8 @@ use std::time::Duration;
 use chrono::Utc;
 use contracts::TenantId;
 use service_kit::bus::{
-    BusError, KafkaConfig, KafkaPublisher, Publisher as _, PublisherOptions, Record, TopicSpec,
-    apply_topics,
+    Bus, BusError, KafkaConfig, KafkaPublisher, Publisher as _, PublisherOptions, Record,
+    TopicSpec, apply_topics,
 };
 use service_kit::health::Health;
 use service_kit::shutdown::{Shutdown, ShutdownTrigger};
@@ -17,7 +17,7 @@ use tokio::task::JoinHandle;
 use super::{Consumer, Options, retry};
 use crate::graph::write::snapshot::Rebuild;
 use crate::graph::write::{Ownership, Writer, Written};
-use crate::graph::{Dgraph, schema};
+use crate::graph::{GraphDb, schema};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -30,7 +30,7 @@ fn record(tenant: &TenantId, seq: u64, kind: &str) -> Record {
     Record { key, payload: value.to_string().into(), ..Record::default() }
 }
 
-async fn applied(graph: &Dgraph, tenant: &TenantId, wanted: u64) {
+async fn applied(graph: &GraphDb, tenant: &TenantId, wanted: u64) {
     let writer = Writer { graph, ownership: Ownership::Sync };
     let reached = async {
         while writer.apply_identity(tenant, &[], Utc::now()).await.unwrap().last_seq != wanted {
@@ -43,7 +43,7 @@ async fn applied(graph: &Dgraph, tenant: &TenantId, wanted: u64) {
 /// Engines, topics of this test, and consumers of them.
 struct World {
     cluster: KafkaConfig,
-    graph: Arc<Dgraph>,
+    graph: Arc<GraphDb>,
     publisher: Arc<KafkaPublisher>,
     health: Health,
     options: Options,
@@ -57,7 +57,7 @@ impl World {
         let address = |name| std::env::var(name).expect("the engines are named");
         let cluster =
             KafkaConfig { brokers: vec![address("TRIAD_KAFKA")], properties: BTreeMap::new() };
-        let graph = Arc::new(Dgraph::from_test_env());
+        let graph = Arc::new(GraphDb::from_test_env());
         schema::apply(&graph).await.unwrap();
         let run = uuid::Uuid::new_v4().simple().to_string()[..12].to_owned();
         let topic = |name: &str| TopicSpec {
@@ -98,7 +98,10 @@ impl World {
             health: self.health.component("sync"),
         };
         let (to, written) = (self.cluster.clone(), |_: &TenantId, _: &Written| {});
-        (trigger, tokio::spawn(async move { consumer.run(&to, shutdown, written).await }))
+        (
+            trigger,
+            tokio::spawn(async move { consumer.run(&Bus::Kafka(to), shutdown, written).await }),
+        )
     }
 
     async fn publish(&self, tenant: &TenantId, seq: u64, kind: &str) {
@@ -155,7 +158,9 @@ async fn a_poisoned_tenant_stands_still_and_goes_on_after_a_retry_while_others_n
     publisher.publish(&options.dead_letter_topic, late).await.unwrap();
     let component = health.component("retry");
     let retried =
-        retry(graph, cluster, options, &component, Duration::from_secs(10)).await.unwrap();
+        retry(graph, &Bus::Kafka(cluster.clone()), options, &component, Duration::from_secs(10))
+            .await
+            .unwrap();
     assert_eq!((retried.read, retried.poison, retried.applied), (2, 1, 1));
     applied(graph, &one, 4).await;
     ended(consuming).await;

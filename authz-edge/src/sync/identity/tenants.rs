@@ -16,7 +16,7 @@ use super::Options;
 use super::held::{Held, Step, Stop};
 use super::intake::{Poison, Received};
 use super::progress::Place;
-use crate::graph::Dgraph;
+use crate::graph::GraphDb;
 use crate::graph::write::identity::{Applied, ApplyError};
 use crate::graph::write::{Ownership, Writer, Written};
 
@@ -42,7 +42,7 @@ pub(super) struct Tenants<'a, F> {
 
 impl<'a, F: Fn(&TenantId, &Written)> Tenants<'a, F> {
     pub(super) fn new(
-        graph: &'a Dgraph,
+        graph: &'a GraphDb,
         options: &'a Options,
         health: &'a Component,
         written: &'a F,

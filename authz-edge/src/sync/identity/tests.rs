@@ -164,5 +164,7 @@ fn runs_in_a_task<P: Publisher>(
     shutdown: Shutdown,
 ) -> tokio::task::JoinHandle<Result<(), service_kit::bus::BusError>> {
     let written = |_: &contracts::TenantId, _: &Written| {};
-    tokio::spawn(async move { consumer.run(&cluster, shutdown, written).await })
+    tokio::spawn(async move {
+        consumer.run(&service_kit::bus::Bus::Kafka(cluster), shutdown, written).await
+    })
 }

@@ -13,7 +13,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use super::{Fenced, age_ms, json, record, wall_ms};
 use crate::clock::Clock;
 use crate::graph::outbox::{self, Batch, Outcome, Pending, Stage};
-use crate::graph::{Dgraph, GraphError};
+use crate::graph::{GraphDb, GraphError};
 use crate::metrics::set_aside;
 
 /// Rounds of the relay whose changes may wait here; further ones are found in the graph.
@@ -28,7 +28,7 @@ const LOOK_ASIDE: Duration = Duration::from_secs(600);
 /// Publishes audit events.
 pub struct Events<P> {
     /// Whose outbox it is.
-    pub graph: Arc<Dgraph>,
+    pub graph: Arc<GraphDb>,
     /// Publishes audit events; not the relay's, whose buffer and connections must not fill up with them.
     pub publisher: Arc<P>,
     /// Where to.

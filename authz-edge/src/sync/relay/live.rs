@@ -1,4 +1,4 @@
-//! A relay on a real Dgraph, with a bus that answers as it is told:
+//! A relay on each graph, with a bus that answers as it is told. On Dgraph by
 //! `TRIAD_DGRAPH=host:port cargo test -- --ignored --test-threads=1`.
 
 mod bed;
@@ -14,9 +14,22 @@ use service_kit::bus::PublishError;
 use super::CLEAR;
 use crate::check::fences::Fences;
 use crate::check::freshness::Freshness;
+use crate::graph::GraphDb;
+use crate::graph::client::testing::on_each_graph;
 use crate::graph::outbox::{self, Outcome, Stage};
 use crate::sync::changes::Listener;
 use bed::{Bed, Said, Verdict};
+
+on_each_graph!(
+    fences_are_acknowledged_before_the_watermark_is_published,
+    an_incomplete_batch_gives_no_watermark,
+    what_is_not_acknowledged_is_kept_and_found_again,
+    an_audit_topic_that_never_answers_holds_up_no_watermark_and_loses_nothing,
+    an_unreadable_change_is_set_aside_and_clears_every_edge_once,
+    events_that_nobody_takes_keep_nobody_from_his_turn,
+    what_one_relay_has_deleted_another_does_not_bring_back,
+    what_is_published_is_of_the_graph_that_was_read,
+);
 
 fn refused() -> Verdict {
     Verdict::Fail(PublishError::Refused("no such topic".to_owned()))
@@ -31,10 +44,8 @@ fn watermarks(said: &[Said]) -> Vec<i32> {
     said.iter().filter_map(partition).collect()
 }
 
-#[tokio::test]
-#[ignore = "needs TRIAD_DGRAPH"]
-async fn fences_are_acknowledged_before_the_watermark_is_published() {
-    let bed = Bed::new(10).await;
+async fn fences_are_acknowledged_before_the_watermark_is_published(graph: GraphDb) {
+    let bed = Bed::new(graph, 10).await;
     bed.rule(|said| if matches!(said, Said::Fence(_)) { Verdict::Hold } else { Verdict::Ack });
     bed.write("a").await;
     {
@@ -52,10 +63,8 @@ async fn fences_are_acknowledged_before_the_watermark_is_published() {
     assert_eq!(watermarks(&bed.bus.acknowledged()), [0, 1]);
 }
 
-#[tokio::test]
-#[ignore = "needs TRIAD_DGRAPH"]
-async fn an_incomplete_batch_gives_no_watermark() {
-    let bed = Bed::new(1).await;
+async fn an_incomplete_batch_gives_no_watermark(graph: GraphDb) {
+    let bed = Bed::new(graph, 1).await;
     bed.write("a").await;
     bed.write("b").await;
     for _ in 0..2 {
@@ -66,10 +75,8 @@ async fn an_incomplete_batch_gives_no_watermark() {
     assert_eq!(watermarks(&bed.bus.offered()), [0]);
 }
 
-#[tokio::test]
-#[ignore = "needs TRIAD_DGRAPH"]
-async fn what_is_not_acknowledged_is_kept_and_found_again() {
-    let bed = Bed::new(10).await;
+async fn what_is_not_acknowledged_is_kept_and_found_again(graph: GraphDb) {
+    let bed = Bed::new(graph, 10).await;
     bed.write("a").await;
     bed.rule(|said| if matches!(said, Said::Fence(_)) { refused() } else { Verdict::Ack });
     bed.relay.round(1).await.unwrap_err();
@@ -85,10 +92,8 @@ async fn what_is_not_acknowledged_is_kept_and_found_again() {
     assert_eq!(bed.bus.acknowledged().last(), Some(&Said::Event("a".to_owned())));
 }
 
-#[tokio::test]
-#[ignore = "needs TRIAD_DGRAPH"]
-async fn an_audit_topic_that_never_answers_holds_up_no_watermark_and_loses_nothing() {
-    let bed = Bed::new(10).await;
+async fn an_audit_topic_that_never_answers_holds_up_no_watermark_and_loses_nothing(graph: GraphDb) {
+    let bed = Bed::new(graph, 10).await;
     bed.rule(|said| if matches!(said, Said::Event(_)) { Verdict::Hold } else { Verdict::Ack });
     let (relay, bus, graph) = (bed.relay, bed.bus, bed.graph);
     let events = tokio::spawn(bed.events.run());
@@ -108,10 +113,8 @@ async fn an_audit_topic_that_never_answers_holds_up_no_watermark_and_loses_nothi
     assert_eq!(events.collect::<std::collections::BTreeSet<_>>().len(), 3);
 }
 
-#[tokio::test]
-#[ignore = "needs TRIAD_DGRAPH"]
-async fn an_unreadable_change_is_set_aside_and_clears_every_edge_once() {
-    let bed = Bed::new(10).await;
+async fn an_unreadable_change_is_set_aside_and_clears_every_edge_once(graph: GraphDb) {
+    let bed = Bed::new(graph, 10).await;
     bed.insert("_:n <Outbox.pending> \"1\" .\n_:n <Outbox.change> \"of tomorrow\" .").await;
     bed.insert("_:n <Outbox.pending> \"1\" .").await;
     bed.write("a").await;
@@ -138,10 +141,8 @@ fn an_edge_keeps_nothing_when_a_change_is_unreadable() {
     assert_eq!(freshness.generation(), before + 1);
 }
 
-#[tokio::test]
-#[ignore = "needs TRIAD_DGRAPH"]
-async fn events_that_nobody_takes_keep_nobody_from_his_turn() {
-    let bed = Bed::new(2).await;
+async fn events_that_nobody_takes_keep_nobody_from_his_turn(graph: GraphDb) {
+    let bed = Bed::new(graph, 2).await;
     for id in ["big-1", "stuck-1", "stuck-2", "stuck-3", "stuck-4", "good"] {
         bed.write(id).await;
     }
@@ -166,10 +167,8 @@ async fn events_that_nobody_takes_keep_nobody_from_his_turn() {
     assert_eq!(bed.left().await, [0, 4, 0], "the topic takes more now");
 }
 
-#[tokio::test]
-#[ignore = "needs TRIAD_DGRAPH"]
-async fn what_one_relay_has_deleted_another_does_not_bring_back() {
-    let bed = Bed::new(10).await;
+async fn what_one_relay_has_deleted_another_does_not_bring_back(graph: GraphDb) {
+    let bed = Bed::new(graph, 10).await;
     bed.write("a").await;
     let found = outbox::pending(&bed.graph, Stage::Fences, 0, 10).await.unwrap();
     let nodes: Vec<_> = found.changes.iter().map(|(node, _)| *node).collect();
@@ -184,10 +183,8 @@ async fn what_one_relay_has_deleted_another_does_not_bring_back() {
     }
 }
 
-#[tokio::test]
-#[ignore = "needs TRIAD_DGRAPH"]
-async fn what_is_published_is_of_the_graph_that_was_read() {
-    let bed = Bed::new(10).await;
+async fn what_is_published_is_of_the_graph_that_was_read(graph: GraphDb) {
+    let bed = Bed::new(graph, 10).await;
     let epoch = bed.freshness.epoch();
     // As if the graph had been replaced since the start.
     bed.freshness.set_epoch(GraphEpoch(epoch.0 ^ 1));

@@ -1,32 +1,22 @@
 //! MySQL 8 through sqlx.
 
 mod dsn;
+mod error;
+mod migrate;
 mod pool;
 mod tx;
 
 pub use dsn::Dsn;
+pub(super) use error::told;
+pub(super) use migrate::{migrate, version};
 pub(super) use pool::Pool;
 pub(super) use tx::Tx;
-
-use std::future::Future;
-use std::time::Duration;
 
 use futures::TryStreamExt as _;
 use sqlx::mysql::{MySqlArguments, MySqlConnection};
 use sqlx::{Arguments as _, AssertSqlSafe};
 
-use super::{DbError, Row, Sql, Value};
-
-/// A future that must end in time.
-async fn within<T>(
-    deadline: Duration,
-    work: impl Future<Output = Result<T, sqlx::Error>>,
-) -> Result<T, DbError> {
-    match tokio::time::timeout(deadline, work).await {
-        Ok(done) => done.map_err(DbError::from),
-        Err(_) => Err(DbError::Deadline),
-    }
-}
+use super::{Row, Sql, Value};
 
 /// Parameters as they go over the wire.
 fn arguments(params: &[Value]) -> Result<MySqlArguments, sqlx::Error> {
@@ -63,4 +53,13 @@ async fn rows(
 ) -> Result<Vec<Row>, sqlx::Error> {
     let query = sqlx::query_with(AssertSqlSafe(sql), arguments(params)?);
     query.fetch(connection).map_ok(Row::from).try_collect().await
+}
+
+/// The text of [`super::Db::delete`]. From a list of ids (`id IN (…)`) MySQL reads the whole of a small table instead,
+/// waits for rows that others are inserting, and keeps all from inserting until it commits.
+pub(super) fn deletion(table: &str, holds: &str) -> String {
+    format!(
+        "DELETE {table} FROM JSON_TABLE(?, '$[*]' COLUMNS (id BIGINT PATH '$')) AS gone \
+         STRAIGHT_JOIN {table} ON {table}.id = gone.id WHERE {holds}"
+    )
 }

@@ -8,8 +8,8 @@ use sqlx::mysql::{MySqlConnection, MySqlPoolOptions};
 use sqlx::pool::{PoolConnection, PoolConnectionMetadata};
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, MySql, MySqlPool};
 
-use super::{Tx, execute, rows, within};
-use crate::db::{DbError, Options, Row, Sql, Value};
+use super::{Dsn, Tx, execute, rows};
+use crate::db::{DbError, Options, Row, Sql, Value, within};
 use crate::metrics;
 
 /// A connection that was idle for longer is asked whether it still stands before it is used: a restarted
@@ -31,7 +31,7 @@ impl fmt::Debug for Pool {
 }
 
 impl Pool {
-    pub(in crate::db) fn new(options: &Options) -> Self {
+    pub(in crate::db) fn new(dsn: &Dsn, options: &Options) -> Self {
         // sqlx knows no bound of idle connections, so who comes back asks the pool that it comes back to.
         let own: Arc<OnceLock<MySqlPool>> = Arc::default();
         let (max_idle, pool) = (options.max_idle as usize, Arc::clone(&own));
@@ -55,7 +55,7 @@ impl Pool {
                 let keep = pool.get().is_none_or(|pool| pool.num_idle() < max_idle);
                 Box::pin(async move { Ok(keep) })
             })
-            .connect_lazy_with(options.dsn.connect_options());
+            .connect_lazy_with(dsn.connect_options());
         // It was empty: nobody else has it.
         let _ = own.set(pool.clone());
         Self { pool, statement_timeout: options.statement_timeout }

@@ -7,8 +7,8 @@ use sqlx::pool::PoolConnection;
 use sqlx::{Executor as _, MySql};
 
 use super::pool::spoil;
-use super::{execute, rows, within};
-use crate::db::{DbError, Row, Sql, Value};
+use super::{execute, rows};
+use crate::db::{DbError, Row, Sql, Value, within};
 
 /// Not sqlx's own: that one cannot close its connection, which is the only way out of a statement that
 /// outlasted its deadline.

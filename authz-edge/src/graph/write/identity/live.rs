@@ -1,4 +1,4 @@
-//! On a real Dgraph: `TRIAD_DGRAPH=host:port cargo test -- --ignored`. Tenants are new each time.
+//! On each graph: on Dgraph by `TRIAD_DGRAPH=host:port cargo test -- --ignored`. Tenants are new each time.
 
 use std::collections::BTreeSet;
 
@@ -10,17 +10,19 @@ use serde_json::{Value, json};
 
 use super::super::{Author, Ownership, Writer};
 use super::{Applied, ApplyError};
-use crate::graph::client::{Dgraph, Mode};
+use crate::graph::client::testing::on_each_graph;
+use crate::graph::client::{GraphDb, Mode};
 use crate::graph::dql::literals;
 use crate::graph::schema;
 use crate::model::{Key, Op, Relationship, Role, Scope, SubjectRef, SubjectType, Write, WriteList};
 use crate::sync::rebuild::{RebuildError, rebuild};
 
-async fn graph() -> Dgraph {
-    let graph = Dgraph::from_test_env();
-    schema::apply(&graph).await.unwrap();
-    graph
-}
+on_each_graph!(
+    replays_and_cuts_change_nothing_and_a_gap_stops,
+    a_user_that_is_deleted_and_created_again_inherits_nothing,
+    a_rebuild_is_the_snapshot_and_sync_goes_on_behind_it,
+    a_rebuild_hands_nothing_on_to_who_was_created_again_within_the_gap,
+);
 
 fn tenant() -> TenantId {
     TenantId::parse(&format!("t{}", &uuid::Uuid::new_v4().simple().to_string()[..20])).unwrap()
@@ -42,7 +44,7 @@ fn member(kind: &str, id: &str, team: &str) -> Value {
 }
 
 /// Every subject with state and teams, whatever its node is.
-async fn subjects(graph: &Dgraph, tenant: &TenantId) -> BTreeSet<String> {
+async fn subjects(graph: &GraphDb, tenant: &TenantId) -> BTreeSet<String> {
     let lists = [SubjectType::User, SubjectType::ServiceAccount, SubjectType::Team]
         .map(|type_| Key::subjects(tenant, type_));
     let dql = format!(
@@ -92,10 +94,8 @@ fn a_history(tenant: &TenantId) -> Vec<Change> {
     )
 }
 
-#[tokio::test]
-#[ignore = "needs TRIAD_DGRAPH"]
-async fn replays_and_cuts_change_nothing_and_a_gap_stops() {
-    let graph = graph().await;
+async fn replays_and_cuts_change_nothing_and_a_gap_stops(graph: GraphDb) {
+    schema::apply(&graph).await.unwrap();
     let writer = Writer { graph: &graph, ownership: Ownership::Sync };
     let mut states = Vec::new();
     for cut in [1, 4, 100] {
@@ -121,10 +121,8 @@ async fn replays_and_cuts_change_nothing_and_a_gap_stops() {
     assert_eq!(states[1], states[2]);
 }
 
-#[tokio::test]
-#[ignore = "needs TRIAD_DGRAPH"]
-async fn a_user_that_is_deleted_and_created_again_inherits_nothing() {
-    let graph = graph().await;
+async fn a_user_that_is_deleted_and_created_again_inherits_nothing(graph: GraphDb) {
+    schema::apply(&graph).await.unwrap();
     let (writer, tenant) = (Writer { graph: &graph, ownership: Ownership::Sync }, tenant());
     let user = json!({"id": "ann", "active": true});
     let history = history(
@@ -166,10 +164,8 @@ async fn a_user_that_is_deleted_and_created_again_inherits_nothing() {
     writer.write_relationships(&tenant, &list, &author).await.unwrap();
 }
 
-#[tokio::test]
-#[ignore = "needs TRIAD_DGRAPH"]
-async fn a_rebuild_is_the_snapshot_and_sync_goes_on_behind_it() {
-    let graph = graph().await;
+async fn a_rebuild_is_the_snapshot_and_sync_goes_on_behind_it(graph: GraphDb) {
+    schema::apply(&graph).await.unwrap();
     let (writer, tenant) = (Writer { graph: &graph, ownership: Ownership::Sync }, tenant());
     let history = a_history(&tenant);
     apply(&writer, &tenant, &history[..8]).await;
@@ -216,10 +212,8 @@ fn holder(type_: SubjectType, id: &str) -> Write {
     Write { op: Op::Create, relationship }
 }
 
-#[tokio::test]
-#[ignore = "needs TRIAD_DGRAPH"]
-async fn a_rebuild_hands_nothing_on_to_who_was_created_again_within_the_gap() {
-    let graph = graph().await;
+async fn a_rebuild_hands_nothing_on_to_who_was_created_again_within_the_gap(graph: GraphDb) {
+    schema::apply(&graph).await.unwrap();
     let (writer, tenant) = (Writer { graph: &graph, ownership: Ownership::Sync }, tenant());
     let changes = history(
         &tenant,

@@ -15,7 +15,7 @@ use crate::check::freshness::Freshness;
 use crate::clock::Clock;
 use crate::graph::outbox::{self, Outcome, Stage};
 use crate::graph::write::{Author, Entity, EntityForm, Ownership, Writer};
-use crate::graph::{Dgraph, schema};
+use crate::graph::{GraphDb, schema};
 use crate::model::{Key, ResourceRef};
 use crate::sync::changes::Listener;
 use crate::sync::relay::audit::Events;
@@ -114,7 +114,7 @@ impl Publisher for Bus {
 
 /// A relay that does its rounds when it is told, and a tenant of its own.
 pub(super) struct Bed {
-    pub(super) graph: Arc<Dgraph>,
+    pub(super) graph: Arc<GraphDb>,
     pub(super) bus: Arc<Bus>,
     pub(super) relay: Relay<Bus>,
     pub(super) events: Events<Bus>,
@@ -124,8 +124,8 @@ pub(super) struct Bed {
 
 impl Bed {
     /// The outbox is emptied: other tests leave much in it.
-    pub(super) async fn new(batch: usize) -> Self {
-        let graph = Arc::new(Dgraph::from_test_env());
+    pub(super) async fn new(graph: GraphDb, batch: usize) -> Self {
+        let graph = Arc::new(graph);
         let epoch = schema::apply(&graph).await.unwrap().epoch;
         empty(&graph).await;
         let freshness = Arc::<Freshness>::default();
@@ -175,7 +175,7 @@ impl Bed {
     }
 
     pub(super) async fn insert(&self, quads: &str) {
-        let (transaction, _) = self.graph.begin("schema(pred: [xid]) { type }").await.unwrap();
+        let (transaction, _) = self.graph.begin("{ q(func: uid(0x1)) { uid } }").await.unwrap();
         transaction.commit(quads.to_owned(), String::new()).await.unwrap();
     }
 
@@ -193,7 +193,7 @@ impl Bed {
     }
 }
 
-pub(super) async fn write(graph: &Dgraph, tenant: &TenantId, id: &str) {
+pub(super) async fn write(graph: &GraphDb, tenant: &TenantId, id: &str) {
     let writer = Writer { graph, ownership: Ownership::Anyone };
     let author =
         Author { actor: None, actor_type: ActorType::User, at: Utc::now(), request_id: None };
@@ -202,7 +202,7 @@ pub(super) async fn write(graph: &Dgraph, tenant: &TenantId, id: &str) {
 }
 
 /// Changes in each stage.
-pub(super) async fn left(graph: &Dgraph) -> [usize; 3] {
+pub(super) async fn left(graph: &GraphDb) -> [usize; 3] {
     let mut left = [0; 3];
     for (stage, left) in Stage::ALL.into_iter().zip(&mut left) {
         let found = outbox::pending(graph, stage, 0, 1000).await.unwrap();
@@ -211,7 +211,7 @@ pub(super) async fn left(graph: &Dgraph) -> [usize; 3] {
     left
 }
 
-async fn empty(graph: &Dgraph) {
+async fn empty(graph: &GraphDb) {
     for stage in Stage::ALL {
         loop {
             let found = outbox::pending(graph, stage, 0, 1000).await.unwrap();

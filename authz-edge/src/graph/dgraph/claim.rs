@@ -2,14 +2,12 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
-use std::time::Instant;
 
 use dgraph_tonic::{Mutate as _, Mutation};
 
 use super::super::dql::literal;
 use super::super::store::GraphError;
 use super::{CommitError, Outcome, Transaction, classify};
-use crate::metrics;
 use crate::model::Key;
 
 impl Transaction {
@@ -28,10 +26,9 @@ impl Transaction {
             // Writing into a String cannot fail.
             let _ = writeln!(set, "_:n{at} <xid> {} .", literal(key.as_str()));
         }
-        let begun = Instant::now();
         let mutation = Mutation { set_nquads: set.into_bytes(), ..Default::default() };
         let claimed = tokio::time::timeout(self.timeout, self.txn.mutate(mutation)).await;
-        let result = match claimed {
+        let uids = match claimed {
             Err(_) => Err(CommitError::Graph(GraphError::Unavailable("no answer".to_owned()))),
             Ok(Err(error)) => Err(match classify(&error) {
                 Outcome::Aborted => CommitError::Aborted,
@@ -40,7 +37,6 @@ impl Transaction {
             }),
             Ok(Ok(response)) => Ok(response.uids),
         };
-        metrics::graph_request("claim", begun, &result);
-        Ok(result?.into_values().map(|uid| format!("<{uid}> <xid> * .\n")).collect())
+        Ok(uids?.into_values().map(|uid| format!("<{uid}> <xid> * .\n")).collect())
     }
 }

@@ -5,12 +5,11 @@ use std::time::Duration;
 use dgraph_tonic::{Query, TxnReadOnly};
 use futures::FutureExt as _;
 
-use super::{Answer, Dgraph, answered, classify, map};
-use crate::graph::store::GraphError;
+use super::super::client::Answer;
+use super::super::store::GraphError;
+use super::{Dgraph, answered, classify, map};
 
-/// Reads that all see the same: everything that was committed before the first one, and nothing after it.
-/// Dgraph drops old versions some thousands of transactions later, and then answers with less instead of
-/// an error: whoever reads for long counts.
+/// See [`super::super::client::Snapshot`].
 pub struct Snapshot {
     txn: TxnReadOnly,
     address: String,

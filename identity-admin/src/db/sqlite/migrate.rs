@@ -1,0 +1,116 @@
+//! SQLite's migrations. Each is one transaction with the number that it leads to (`PRAGMA user_version`): what is
+//! interrupted was not begun.
+
+use std::path::Path;
+use std::time::Duration;
+
+use sqlx::sqlite::SqliteConnection;
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _};
+
+use super::pool::connecting;
+use crate::db::{Db, DbError, Migrated, Retry, VERSION, params};
+
+/// By version. The first leads from nothing to where MySQL's eighth leads.
+const SQLITE: [(i64, &str); 1] = [(8, include_str!("../../../migrations/sqlite/0008_schema.sql"))];
+
+/// Says whose a file is (`PRAGMA application_id`): `TRID`.
+const APPLICATION: i64 = 0x5452_4944;
+
+/// For another process that migrates the same file.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// As [`crate::db::migrate`].
+pub(in crate::db) async fn migrate(path: &Path) -> Result<Migrated, DbError> {
+    let t = std::time::Instant::now();
+    create(path)?;
+    eprintln!("  created {:?}", t.elapsed());
+    let mut connection = connecting(path, PATIENCE).connect().await?;
+    eprintln!("  connected {:?}", t.elapsed());
+    let migrated = bring_up(&mut connection).await;
+    eprintln!("  brought {:?}", t.elapsed());
+    // Closing undoes what was not committed; what it says is of no interest.
+    let _ = connection.close().await;
+    eprintln!("  closed {:?}", t.elapsed());
+    migrated
+}
+
+/// As [`Db::version`].
+pub(in crate::db) async fn version(db: &Db) -> Result<i64, DbError> {
+    let sql = "SELECT user_version AS version FROM pragma_user_version";
+    db.row(sql, params![]).await?.map_or(Ok(0), |row| row.int("version"))
+}
+
+/// Makes an empty file, if there is none, that its owner alone may read: it will hold hashes of passwords. What SQLite
+/// lays beside it gets the same mode.
+fn create(path: &Path) -> Result<(), DbError> {
+    let mut options = std::fs::OpenOptions::new();
+    options.append(true).create(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let failed = |error: std::io::Error| {
+        let reason = format!("{}: {error}", path.display());
+        match error.kind() {
+            std::io::ErrorKind::NotFound => DbError::Lost(reason),
+            _ => DbError::Storage(reason),
+        }
+    };
+    options.open(path).map(drop).map_err(failed)
+}
+
+async fn bring_up(connection: &mut SqliteConnection) -> Result<Migrated, DbError> {
+    let from = found(connection).await?;
+    let t = std::time::Instant::now();
+    keep_log(connection).await?;
+    eprintln!("    log {:?}", t.elapsed());
+    if from == VERSION {
+        return Ok(Migrated { from, to: from });
+    }
+    connection.execute("BEGIN IMMEDIATE").await?;
+    // Another process may have been faster.
+    let from = found(connection).await?;
+    for (version, sql) in SQLITE.into_iter().filter(|(version, _)| *version > from) {
+        connection.execute(sql).await?;
+        let sql = format!("PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {version}");
+        connection.execute(AssertSqlSafe(sql)).await?;
+    }
+    eprintln!("    ddl {:?}", t.elapsed());
+    let to = found(connection).await?;
+    connection.execute("COMMIT").await?;
+    Ok(Migrated { from, to })
+}
+
+/// The version of a file that is empty or ours.
+async fn found(connection: &mut SqliteConnection) -> Result<i64, DbError> {
+    let sql = "SELECT user_version, application_id, (SELECT COUNT(*) FROM sqlite_schema) \
+               FROM pragma_user_version, pragma_application_id";
+    let (version, application, things): (i64, i64, i64) =
+        sqlx::query_as(sql).fetch_one(connection).await?;
+    if (version, application, things) == (0, 0, 0) {
+        return Ok(0);
+    }
+    if application != APPLICATION {
+        return Err(DbError::Refused("the file is another program's".to_owned()));
+    }
+    if version > VERSION {
+        let why = format!("a newer build made it version {version}; this one knows {VERSION}");
+        return Err(DbError::Refused(why));
+    }
+    Ok(version)
+}
+
+/// Has commits go to a write-ahead log, which the file remembers. Nobody may use the file meanwhile, and SQLite does not
+/// wait until that is so.
+async fn keep_log(connection: &mut SqliteConnection) -> Result<(), DbError> {
+    let mut attempt = 0;
+    loop {
+        attempt += 1;
+        let kept = connection.execute("PRAGMA journal_mode = WAL").await.map_err(DbError::from);
+        let wait = Retry::TRANSACTION.wait(attempt, &mut rand::rng());
+        match (kept, wait) {
+            (Err(DbError::LockTimeout | DbError::Contended), Some(wait)) => {
+                tokio::time::sleep(wait).await;
+            }
+            (kept, _) => return kept.map(drop),
+        }
+    }
+}

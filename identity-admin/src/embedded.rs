@@ -1,0 +1,69 @@
+//! An installation in one folder: its database, its secrets and its first keys, for `standalone`.
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | `identity.db` | the database (SQLite), with files beside it |
+//! | `credentials/secrets.json` | peppers and encryption keys |
+//! | `credentials/admin.key` | the API key of the administrator |
+//! | `credentials/<service>.key` | the API keys with which the services ask about others |
+//!
+//! All of `credentials` is its owner's alone.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::change::Core;
+use crate::clock::Clock;
+use crate::credentials::Secrets;
+use crate::db::{self, Db, Place};
+use crate::{Config, Error, bootstrap};
+
+/// The installation of a folder.
+pub struct Installation {
+    /// Its database, at this build's version.
+    pub db: Db,
+    /// Whether it was made now.
+    pub is_new: bool,
+    folder: PathBuf,
+}
+
+impl Installation {
+    /// Opens the installation of `folder`, and makes what is missing of it; `config` is told where its secrets are.
+    ///
+    /// # Errors
+    /// A database of a newer build, and what the file system says.
+    pub async fn open(folder: &Path, config: &mut Config) -> Result<Self, Error> {
+        let place = Place::Sqlite(folder.join("identity.db"));
+        db::migrate(&place).await?;
+        let mysql = &config.mysql;
+        let db = Db::new(&db::Options {
+            place,
+            max_open: mysql.max_open_conns,
+            max_idle: mysql.max_idle_conns,
+            max_lifetime: Duration::from_secs(60 * u64::from(mysql.conn_max_lifetime_minutes)),
+            acquire_timeout: Duration::from_millis(mysql.acquire_timeout_ms),
+            statement_timeout: Duration::from_millis(mysql.statement_timeout_ms),
+            lock_timeout: Duration::from_secs(mysql.lock_timeout_seconds),
+        });
+        let folder = folder.join("credentials");
+        make_private(&folder)?;
+        let secrets = config.secrets_file.get_or_insert_with(|| folder.join("secrets.json"));
+        Secrets::create(secrets)?;
+        let credentials = config.credentials()?;
+        let credentials = credentials.ok_or_else(|| Error::Command("no secrets_file".to_owned()))?;
+        let core = Core::new(db.clone(), Clock::system(), config.answers_live());
+        let is_new = bootstrap::ensure(&core, &credentials, &folder).await?;
+        Ok(Self { db, is_new, folder })
+    }
+
+    /// Where the key of a service is, or with `bootstrap` the administrator's.
+    #[must_use]
+    pub fn key_file(&self, name: &str) -> PathBuf {
+        bootstrap::key_file(&self.folder, name)
+    }
+}
+
+fn make_private(path: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
+}

@@ -1,0 +1,11 @@
+//! All of Triad in one process, on one folder; and the command line for people, for any deployment.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`cli`] | the commands |
+//! | [`serve`] | the process: the three services' own code, on embedded stores |
+//! | [`client`] | the command line against a deployment |
+
+pub mod cli;
+pub mod client;
+pub mod serve;

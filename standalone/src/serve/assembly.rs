@@ -1,0 +1,171 @@
+//! The stores, the bus and the services, in the order in which they start and end.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use authz_edge::graph::embedded::Embedded;
+use authz_edge::graph::{GraphDb, schema};
+use axum::Router;
+use chrono::Utc;
+use identity_admin::embedded::Installation;
+use service_kit::bus::Bus;
+use service_kit::bus::local::{Kind, LocalBus};
+use service_kit::embedded::{Disk, Folder};
+use service_kit::health::Health;
+use service_kit::http::HttpOptions;
+use service_kit::shutdown::Shutdown;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use super::ServeError;
+use super::config::{Config, Services};
+
+/// Kept of identity changes: more than a token's life, for revocations; identity sync keeps its own place.
+const CHANGES_KEPT: Duration = Duration::from_secs(7 * 86_400);
+/// Kept of dead letters.
+const LETTERS_KEPT: Duration = Duration::from_secs(28 * 86_400);
+/// Between looks at what topics need not keep.
+const TRIM: Duration = Duration::from_secs(600);
+
+/// Everything that runs.
+pub(super) struct Assembly {
+    services: Services,
+    is_new: bool,
+    identity: identity_admin::Running,
+    authz: authz_edge::Running,
+    routes: Router,
+    /// Ended when nobody is answered any more.
+    keeping: Vec<JoinHandle<()>>,
+    /// Last of all: what was submitted is on it then.
+    disk: Disk,
+    _folder: Folder,
+}
+
+impl Assembly {
+    /// Takes the folder, opens what is in it, and starts the services.
+    pub(super) async fn start(
+        config: &Config,
+        health: &Health,
+        shutdown: &Shutdown,
+    ) -> Result<Self, ServeError> {
+        let mut services = config.services()?;
+        let folder = Folder::take(&config.data_dir)?;
+        let disk = Disk::open(&folder)?;
+        let bus = LocalBus::open(&disk, topics(&services))?;
+        let installation = Installation::open(folder.path(), &mut services.identity).await?;
+        let graph = graph(&services.authz, &disk).await?;
+        let any = Bus::Local(bus.clone());
+        // First: it takes the audit events of the others.
+        let audit =
+            ingest::embedded::start(&services.ingest, &disk, &bus, health, shutdown).await?;
+        let (graph, meta) = graph;
+        let authz = authz_edge::Running::start(
+            &services.authz,
+            Arc::new(graph),
+            meta,
+            any.clone(),
+            health,
+            shutdown,
+        )
+        .await?;
+        let identity = identity_admin::Running::start(
+            &services.identity,
+            installation.db,
+            any,
+            health,
+            shutdown,
+        )
+        .await?;
+        // What none of them has is answered once, by the hot path's fallback.
+        let [audit_routes, identity_routes] =
+            [audit.routes, identity.routes()].map(Router::reset_fallback);
+        let routes = authz.routes().merge(audit_routes).merge(identity_routes);
+        let trimming = tokio::spawn(trim(bus));
+        let keeping = vec![audit.retaining, trimming];
+        let is_new = installation.is_new;
+        Ok(Self { services, is_new, identity, authz, routes, keeping, disk, _folder: folder })
+    }
+
+    /// Whether the folder was made now.
+    pub(super) fn is_new(&self) -> bool {
+        self.is_new
+    }
+
+    pub(super) fn http_options(&self) -> HttpOptions {
+        self.services.authz.http_options()
+    }
+
+    /// What answers all public routes.
+    pub(super) fn service(&self) -> authz_edge::http::Hot {
+        self.authz.service(self.routes.clone())
+    }
+
+    /// Envoy's gRPC form, until the drain.
+    pub(super) fn grpc(
+        &self,
+        listener: TcpListener,
+        draining: Shutdown,
+    ) -> impl Future<Output = Result<(), tonic::transport::Error>> + Send + use<> {
+        self.authz.grpc(&self.services.authz, listener, draining)
+    }
+
+    /// Waits until nothing can be written any more, and says why.
+    pub(super) async fn died(&self) -> String {
+        tokio::select! {
+            reason = self.identity.died() => reason,
+            reason = self.authz.died() => reason,
+        }
+    }
+
+    /// Ends all of it, once the drain has begun.
+    pub(super) async fn drain(
+        self,
+        served: JoinHandle<std::io::Result<()>>,
+        grpc: Option<JoinHandle<Result<(), tonic::transport::Error>>>,
+        is_dead: bool,
+    ) {
+        let Self { services, identity, authz, keeping, disk, _folder, .. } = self;
+        let until = Instant::now() + services.identity.drain_deadline();
+        let listening = authz_edge::Listening { served, grpc };
+        authz.drain(&services.authz, listening).await;
+        // What it still relays is taken by the others' stores, which stay open.
+        identity.drain(until, is_dead).await;
+        keeping.iter().for_each(JoinHandle::abort);
+        drop(disk);
+    }
+}
+
+/// What is published, and how it is kept.
+fn topics(services: &Services) -> Vec<(&str, Kind)> {
+    let (authz, identity) = (&services.authz, &services.identity.kafka);
+    vec![
+        (&identity.changes_topic, Kind::Durable(CHANGES_KEPT)),
+        (&authz.sync.dead_letter_topic, Kind::Durable(LETTERS_KEPT)),
+        // Fences mean nothing to a process that begins with an empty cache.
+        (&authz.kafka.changes_topic, Kind::Passing),
+        (&services.ingest.kafka.topic, Kind::Sunk),
+        (&services.ingest.kafka.dead_letter_topic, Kind::Durable(LETTERS_KEPT)),
+    ]
+}
+
+async fn graph(
+    config: &authz_edge::Config,
+    disk: &Disk,
+) -> Result<(GraphDb, schema::Meta), ServeError> {
+    let timeout = Duration::from_millis(config.dgraph.timeout_ms);
+    let embedded = Embedded::open(disk, timeout).await.map_err(authz_edge::Error::from)?;
+    let graph = GraphDb::Embedded(embedded);
+    let meta = schema::apply(&graph).await.map_err(authz_edge::Error::from)?;
+    Ok((graph, meta))
+}
+
+async fn trim(bus: LocalBus) {
+    loop {
+        tokio::time::sleep(TRIM).await;
+        if let Err(error) = bus.trim(Utc::now()).await {
+            tracing::warn!(%error, "what topics need not keep stays for now");
+        }
+    }
+}
