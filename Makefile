@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help up down test drills bench lint fmt
+.PHONY: help run walk up down test drills bench lint fmt
 
 WHAT ?= audit
 
@@ -16,6 +16,12 @@ endif
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
+run: ## All of Triad in one process, on ./triad-data
+	cargo run --release --locked
+
+walk: ## README from a fresh clone, in an empty folder, with cargo and a C compiler only (ten minutes)
+	tests/fresh
+
 up: ## Start the engines and the services here, and wait until they are ready
 	deploy/local/services up
 
@@ -28,8 +34,8 @@ test: ## All tests, on real engines of their own; leaves nothing running
 drills: ## Every fault drill, on real engines of their own (a quarter of an hour)
 	tests/drills
 
-bench: ## Measure against the goals: WHAT=audit, authz or identity (up to 45 min, idle machine)
-	cargo build --release --locked -p ingest -p authz-edge -p identity-admin -p loadtest
+bench: ## Measure against the goals: WHAT=audit, authz, identity or standalone (up to 45 min, idle machine)
+	cargo build --release --locked -p ingest -p authz-edge -p identity-admin -p standalone -p loadtest
 	$(or $(CARGO_TARGET_DIR),target)/release/loadtest bench $(WHAT)
 
 lint: ## Format, clippy, docs, licences and sources, shell

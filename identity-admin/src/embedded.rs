@@ -10,7 +10,6 @@
 //! All of `credentials` is its owner's alone.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use crate::change::Core;
 use crate::clock::Clock;
@@ -33,24 +32,16 @@ impl Installation {
     /// # Errors
     /// A database of a newer build, and what the file system says.
     pub async fn open(folder: &Path, config: &mut Config) -> Result<Self, Error> {
-        let place = Place::Sqlite(folder.join("identity.db"));
-        db::migrate(&place).await?;
-        let mysql = &config.mysql;
-        let db = Db::new(&db::Options {
-            place,
-            max_open: mysql.max_open_conns,
-            max_idle: mysql.max_idle_conns,
-            max_lifetime: Duration::from_secs(60 * u64::from(mysql.conn_max_lifetime_minutes)),
-            acquire_timeout: Duration::from_millis(mysql.acquire_timeout_ms),
-            statement_timeout: Duration::from_millis(mysql.statement_timeout_ms),
-            lock_timeout: Duration::from_secs(mysql.lock_timeout_seconds),
-        });
+        let file = folder.join("identity.db");
+        db::migrate(&Place::Sqlite(file.clone())).await?;
+        let db = Db::new(&db::Options::embedded(file));
         let folder = folder.join("credentials");
         make_private(&folder)?;
         let secrets = config.secrets_file.get_or_insert_with(|| folder.join("secrets.json"));
         Secrets::create(secrets)?;
         let credentials = config.credentials()?;
-        let credentials = credentials.ok_or_else(|| Error::Command("no secrets_file".to_owned()))?;
+        let credentials =
+            credentials.ok_or_else(|| Error::Command("no secrets_file".to_owned()))?;
         let core = Core::new(db.clone(), Clock::system(), config.answers_live());
         let is_new = bootstrap::ensure(&core, &credentials, &folder).await?;
         Ok(Self { db, is_new, folder })

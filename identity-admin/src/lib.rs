@@ -1,4 +1,5 @@
-//! Tenants, users, service accounts and teams on MySQL: every mutation is one transaction with its events.
+//! Tenants, users, service accounts and teams on MySQL, or in a file (SQLite): every mutation is one transaction with
+//! its events.
 //!
 //! | module | subject |
 //! |---|---|
@@ -41,7 +42,7 @@ pub mod scim;
 mod scopes;
 mod service;
 pub mod service_accounts;
-mod snapshot;
+pub mod snapshot;
 mod sweep;
 pub mod teams;
 pub mod tenants;

@@ -5,6 +5,7 @@
 //! no line says which change made it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
@@ -21,7 +22,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 
 use crate::change::Refused;
-use crate::db::{DbError, Row, Tx, Value, params};
+use crate::db::{Db, DbError, Row, Tx, Value, params};
 use crate::http::{Api, Path, RETRY_SECONDS, not_found, problem};
 use crate::{metrics, service_accounts, teams, users};
 
@@ -62,22 +63,33 @@ pub(crate) async fn read(
     tokio::spawn(async move {
         let _permit = permit;
         metrics::snapshots(true);
-        let mut writer = Writer { lines, count: 0, until };
-        let why = match writer.write(&mut tx, &tenant, header).await {
-            Ok(()) | Err(Cut::Client) => None,
-            Err(Cut::Db(error)) => Some(error.to_string()),
-            Err(Cut::Late) => Some("it took too long".to_owned()),
-        };
-        tx.rollback().await;
-        if let Some(why) = why {
-            writer.fail(why);
-        }
+        Writer { lines, count: 0, until }.run(tx, &tenant, header).await;
         metrics::snapshots(false);
     });
     let pages = stream::unfold(body, async |mut body| Some((body.recv().await?, body)));
     let kind = [(header::CONTENT_TYPE, "application/x-ndjson")];
     Ok((kind, Body::from_stream(pages)).into_response())
 }
+
+/// The same lines, for who works on the database: some at a time, all of one moment; `None` of a tenant that is not
+/// there. What is not taken within `life` is cut, and ends with an error.
+///
+/// # Errors
+/// What the database brings before the first line.
+pub async fn stream(db: &Db, tenant: &TenantId, life: Duration) -> Result<Option<Lines>, DbError> {
+    let mut tx = db.snapshot().await?;
+    let Some(header) = begin(&mut tx, tenant).await? else {
+        tx.rollback().await;
+        return Ok(None);
+    };
+    let (lines, taken) = mpsc::channel(AHEAD);
+    let (tenant, until) = (tenant.clone(), Instant::now() + life);
+    tokio::spawn(async move { Writer { lines, count: 0, until }.run(tx, &tenant, header).await });
+    Ok(Some(taken))
+}
+
+/// Lines, some at a time, or why there are no more.
+pub type Lines = mpsc::Receiver<Result<Bytes, std::io::Error>>;
 
 /// The header; none of a tenant that is not there.
 async fn begin(tx: &mut Tx, tenant: &TenantId) -> Result<Option<SnapshotLine>, DbError> {
@@ -122,6 +134,19 @@ struct Table {
 }
 
 impl Writer {
+    /// Writes all of it, or says why not.
+    async fn run(mut self, mut tx: Tx, tenant: &TenantId, header: SnapshotLine) {
+        let why = match self.write(&mut tx, tenant, header).await {
+            Ok(()) | Err(Cut::Client) => None,
+            Err(Cut::Db(error)) => Some(error.to_string()),
+            Err(Cut::Late) => Some("it took too long".to_owned()),
+        };
+        tx.rollback().await;
+        if let Some(why) = why {
+            self.fail(why);
+        }
+    }
+
     async fn write(
         &mut self,
         tx: &mut Tx,

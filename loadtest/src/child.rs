@@ -72,6 +72,20 @@ impl Service {
         Self::start("identity-admin", launch, identity_admin::config::ENV_PREFIX, environment)
     }
 
+    /// Starts `triad` on a folder.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn triad(launch: &Launch, folder: &Path) -> anyhow::Result<Self> {
+        let folder = folder.display().to_string();
+        Self::start(
+            "triad",
+            launch,
+            "TRIAD_STANDALONE__",
+            vec![("TRIAD_STANDALONE__DATA_DIR".to_owned(), folder)],
+        )
+    }
+
     /// Starts the binary on free ports. Its log goes to a file that is shown when it fails.
     fn start(
         name: &'static str,
@@ -93,9 +107,11 @@ impl Service {
             }
             None => Command::new(&launch.binary),
         };
+        // The one process has one public listener, and no section for it.
+        let public = if name == "triad" { "LISTEN" } else { "HTTP__LISTEN" };
         let child = command
             .envs(environment)
-            .env(format!("{prefix}HTTP__LISTEN"), http.to_string())
+            .env(format!("{prefix}{public}"), http.to_string())
             .env(format!("{prefix}ADMIN__LISTEN"), admin.to_string())
             .stdin(Stdio::null())
             .stdout(file.try_clone()?)

@@ -5,6 +5,8 @@ use std::process::ExitCode;
 use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::client;
+#[cfg(feature = "engines")]
+use crate::migrate::{self, MigrateArgs};
 use crate::serve::{self, ServeArgs};
 
 /// Identity and access for many tenants: who is this, may they do what, and what did they do.
@@ -27,6 +29,9 @@ enum Command {
     Serve(ServeArgs),
     /// Print the commented default configuration of `serve`
     Config,
+    /// Move all that a stopped deployment has to the real engines; called again, it goes on
+    #[cfg(feature = "engines")]
+    MigrateTo(MigrateArgs),
     #[command(flatten)]
     Client(client::Command),
 }
@@ -41,6 +46,11 @@ impl Cli {
                 serve::say(serve::config::DEFAULTS.trim_end());
                 ExitCode::SUCCESS
             }
+            #[cfg(feature = "engines")]
+            Some(Command::MigrateTo(args)) => match migrate::run(args).await {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(error) => fail(&error, error.exit_code()),
+            },
             Some(Command::Client(command)) => {
                 client::execute(command, &self.global, Self::command).await.into()
             }

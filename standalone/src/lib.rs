@@ -5,7 +5,10 @@
 //! | [`cli`] | the commands |
 //! | [`serve`] | the process: the three services' own code, on embedded stores |
 //! | [`client`] | the command line against a deployment |
+//! | `migrate` | from here into the real engines (feature `engines`) |
 
 pub mod cli;
 pub mod client;
+#[cfg(feature = "engines")]
+pub mod migrate;
 pub mod serve;

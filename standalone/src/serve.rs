@@ -6,7 +6,7 @@
 //! | `assembly` | the stores, the bus and the services, in the order in which they start and end |
 //! | `welcome` | what a person reads at the start |
 
-mod assembly;
+pub(crate) mod assembly;
 pub mod config;
 mod error;
 mod welcome;
@@ -93,9 +93,12 @@ pub async fn run(args: ServeArgs) -> Result<(), ServeError> {
     // A port of 0 is any that is free.
     config.listen = public.local_addr()?;
     let health = Health::new();
+    // Nothing is ready before all have said what they wait for.
+    let assembling = health.component("stores");
     let probes = admin::router(health.clone(), Arc::new(render));
     let admin = tokio::spawn(admin::serve(admin, probes));
     let assembly = Assembly::start(&config, &health, &shutdown).await?;
+    assembling.ready();
     let (drain_trigger, draining) = Shutdown::new();
     let options = assembly.http_options();
     let served = tokio::spawn(serve(public, assembly.service(), options, draining.clone()));

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use authz_edge::graph::client::{CommitError, Options};
-use authz_edge::graph::{Dgraph, GraphError, Mode};
+use authz_edge::graph::{GraphDb, GraphError, Mode};
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -69,9 +69,9 @@ async fn forward(mut socket: TcpStream, alpha: String, mut states: watch::Receiv
     }
 }
 
-async fn two_ways() -> Result<([Way; 2], Arc<Dgraph>)> {
+async fn two_ways() -> Result<([Way; 2], Arc<GraphDb>)> {
     let ways = [Way::new().await?, Way::new().await?];
-    let graph = Dgraph::new(&Options {
+    let graph = GraphDb::dgraph(&Options {
         alphas: ways.iter().map(|way| way.address.clone()).collect(),
         timeout: Duration::from_secs(2),
         connect_timeout: Duration::from_millis(500),

@@ -67,8 +67,8 @@ impl Edges {
     }
 
     /// The graph that all edges share.
-    pub(crate) fn graph(&self) -> Result<authz_edge::graph::Dgraph> {
-        Ok(authz_edge::graph::Dgraph::new(&self.config.dgraph.options())?)
+    pub(crate) fn graph(&self) -> Result<authz_edge::graph::GraphDb> {
+        Ok(authz_edge::graph::GraphDb::dgraph(&self.config.dgraph.options())?)
     }
 
     /// A tenant of this test.

@@ -23,6 +23,7 @@ mod identity;
 mod issuer;
 mod layouts;
 mod lists;
+mod migrate;
 mod outage;
 mod process;
 mod recorder;

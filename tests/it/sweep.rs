@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use anyhow::{Result, ensure};
 use authz_edge::graph::write::{Ownership, Writer};
-use authz_edge::graph::{Dgraph, Mode, schema};
+use authz_edge::graph::{GraphDb, Mode, schema};
 use authz_edge::model::{Key, SubjectType};
 use contracts::TenantId;
 use serde_json::{Value, json};
@@ -13,7 +13,7 @@ use crate::edge::{Edges, below, member, role};
 use crate::world::until;
 
 /// Nodes with these keys, and those of their bindings and permissions.
-async fn nodes(graph: &Dgraph, keys: &[Key]) -> Result<BTreeSet<String>> {
+async fn nodes(graph: &GraphDb, keys: &[Key]) -> Result<BTreeSet<String>> {
     let keys: Vec<_> = keys.iter().map(Key::as_str).collect();
     let dql = format!(
         "{{ keyed(func: eq(xid, {})) {{ uid Team.hasBinding {{ uid }}
@@ -38,7 +38,7 @@ fn collect(value: &Value, uids: &mut BTreeSet<String>) {
 }
 
 /// Those that still hold something.
-async fn left(graph: &Dgraph, uids: &BTreeSet<String>) -> Result<BTreeSet<String>> {
+async fn left(graph: &GraphDb, uids: &BTreeSet<String>) -> Result<BTreeSet<String>> {
     let predicates = schema::SCHEMA.lines().filter_map(|line| Some(line.split_once(':')?.0));
     let any: Vec<_> = predicates.map(|predicate| format!("has({predicate})")).collect();
     let uids: Vec<_> = uids.iter().map(String::as_str).collect();

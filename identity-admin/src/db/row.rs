@@ -89,6 +89,14 @@ impl Row {
         get!(self, column, Vec<u8>)
     }
 
+    /// Bytes that may be absent.
+    ///
+    /// # Errors
+    /// Of the type.
+    pub fn opt_bytes(&self, column: &str) -> Result<Option<Vec<u8>>, DbError> {
+        get!(self, column, Option<Vec<u8>>)
+    }
+
     /// A time.
     ///
     /// # Errors

@@ -11,9 +11,11 @@
 //! | `write` | records into rows |
 //! | `read` | rows, for the query engine |
 //! | `retain` | deleting rows whose life is over |
+//! | `leave` | rows as records, for another store |
 //! | `start` | what `standalone` starts |
 
 mod key;
+mod leave;
 mod read;
 mod retain;
 mod start;
@@ -21,6 +23,7 @@ mod start;
 mod tests;
 mod write;
 
+pub use leave::{Leaving, Place, Stays};
 pub use start::{Started, start};
 
 use std::sync::{Arc, Mutex};

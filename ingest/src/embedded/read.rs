@@ -114,7 +114,7 @@ fn admits(fields: &[Option<&str>; 5], body: &[u8]) -> bool {
 }
 
 /// A row as it is stored.
-fn event(body: &[u8]) -> Result<StoredEvent, QueryError> {
+pub(super) fn event(body: &[u8]) -> Result<StoredEvent, QueryError> {
     read(body).ok_or_else(|| QueryError::Internal("a row has another shape".to_owned()))
 }
 

@@ -136,15 +136,15 @@ impl Fate {
                 Ok((StatusCode::ACCEPTED, Json(Receipts { events })).into_response())
             }
             Self::Full => Err(Problem::too_many_requests(
-                "the buffer towards Kafka is full; no event was accepted",
+                "too much waits to be stored; no event was accepted",
                 FULL_RETRY_SECONDS,
             )),
             Self::TooLarge { bytes, limit } => Err(Problem::payload_too_large(format!(
                 "an event makes a record of {bytes} bytes; at most {limit}"
             ))),
             Self::Refused(why) => {
-                tracing::error!(why, "Kafka refuses accepted events");
-                let detail = "Kafka does not take events at present; no event was accepted";
+                tracing::error!(why, "accepted events are refused");
+                let detail = "events cannot be stored at present; no event was accepted";
                 Err(Problem::unavailable(detail, REFUSED_RETRY_SECONDS))
             }
             Self::Unknown(why) => {

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{audit, authz, identity};
+use super::{audit, authz, identity, standalone};
 use crate::latency::median;
 
 /// A figure's goal.
@@ -64,7 +64,8 @@ impl Figure {
 }
 
 fn find(id: &str) -> Option<&'static Goal> {
-    let all = audit::GOALS.iter().chain(&authz::GOALS).chain(&identity::GOALS);
+    let all =
+        audit::GOALS.iter().chain(&authz::GOALS).chain(&identity::GOALS).chain(&standalone::GOALS);
     { all }.find(|goal| goal.id == id)
 }
 

@@ -8,15 +8,20 @@
 //! | `audit` | audit events |
 //! | `authz` | permission checks |
 //! | `identity` | identities |
+//! | `standalone` | the one process |
+//! | `drive` | requests from many connections |
 
 mod audit;
 mod authz;
+mod drive;
 mod file;
 mod goals;
 mod identity;
+mod standalone;
 mod suite;
 
 pub use audit::audit;
 pub use authz::authz;
 pub use goals::Figure;
 pub use identity::identity;
+pub use standalone::standalone;

@@ -132,12 +132,12 @@ fn default_file() -> anyhow::Result<PathBuf> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{audit, authz, identity};
+    use super::super::{audit, authz, identity, standalone};
     use super::*;
 
     #[test]
     fn every_goal_belongs_to_one_part() {
-        for suite in [&audit::SUITE, &authz::SUITE, &identity::SUITE] {
+        for suite in [&audit::SUITE, &authz::SUITE, &identity::SUITE, &standalone::SUITE] {
             for goal in suite.goals {
                 let parts = suite.parts.iter().filter(|part| part.ids.contains(&goal.id)).count();
                 assert_eq!(parts, 1, "{}", goal.id);

@@ -9,7 +9,7 @@ use anyhow::{Context, ensure};
 use authz_edge::graph::client::Options;
 use authz_edge::graph::read::{Reader, Strangers};
 use authz_edge::graph::write::{Author, Ownership, Writer};
-use authz_edge::graph::{Dgraph, Graph as _, Mode};
+use authz_edge::graph::{Graph as _, GraphDb, Mode};
 use authz_edge::model::{Key, ResourceRef, Role, SubjectRef, SubjectType, WriteList};
 use contracts::TenantId;
 use contracts::audit::ActorType;
@@ -53,7 +53,7 @@ pub async fn queries(
     bindings: &[u32],
     stop: &Stop,
 ) -> anyhow::Result<Vec<Cell>> {
-    let graph = Arc::new(Dgraph::new(&Options {
+    let graph = Arc::new(GraphDb::dgraph(&Options {
         alphas: vec![address.to_owned()],
         timeout: Duration::from_secs(30),
         connect_timeout: Duration::from_secs(2),
@@ -79,7 +79,7 @@ pub async fn queries(
 }
 
 struct Bed {
-    graph: Arc<Dgraph>,
+    graph: Arc<GraphDb>,
     reader: Reader,
 }
 

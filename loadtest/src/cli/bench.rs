@@ -80,6 +80,45 @@ impl AuthzBenchArgs {
     }
 }
 
+/// `bench standalone`.
+#[derive(Debug, Clone, Args)]
+#[allow(missing_docs, reason = "the help texts document them")]
+pub struct StandaloneBenchArgs {
+    /// Only these figures or parts, comma-separated, with or without `standalone.`.
+    #[arg(long, value_delimiter = ',')]
+    pub only: Vec<String>,
+    /// Alternating pairs.
+    #[arg(long, default_value_t = 7)]
+    pub pairs: usize,
+    /// Seconds of each run of a pair.
+    #[arg(long, default_value_t = 5.0)]
+    pub seconds: f64,
+    /// Requests at once.
+    #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub connections: u16,
+    /// Events that are stored for the figures about stored ones.
+    #[arg(long, default_value_t = 10_000_000)]
+    pub events: u64,
+    /// All of it ends within so many minutes.
+    #[arg(long, default_value_t = 20)]
+    pub minutes: u64,
+    /// The file of figures; target/bench.json of the workspace without.
+    #[arg(long)]
+    pub out: Option<PathBuf>,
+    /// The binary; the one beside this program without.
+    #[arg(long = "triad", value_name = "PATH")]
+    pub binary: Option<PathBuf>,
+}
+
+impl StandaloneBenchArgs {
+    /// How `triad` is started.
+    #[must_use]
+    pub fn launch(&self) -> Launch {
+        let binary = self.binary.clone().unwrap_or_else(|| Launch::sibling("triad"));
+        Launch { binary, cpus: None }
+    }
+}
+
 /// `bench identity`.
 #[derive(Debug, Clone, Args)]
 #[allow(missing_docs, reason = "the help texts document them")]

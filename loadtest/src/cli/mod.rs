@@ -13,7 +13,7 @@ use clap::{Parser, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
 
 pub use args::{Common, EngineArgs, IngestArgs, RunArgs};
-pub use bench::{AuditBenchArgs, AuthzBenchArgs, IdentityBenchArgs};
+pub use bench::{AuditBenchArgs, AuthzBenchArgs, IdentityBenchArgs, StandaloneBenchArgs};
 use check::CheckCommand;
 use output::Outcome;
 use scenarios::Scenario;
@@ -49,6 +49,8 @@ enum BenchCommand {
     Authz(AuthzBenchArgs),
     /// Identities.
     Identity(IdentityBenchArgs),
+    /// The one process.
+    Standalone(StandaloneBenchArgs),
 }
 
 impl Cli {
@@ -75,6 +77,11 @@ impl Cli {
                 let stop = Stop::after(Duration::from_secs(args.minutes * 60));
                 let _guard = stop.guard();
                 bounded(&stop, Box::pin(crate::bench::identity(&args, &stop))).await
+            }
+            Command::Bench(BenchCommand::Standalone(args)) => {
+                let stop = Stop::after(Duration::from_secs(args.minutes * 60));
+                let _guard = stop.guard();
+                bounded(&stop, Box::pin(crate::bench::standalone(&args, &stop))).await
             }
         }
     }

@@ -141,9 +141,9 @@ impl<'c> Things<'c> {
     pub(crate) async fn delete(self, named: &str, write: &Write) -> Result<(), ClientError> {
         let id = self.id(named).await?;
         let call = self.call(Call::delete, &[&id])?.condition(&write.condition())?;
-        self.ctx.api.send(&call).await?;
+        let answer = self.ctx.api.send(&call).await?;
         let sentence = format!("{} {named} deleted", self.noun.one);
-        self.ctx.out.done(&sentence, &id, &Value::Null)
+        self.ctx.out.wrote(&sentence, &id, &answer)
     }
 
     /// Sends a write, and writes what it is now.

@@ -4,6 +4,7 @@ use std::io::{self, ErrorKind, IsTerminal as _, Write};
 
 use serde_json::{Value, json};
 
+use super::api::Answer;
 use super::error::ClientError;
 use super::global::Format;
 use super::settings::Env;
@@ -146,6 +147,23 @@ impl Output {
             Format::Json | Format::Jsonl => self.json(answer),
             Format::Id => self.line(&plain(id)),
         }
+    }
+
+    /// As [`Output::done`], with the token of the write for who asks next.
+    pub(crate) fn wrote(
+        &mut self,
+        sentence: &str,
+        id: &str,
+        answer: &Answer,
+    ) -> Result<(), ClientError> {
+        let mut told = answer.body.clone();
+        if told.is_null() {
+            told = json!({"id": id, "done": sentence});
+        }
+        if let (Some(members), Some(token)) = (told.as_object_mut(), &answer.token) {
+            members.insert("consistency_token".to_owned(), token.as_str().into());
+        }
+        self.done(sentence, id, &told)
     }
 
     /// A text in colour, where there is any.

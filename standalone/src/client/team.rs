@@ -153,9 +153,6 @@ async fn member(ctx: &mut Context, asked: Membership, is_added: bool) -> Result<
     let call = teams(ctx).call(make, &[&id, "members", &member.type_, &who])?;
     let answer = ctx.api.send(&call.condition(&write.condition())?).await?;
     let done = if is_added { "is in" } else { "is no longer in" };
-    ctx.out.done(
-        &format!("{member} {done} team {team}"),
-        &format!("{}:{who}", member.type_),
-        &answer.body,
-    )
+    let sentence = format!("{member} {done} team {team}");
+    ctx.out.wrote(&sentence, &format!("{}:{who}", member.type_), &answer)
 }

@@ -8,6 +8,7 @@ use authz_edge::graph::embedded::Embedded;
 use authz_edge::graph::{GraphDb, schema};
 use axum::Router;
 use chrono::Utc;
+use identity_admin::db::Db;
 use identity_admin::embedded::Installation;
 use service_kit::bus::Bus;
 use service_kit::bus::local::{Kind, LocalBus};
@@ -29,10 +30,34 @@ const LETTERS_KEPT: Duration = Duration::from_secs(28 * 86_400);
 /// Between looks at what topics need not keep.
 const TRIM: Duration = Duration::from_secs(600);
 
-/// Everything that runs.
-pub(super) struct Assembly {
-    services: Services,
+/// What everything rests on.
+pub(crate) struct Stores {
+    pub(crate) db: Db,
+    pub(crate) graph: Arc<GraphDb>,
+    pub(crate) bus: LocalBus,
+    meta: schema::Meta,
     is_new: bool,
+}
+
+impl Stores {
+    /// Opens what is in the folder, and makes what is missing of it; `services` are told where their secrets are.
+    pub(crate) async fn open(
+        services: &mut Services,
+        folder: &Folder,
+        disk: &Disk,
+    ) -> Result<Self, ServeError> {
+        let bus = LocalBus::open(disk, topics(services))?;
+        let Installation { db, is_new, .. } =
+            Installation::open(folder.path(), &mut services.identity).await?;
+        let (graph, meta) = graph(&services.authz, disk).await?;
+        Ok(Self { db, graph: Arc::new(graph), bus, meta, is_new })
+    }
+}
+
+/// Everything that runs.
+pub(crate) struct Assembly {
+    services: Services,
+    stores: Stores,
     identity: identity_admin::Running,
     authz: authz_edge::Running,
     routes: Router,
@@ -40,7 +65,7 @@ pub(super) struct Assembly {
     keeping: Vec<JoinHandle<()>>,
     /// Last of all: what was submitted is on it then.
     disk: Disk,
-    _folder: Folder,
+    folder: Folder,
 }
 
 impl Assembly {
@@ -50,21 +75,28 @@ impl Assembly {
         health: &Health,
         shutdown: &Shutdown,
     ) -> Result<Self, ServeError> {
-        let mut services = config.services()?;
+        let services = config.services()?;
         let folder = Folder::take(&config.data_dir)?;
         let disk = Disk::open(&folder)?;
-        let bus = LocalBus::open(&disk, topics(&services))?;
-        let installation = Installation::open(folder.path(), &mut services.identity).await?;
-        let graph = graph(&services.authz, &disk).await?;
-        let any = Bus::Local(bus.clone());
+        Self::on(services, folder, disk, health, shutdown).await
+    }
+
+    /// The same on a folder that this process has.
+    pub(crate) async fn on(
+        mut services: Services,
+        folder: Folder,
+        disk: Disk,
+        health: &Health,
+        shutdown: &Shutdown,
+    ) -> Result<Self, ServeError> {
+        let stores = Stores::open(&mut services, &folder, &disk).await?;
+        let (bus, any) = (&stores.bus, Bus::Local(stores.bus.clone()));
         // First: it takes the audit events of the others.
-        let audit =
-            ingest::embedded::start(&services.ingest, &disk, &bus, health, shutdown).await?;
-        let (graph, meta) = graph;
+        let audit = ingest::embedded::start(&services.ingest, &disk, bus, health, shutdown).await?;
         let authz = authz_edge::Running::start(
             &services.authz,
-            Arc::new(graph),
-            meta,
+            Arc::clone(&stores.graph),
+            stores.meta,
             any.clone(),
             health,
             shutdown,
@@ -72,7 +104,7 @@ impl Assembly {
         .await?;
         let identity = identity_admin::Running::start(
             &services.identity,
-            installation.db,
+            stores.db.clone(),
             any,
             health,
             shutdown,
@@ -82,15 +114,20 @@ impl Assembly {
         let [audit_routes, identity_routes] =
             [audit.routes, identity.routes()].map(Router::reset_fallback);
         let routes = authz.routes().merge(audit_routes).merge(identity_routes);
-        let trimming = tokio::spawn(trim(bus));
+        let trimming = tokio::spawn(trim(bus.clone()));
         let keeping = vec![audit.retaining, trimming];
-        let is_new = installation.is_new;
-        Ok(Self { services, is_new, identity, authz, routes, keeping, disk, _folder: folder })
+        Ok(Self { services, stores, identity, authz, routes, keeping, disk, folder })
     }
 
     /// Whether the folder was made now.
     pub(super) fn is_new(&self) -> bool {
-        self.is_new
+        self.stores.is_new
+    }
+
+    /// What it rests on.
+    #[cfg(feature = "engines")]
+    pub(crate) fn stores(&self) -> &Stores {
+        &self.stores
     }
 
     pub(super) fn http_options(&self) -> HttpOptions {
@@ -119,21 +156,21 @@ impl Assembly {
         }
     }
 
-    /// Ends all of it, once the drain has begun.
-    pub(super) async fn drain(
+    /// Ends all of it, once the drain has begun; the folder goes to who goes on with it.
+    pub(crate) async fn drain(
         self,
         served: JoinHandle<std::io::Result<()>>,
         grpc: Option<JoinHandle<Result<(), tonic::transport::Error>>>,
         is_dead: bool,
-    ) {
-        let Self { services, identity, authz, keeping, disk, _folder, .. } = self;
+    ) -> (Folder, Disk) {
+        let Self { services, identity, authz, keeping, disk, folder, .. } = self;
         let until = Instant::now() + services.identity.drain_deadline();
         let listening = authz_edge::Listening { served, grpc };
         authz.drain(&services.authz, listening).await;
         // What it still relays is taken by the others' stores, which stay open.
         identity.drain(until, is_dead).await;
         keeping.iter().for_each(JoinHandle::abort);
-        drop(disk);
+        (folder, disk)
     }
 }
 

@@ -132,7 +132,7 @@ async fn a_statement_that_takes_too_long_takes_its_transaction_with_it() -> Resu
                  VALUES ('l', 'x', 1, '2026-01-01 00:00:00')";
     let system = "UPDATE tenant_changes SET seq = seq WHERE tenant_id = '_system'";
     let statement_timeout = std::time::Duration::from_millis(300);
-    let hasty = Db::new(&Options { statement_timeout, ..patient(&identities.dsn) });
+    let hasty = Db::new(&Options { statement_timeout, ..patient(&identities.place) });
     let mut held = identities.db.begin().await?;
     held.execute(system, &[]).await?;
     let mut late = hasty.begin().await?;

@@ -10,7 +10,7 @@ use crate::world::until;
 #[tokio::test]
 async fn migrations_run_once_however_many_begin_them() -> Result<()> {
     let identities = Identities::empty(&[])?;
-    let all = try_join_all((0..6).map(|_| migrate(&identities.dsn))).await?;
+    let all = try_join_all((0..6).map(|_| migrate(&identities.place))).await?;
     ensure!(all.iter().all(|migrated| migrated.to == VERSION), "{all:?}");
     ensure!(all.iter().filter(|migrated| migrated.from == 0).count() == 1, "{all:?}");
     let again = identities.command()?.arg("migrate").output()?;
@@ -33,7 +33,7 @@ async fn a_migration_that_was_interrupted_anywhere_is_gone_on_with() -> Result<(
         let begun = "UPDATE _sqlx_migrations SET success = FALSE WHERE version = ?";
         identities.db.execute(begun, &[i64::from(version).into()]).await?;
         ensure!(identities.db.version().await? == 0);
-        let migrated = migrate(&identities.dsn).await?;
+        let migrated = migrate(&identities.place).await?;
         ensure!(migrated.to == VERSION, "{migrated:?}");
         ensure!(identities.db.version().await? == VERSION);
         for table in lost {
@@ -99,7 +99,7 @@ async fn the_seed_s_rows_are_kept_and_get_what_they_lack() -> Result<()> {
     let applied = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) \
         VALUES (1, 'seed', TRUE, ?, 0)";
     identities.db.execute(applied, &[sum.into()]).await?;
-    ensure!(migrate(&identities.dsn).await?.from == 1);
+    ensure!(migrate(&identities.place).await?.from == 1);
     let service = identities.start().await?;
     let user = service.get("/v1/tenants/acme/users/by-email/A@b.c").await?.must(200)?;
     ensure!(user.body["user_name"] == "a@b.c" && user.body["active"] == true, "{}", user.body);
@@ -122,7 +122,7 @@ async fn a_service_is_ready_at_its_version_only() -> Result<()> {
     })
     .await?;
     // What a newer build migrated is not for this one.
-    ensure!(migrate(&identities.dsn).await.is_err());
+    ensure!(migrate(&identities.place).await.is_err());
     identities.db.execute("DELETE FROM _sqlx_migrations WHERE version = 99", &[]).await?;
     service.process().until_ready().await?;
     service.stop().await

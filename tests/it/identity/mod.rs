@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use contracts::identity::Change;
-use identity_admin::db::{self, Db, Dsn, Value as Param};
+use identity_admin::db::{self, Db, Dsn, Place, Value as Param};
 use reqwest::header::HeaderMap;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -33,7 +33,7 @@ const PREFIX: &str = identity_admin::config::ENV_PREFIX;
 /// A database of a test, and how services reach it.
 pub(crate) struct Identities {
     env: Vec<(String, String)>,
-    pub(crate) dsn: Dsn,
+    pub(crate) place: Place,
     /// The test's own connections.
     pub(crate) db: Db,
 }
@@ -42,7 +42,7 @@ impl Identities {
     /// A database whose schema is up to date; `overrides` are configuration keys as in the environment.
     pub(crate) async fn new(overrides: &[(&str, &str)]) -> Result<Self> {
         let identities = Self::empty(overrides)?;
-        db::migrate(&identities.dsn).await?;
+        db::migrate(&identities.place).await?;
         Ok(identities)
     }
 
@@ -58,9 +58,9 @@ impl Identities {
             (format!("{PREFIX}KAFKA__PRODUCER_TIMEOUT_MS"), "1000".to_owned()),
         ];
         env.extend(overrides.iter().map(|(k, v)| (format!("{PREFIX}{k}"), (*v).to_owned())));
-        let dsn = Dsn::parse(&url).map_err(anyhow::Error::msg)?;
-        let db = Db::new(&patient(&dsn));
-        Ok(Self { env, dsn, db })
+        let place = Place::MySql(Dsn::parse(&url).map_err(anyhow::Error::msg)?);
+        let db = Db::new(&patient(&place));
+        Ok(Self { env, place, db })
     }
 
     /// As [`Identities::new`], with topics of its own on the engines' Kafka.
@@ -91,7 +91,7 @@ impl Identities {
     pub(crate) fn with(&self, overrides: &[(&str, &str)]) -> Self {
         let mut env = self.env.clone();
         env.extend(overrides.iter().map(|(k, v)| (format!("{PREFIX}{k}"), (*v).to_owned())));
-        Self { env, dsn: self.dsn.clone(), db: self.db.clone() }
+        Self { env, place: self.place.clone(), db: self.db.clone() }
     }
 
     /// The configuration as services of this test have it.
@@ -160,9 +160,9 @@ impl Identities {
 }
 
 /// How a test reaches its database: it waits where the service would give up.
-pub(crate) fn patient(dsn: &Dsn) -> db::Options {
+pub(crate) fn patient(place: &Place) -> db::Options {
     db::Options {
-        dsn: dsn.clone(),
+        place: place.clone(),
         max_open: 8,
         max_idle: 8,
         max_lifetime: Duration::from_secs(3600),

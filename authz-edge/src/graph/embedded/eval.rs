@@ -131,22 +131,18 @@ impl<'a> Run<'a> {
     }
 
     fn rows(&mut self, block: &'a Block, nodes: &[u64]) -> Step<()> {
-        let count = match &block.fields[..] {
-            [Field::CountNodes(label)] => Some((label, nodes.len() as u64)),
+        let (label, count) = match &block.fields[..] {
+            [Field::CountNodes(label)] => (label, nodes.len().to_string()),
             [Field::Sum(label, var)] => match self.held[*var] {
-                Held::Counts(sum) => Some((label, sum)),
-                Held::Nodes(_) => None,
+                Held::Counts(sum) => (label, sum.to_string()),
+                // Nothing was counted.
+                Held::Nodes(_) => (label, "null".to_owned()),
             },
             fields => {
-                for node in nodes {
-                    self.object(fields, *node)?;
-                }
-                None
+                return nodes.iter().try_for_each(|node| self.object(fields, *node));
             }
         };
-        if let Some((label, count)) = count {
-            self.out.extend(format!("{{{label}{count}}}").bytes());
-        }
+        self.out.extend(format!("{{{label}{count}}}").bytes());
         Ok(())
     }
 

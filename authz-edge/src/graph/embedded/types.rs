@@ -183,7 +183,7 @@ mod tests {
         assert_eq!(lines, SCHEMA);
         assert_eq!(types.with(SCHEMA).unwrap(), types);
         let more = types.with("more: int .\nxid: string @index(exact) .").unwrap();
-        assert_eq!(more.find("more").unwrap().0, 31);
+        assert_eq!(more.find("more").unwrap().0, 32);
         assert_eq!(more.find("xid").map(|(at, of)| (at, of.index)), Some((0, Index::Exact)));
     }
 

@@ -26,7 +26,8 @@ on_each_graph!(
 /// A decision point with the fixture in a tenant of its own, and that tenant.
 async fn prepared(graph: impl Into<Arc<GraphDb>>) -> (Pdp, String) {
     let tenant = format!("cert-{:x}", rand::random::<u64>());
-    let pdp = Pdp::new(Some(graph.into()), &off(Some(&tenant)), Some("https://pdp.example.com")).await;
+    let pdp =
+        Pdp::new(Some(graph.into()), &off(Some(&tenant)), Some("https://pdp.example.com")).await;
     for fixture::Request { method, path, body } in fixture::requests(&tenant) {
         let request = Request::builder().method(method).uri(&path);
         let answer = pdp.send(request.body(Body::from(body.to_string())).unwrap()).await;

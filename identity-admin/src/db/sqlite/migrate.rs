@@ -21,16 +21,11 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// As [`crate::db::migrate`].
 pub(in crate::db) async fn migrate(path: &Path) -> Result<Migrated, DbError> {
-    let t = std::time::Instant::now();
     create(path)?;
-    eprintln!("  created {:?}", t.elapsed());
     let mut connection = connecting(path, PATIENCE).connect().await?;
-    eprintln!("  connected {:?}", t.elapsed());
     let migrated = bring_up(&mut connection).await;
-    eprintln!("  brought {:?}", t.elapsed());
     // Closing undoes what was not committed; what it says is of no interest.
     let _ = connection.close().await;
-    eprintln!("  closed {:?}", t.elapsed());
     migrated
 }
 
@@ -59,9 +54,7 @@ fn create(path: &Path) -> Result<(), DbError> {
 
 async fn bring_up(connection: &mut SqliteConnection) -> Result<Migrated, DbError> {
     let from = found(connection).await?;
-    let t = std::time::Instant::now();
     keep_log(connection).await?;
-    eprintln!("    log {:?}", t.elapsed());
     if from == VERSION {
         return Ok(Migrated { from, to: from });
     }
@@ -73,7 +66,6 @@ async fn bring_up(connection: &mut SqliteConnection) -> Result<Migrated, DbError
         let sql = format!("PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {version}");
         connection.execute(AssertSqlSafe(sql)).await?;
     }
-    eprintln!("    ddl {:?}", t.elapsed());
     let to = found(connection).await?;
     connection.execute("COMMIT").await?;
     Ok(Migrated { from, to })

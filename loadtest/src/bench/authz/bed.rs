@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{bail, ensure};
-use authz_edge::graph::{Dgraph, schema};
+use authz_edge::graph::{GraphDb, schema};
 use service_kit::bus::{TopicSpec, apply_topics};
 use service_kit::config::Source;
 
@@ -106,7 +106,7 @@ impl Bed {
         // In production it is ingest's.
         topics.push(TopicSpec { name: config.kafka.audit_topic.clone(), ..topics[0].clone() });
         apply_topics(&config.kafka.cluster(), &topics).await?;
-        schema::apply(&Dgraph::new(&config.dgraph.options())?).await?;
+        schema::apply(&GraphDb::dgraph(&config.dgraph.options())?).await?;
         let place = Place { state, environment, config };
         self.place = Some(place.clone());
         Ok(place)

@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use anyhow::ensure;
-use authz_edge::graph::{Dgraph, Mode};
+use authz_edge::graph::{GraphDb, Mode};
 use authz_edge::model::key::{Key, SubjectType};
 use contracts::TenantId;
 use serde_json::json;
@@ -37,7 +37,7 @@ const FEWEST: u64 = 50;
 pub(super) async fn raw(bed: &mut Bed, until: Instant) -> anyhow::Result<Vec<Figure>> {
     let shape = bed.sizes.graph.clone();
     bed.graph(&shape, 1).await?;
-    let graph = Dgraph::new(&bed.place().await?.config.dgraph.options())?;
+    let graph = GraphDb::dgraph(&bed.place().await?.config.dgraph.options())?;
     // The walk takes as many users as there are resources; these are behind them.
     let mut users = (shape.resources..shape.users).cycle();
     let runs = in_turns(bed, until, async |bed, _| {
@@ -91,7 +91,7 @@ async fn walk(bed: &Bed, side: &Side, shape: &Shape) -> anyhow::Result<Measured>
 /// Raw queries, one at a time, as the edge sends its own.
 async fn queries(
     bed: &Bed,
-    graph: &Dgraph,
+    graph: &GraphDb,
     shape: &Shape,
     users: &mut std::iter::Cycle<Range<u32>>,
 ) -> anyhow::Result<Latency> {

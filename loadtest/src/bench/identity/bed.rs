@@ -8,14 +8,14 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, ensure};
 use bytes::Bytes;
 use hyper::Method;
-use identity_admin::db::{Dsn, migrate};
+use identity_admin::db::{self, migrate};
 use serde_json::{Value, json};
 use service_kit::bus::{TopicSpec, apply_topics};
 use service_kit::config::Source;
 use tokio::process::Command;
 
-use super::drive::{Pace, drive};
 use super::{Known, TENANTS, tenant};
+use crate::bench::drive::{Pace, drive};
 use crate::check::link::{Ask, Endpoint};
 use crate::child::Service;
 use crate::cli::IdentityBenchArgs;
@@ -106,7 +106,7 @@ impl Bed {
         })?;
         config.validate()?;
         for dsn in [&own, &bare] {
-            migrate(&Dsn::parse(dsn).map_err(anyhow::Error::msg)?).await?;
+            migrate(&db::Place::MySql(db::Dsn::parse(dsn).map_err(anyhow::Error::msg)?)).await?;
         }
         let mut topics = identity_admin::topics::specs(&config);
         // In production it is ingest's.

@@ -4,15 +4,15 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use authz_edge::graph::{Dgraph, schema};
+use authz_edge::graph::{GraphDb, schema};
 use hyper::Method;
 use serde_json::{Value, json};
 use service_kit::bus::apply_topics;
 use service_kit::config::Source;
 
 use super::bed::{Admin, Bed, Place, ask, create};
-use super::drive::{Pace, drive, status};
 use super::{TENANTS, tenant};
+use crate::bench::drive::{Pace, drive, status};
 use crate::bench::goals::Figure;
 use crate::check::link::{DEADLINE, Endpoint, Link};
 use crate::child::{Launch, Service};
@@ -74,7 +74,7 @@ async fn edge(place: &Place, client: &reqwest::Client) -> anyhow::Result<Service
         env: environment.clone(),
     })?;
     apply_topics(&config.kafka.cluster(), &authz_edge::topics::specs(&config)).await?;
-    schema::apply(&Dgraph::new(&config.dgraph.options())?).await?;
+    schema::apply(&GraphDb::dgraph(&config.dgraph.options())?).await?;
     let launch = Launch { binary: Launch::sibling("authz-edge"), cpus: None };
     let mut edge = Service::edge(&launch, environment)?;
     edge.ready(client).await?;

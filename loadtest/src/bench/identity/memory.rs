@@ -8,9 +8,9 @@ use hyper::Method;
 use serde_json::{Value, json};
 
 use super::bed::{Admin, Bed, ask, create};
-use super::drive::{Pace, drive};
 use super::tokens::{allow, clients, from, grant};
 use super::{TENANTS, tenant};
+use crate::bench::drive::{Pace, drive};
 use crate::bench::goals::Figure;
 use crate::check::link::Answer;
 use crate::system::memory as resident;

@@ -3,7 +3,7 @@
 //! | module | what it does |
 //! |---|---|
 //! | `goals` | the figures and their goals |
-//! | `bed`, `drive`, `bare` | engines and the service; requests; the same statements without it |
+//! | `bed`, `bare` | engines and the service; the same statements without it |
 //! | `rows` | users created and read |
 //! | `tokens` | grants, and log-ins with passwords |
 //! | `lag` | how long until others know of a write |
@@ -12,7 +12,6 @@
 
 mod bare;
 mod bed;
-mod drive;
 mod goals;
 mod import;
 mod lag;

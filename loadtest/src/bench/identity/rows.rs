@@ -7,8 +7,8 @@ use hyper::Method;
 use serde_json::json;
 
 use super::bed::{Bed, ask, create as creation, renamed};
-use super::drive::{drive, status};
 use super::{TENANTS, bare, tenant};
+use crate::bench::drive::{drive, status};
 use crate::bench::goals::Figure;
 
 /// Users that are read.

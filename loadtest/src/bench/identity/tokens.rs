@@ -11,8 +11,8 @@ use hyper::Method;
 use serde_json::{Value, json};
 
 use super::bed::{Admin, Bed, ask};
-use super::drive::{Pace, drive, status};
 use super::tenant;
+use crate::bench::drive::{Pace, drive, status};
 use crate::bench::goals::Figure;
 use crate::check::link::{Ask, Endpoint};
 

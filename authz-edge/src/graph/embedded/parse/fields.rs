@@ -52,6 +52,9 @@ impl<'a> Parser<'a> {
                 self.expect(')')?;
                 Ok(Field::Sum(shown, of))
             }
+            (name, _) if is_call && self.slot(name)?.is_none() => {
+                Err(refused(format!("query: {name}(…)")))
+            }
             (name, var) => self.predicate(name, shown, var),
         }
     }

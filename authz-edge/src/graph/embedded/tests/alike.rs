@@ -4,8 +4,8 @@
 use serde_json::{Map, Value};
 
 use super::TIMEOUT;
-use super::world::World;
 use super::recorder::Said;
+use super::world::World;
 use crate::graph::embedded::Embedded;
 use crate::graph::{GraphDb, Mode, schema};
 
@@ -69,7 +69,8 @@ impl Both {
 async fn every_query_of_this_crate_is_answered_alike() {
     let dgraph = GraphDb::from_test_env();
     schema::apply(&dgraph).await.unwrap();
-    let count = "{ q(func: has(listed)) { count(uid) } o(func: has(Outbox.pending)) { count(uid) } }";
+    let count =
+        "{ q(func: has(listed)) { count(uid) } o(func: has(Outbox.pending)) { count(uid) } }";
     let count: Value = dgraph.query(Mode::Strict, count, &[]).await.unwrap().read().unwrap();
     let is_alone = count == serde_json::json!({"q": [{"count": 0}], "o": [{"count": 0}]});
     let (mut open, _) = dgraph.begin(super::NOTHING).await.unwrap();

@@ -73,8 +73,11 @@ async fn answers_have_the_shape_of_dgraphs() {
         (
             "{ V as var(func: between(listed, \"l:t\", \"l:u\")) { n as count(User.memberOf) }
                q(func: uid(V), first: 2, after: 0x1) { uid } s() { count: sum(val(n)) }
-               c(func: uid(V)) { count: count(uid) } }",
-            json!({"q": [{"uid": "0x2"}, {"uid": "0x3"}], "s": [{"count": 5}], "c": [{"count": 4}]}),
+               c(func: uid(V)) { count: count(uid) }
+               W as var(func: eq(xid, \"x\")) { m as count(User.memberOf) }
+               none(func: uid(W)) { count(uid) } t() { count: sum(val(m)) } }",
+            json!({"q": [{"uid": "0x2"}, {"uid": "0x3"}], "s": [{"count": 5}], "c": [{"count": 4}],
+                "none": [{"count": 0}], "t": [{"count": null}]}),
         ),
         (
             "{ A as var(func: eq(xid, \"u1\"))

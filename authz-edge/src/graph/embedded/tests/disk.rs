@@ -57,8 +57,10 @@ enum Step {
 
 fn step() -> impl Strategy<Value = Step> {
     let node = || 1..6_u64;
-    let value = prop::sample::select(vec!["xid", "listed", "version", "Tenant.seq", "Outbox.pending"]);
-    let edge = prop::sample::select(vec!["guard", "User.memberOf", "Binding.role", "Permission.role"]);
+    let value =
+        prop::sample::select(vec!["xid", "listed", "version", "Tenant.seq", "Outbox.pending"]);
+    let edge =
+        prop::sample::select(vec!["guard", "User.memberOf", "Binding.role", "Permission.role"]);
     prop_oneof![
         4 => (node(), value.clone(), any::<u8>(), any::<bool>())
             .prop_map(|(of, what, to, is_set)| Step::Value(of, what, to, is_set)),
@@ -75,7 +77,9 @@ impl Step {
             if is_set { (quad, String::new()) } else { (String::new(), quad) }
         };
         match self {
-            Self::Value(of, what, to, true) => quads(format!("<{of:#x}> <{what}> \"{to}\" ."), true),
+            Self::Value(of, what, to, true) => {
+                quads(format!("<{of:#x}> <{what}> \"{to}\" ."), true)
+            }
             Self::Value(of, what, ..) | Self::Clear(of, what) => {
                 quads(format!("<{of:#x}> <{what}> * ."), false)
             }

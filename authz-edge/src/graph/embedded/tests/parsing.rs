@@ -87,12 +87,53 @@ async fn a_write_that_does_not_fit_is_refused_and_nothing_of_it_is_done() {
 /// Words of queries, in any order.
 fn words() -> impl Strategy<Value = String> {
     let words = [
-        "{", "}", "(", ")", "[", "]", ":", ",", "@", "query", "q", "$x", "string", "func", "uid", "eq",
-        "has", "between", "uid_in", "xid", "listed", "User.memberOf", "~User.memberOf", "as", "var",
-        "first", "after", "0x1", "7", "\"a\"", "filter", "recurse", "loop", "false", "and", "or", "not",
-        "count", "sum", "val", "X", "\\", "\"", "é",
+        "{",
+        "}",
+        "(",
+        ")",
+        "[",
+        "]",
+        ":",
+        ",",
+        "@",
+        "query",
+        "q",
+        "$x",
+        "string",
+        "func",
+        "uid",
+        "eq",
+        "has",
+        "between",
+        "uid_in",
+        "xid",
+        "listed",
+        "User.memberOf",
+        "~User.memberOf",
+        "as",
+        "var",
+        "first",
+        "after",
+        "0x1",
+        "7",
+        "\"a\"",
+        "filter",
+        "recurse",
+        "loop",
+        "false",
+        "and",
+        "or",
+        "not",
+        "count",
+        "sum",
+        "val",
+        "X",
+        "\\",
+        "\"",
+        "é",
     ];
-    prop::collection::vec(prop::sample::select(&words[..]), 0..60).prop_map(|words| words.join(" "))
+    prop::collection::vec(prop::sample::select(words.to_vec()), 0..60)
+        .prop_map(|words| words.join(" "))
 }
 
 /// A query that is understood, with something in it changed.

@@ -2,61 +2,73 @@
 
 use std::collections::BTreeSet;
 
-use contracts::{Revision, TenantId};
+use contracts::TenantId;
 use serde_json::json;
 
 use super::{NOTHING, TIMEOUT, ask, asked, graph, write};
 use crate::graph::client::CommitError;
+use crate::graph::client::testing::on_each_graph;
 use crate::graph::embedded::{Embedded, Transaction};
-use crate::graph::schema::SCHEMA;
+use crate::graph::schema::{self, SCHEMA};
+use crate::graph::{GraphDb, Mode};
 use crate::model::Key;
 
 async fn begun(graph: &Embedded) -> Transaction {
     graph.begin(NOTHING).await.unwrap().0
 }
 
-/// What becomes of the second of two that begin at once.
-async fn second(
-    graph: &Embedded,
-    first: (&str, &str),
-    second: (&str, &str),
-) -> Result<Revision, CommitError> {
-    let (one, other) = (begun(graph).await, begun(graph).await);
-    let text = |(set, delete): (&str, &str)| (set.to_owned(), delete.to_owned());
-    let ((set, delete), (set_too, delete_too)) = (text(first), text(second));
-    one.commit(set, delete).await.unwrap();
-    other.commit(set_too, delete_too).await
-}
+on_each_graph!(who_writes_the_same_conflicts_and_nobody_else);
 
-#[tokio::test]
-async fn who_writes_the_same_conflicts_and_nobody_else() {
-    let graph = graph().await;
-    let made = "_:a <xid> \"a\" .\n_:b <xid> \"b\" .\n_:c <listed> \"c\" .\n";
-    write(&graph, made, "").await.unwrap();
-    for (first, other, conflicts) in [
-        // Values of one node.
-        (("<0x1> <version> \"1\" .", ""), ("<0x1> <version> \"1\" .", ""), true),
-        (("<0x1> <version> \"1\" .", ""), ("<0x2> <version> \"1\" .", ""), false),
-        (("<0x1> <version> \"1\" .", ""), ("<0x1> <deleted> \"1\" .", ""), false),
-        (("<0x1> <version> \"1\" .", ""), ("", "<0x1> <version> * ."), true),
-        // One edge, and one of many.
-        (("<0x1> <Binding.role> <0x2> .", ""), ("<0x1> <Binding.role> <0x3> .", ""), true),
-        (("<0x1> <guard> <0x2> .", ""), ("<0x1> <guard> <0x3> .", ""), false),
-        (("<0x1> <guard> <0x2> .", ""), ("<0x1> <guard> <0x2> .", ""), true),
-        (("<0x1> <guard> <0x2> .", ""), ("", "<0x1> <guard> <0x2> ."), true),
-        (("", "<0x1> <guard> <0x2> ."), ("", "<0x1> <guard> <0x2> ."), true),
-        (("<0x1> <guard> <0x2> .", ""), ("", "<0x1> <guard> * ."), false),
-        (("<0x1> <User.memberOf> <0x2> .", ""), ("<0x3> <User.memberOf> <0x2> .", ""), false),
-        // External keys: given, taken off, exchanged.
-        (("_:n <xid> \"n1\" .", ""), ("_:n <xid> \"n1\" .", ""), true),
-        (("_:n <xid> \"n2\" .", ""), ("_:n <xid> \"n3\" .", ""), false),
-        (("", "<0x1> <xid> * ."), ("_:n <xid> \"a\" .", ""), true),
-        (("<0x2> <xid> \"bb\" .", ""), ("_:n <xid> \"b\" .", ""), true),
-        // Any other index: as many as like have one value.
-        (("_:n <listed> \"l\" .", ""), ("_:n <listed> \"l\" .", ""), false),
-        (("_:n <Outbox.pending> \"1\" .", ""), ("_:n <Outbox.pending> \"1\" .", ""), false),
-    ] {
-        let became = second(&graph, first, other).await;
+/// N-Quads to set and to delete, of nodes `A`, `B` and `C`.
+type Quads = (&'static str, &'static str);
+
+/// Each pair, and whether the second of the two conflicts when they began at once. `#` begins every value of
+/// a run.
+const PAIRS: [(Quads, Quads, bool); 19] = [
+    // Values of one node.
+    (("A <version> \"1\" .", ""), ("A <version> \"1\" .", ""), true),
+    (("A <version> \"1\" .", ""), ("B <version> \"1\" .", ""), false),
+    (("A <version> \"1\" .", ""), ("A <deleted> \"1\" .", ""), false),
+    (("A <version> \"1\" .", ""), ("", "A <version> * ."), true),
+    (("", "A <version> * ."), ("", "A <version> * ."), true),
+    // One edge, and one of many.
+    (("A <Binding.role> B .", ""), ("A <Binding.role> C .", ""), true),
+    (("A <guard> B .", ""), ("A <guard> C .", ""), false),
+    (("A <guard> B .", ""), ("A <guard> B .", ""), true),
+    (("A <guard> B .", ""), ("", "A <guard> B ."), true),
+    (("", "A <guard> B ."), ("", "A <guard> B ."), true),
+    (("A <guard> B .", ""), ("", "A <guard> * ."), false),
+    (("", "A <guard> * ."), ("", "A <guard> * ."), true),
+    (("A <User.memberOf> B .", ""), ("C <User.memberOf> B .", ""), false),
+    // External keys: given, taken off, exchanged.
+    (("_:n <xid> \"#1\" .", ""), ("_:n <xid> \"#1\" .", ""), true),
+    (("_:n <xid> \"#2\" .", ""), ("_:n <xid> \"#3\" .", ""), false),
+    (("", "A <xid> * ."), ("_:n <xid> \"#a\" .", ""), true),
+    (("B <xid> \"#bb\" .", ""), ("_:n <xid> \"#b\" .", ""), true),
+    // Any other index: as many as like have one value.
+    (("_:n <listed> \"#l\" .", ""), ("_:n <listed> \"#l\" .", ""), false),
+    (("_:n <Outbox.pending> \"#l\" .", ""), ("_:n <Outbox.pending> \"#l\" .", ""), false),
+];
+
+async fn who_writes_the_same_conflicts_and_nobody_else(graph: GraphDb) {
+    schema::apply(&graph).await.unwrap();
+    let run = uuid::Uuid::new_v4().simple().to_string();
+    let begun = async || graph.begin(NOTHING).await.unwrap().0;
+    let set = ["a", "b", "c"].map(|name| format!("_:{name} <xid> \"{run}{name}\" .\n")).concat();
+    begun().await.commit(set, String::new()).await.unwrap();
+    let dql =
+        ["a", "b", "c"].map(|name| format!("{name}(func: eq(xid, \"{run}{name}\")) {{ uid }}"));
+    let answer = graph.query(Mode::Strict, &format!("{{ {} }}", dql.join(" ")), &[]).await.unwrap();
+    let nodes: serde_json::Value = answer.read().unwrap();
+    let written = |text: &str| {
+        let node = |name: &str| format!("<{}>", nodes[name][0]["uid"].as_str().unwrap());
+        let text = text.replace("A ", &(node("a") + " ")).replace("B ", &(node("b") + " "));
+        text.replace("C ", &(node("c") + " ")).replace('#', &run)
+    };
+    for (first, other, conflicts) in PAIRS {
+        let (one, two) = (begun().await, begun().await);
+        one.commit(written(first.0), written(first.1)).await.unwrap();
+        let became = two.commit(written(other.0), written(other.1)).await;
         let told = format!("{first:?}, then {other:?}: {became:?}");
         assert_eq!(became == Err(CommitError::Aborted), conflicts, "{told}");
         assert_eq!(became.is_ok(), !conflicts, "{told}");
@@ -67,9 +79,10 @@ async fn who_writes_the_same_conflicts_and_nobody_else() {
 async fn who_loses_writes_nothing_and_may_begin_again() {
     let graph = graph().await;
     write(&graph, "_:n <version> \"0\" .", "").await.unwrap();
-    let set = ("<0x1> <version> \"1\" .", "");
-    let lost = second(&graph, set, ("<0x1> <version> \"2\" .\n_:m <version> \"2\" .", "")).await;
-    assert_eq!(lost, Err(CommitError::Aborted));
+    let late = begun(&graph).await;
+    write(&graph, "<0x1> <version> \"1\" .", "").await.unwrap();
+    let set = "<0x1> <version> \"2\" .\n_:m <version> \"2\" .".to_owned();
+    assert_eq!(late.commit(set, String::new()).await, Err(CommitError::Aborted));
     let all = "{ q(func: has(version)) { uid version } }";
     assert_eq!(ask(&graph, all).await, json!({"q": [{"uid": "0x1", "version": 1}]}));
     write(&graph, "<0x1> <version> \"3\" .", "").await.unwrap();
@@ -116,10 +129,15 @@ async fn a_write_removes_before_it_sets_and_edges_go_both_ways() {
     assert_eq!(ask(&graph, all).await, expected);
     let gone = ask(&graph, "{ q(func: eq(xid, [\"a\", \"d\"])) { uid } }").await;
     assert_eq!(gone, json!({"q": [one]}));
-    write(&graph, "", "<0x1> <Binding.role> <0x3> .\n<0x1> <xid> * .\n<0x1> <User.memberOf> <0x1> .")
-        .await
-        .unwrap();
-    let left = json!({"q": [{"uid": "0x1"}, {"uid": "0x2", "xid": "b"}, {"uid": "0x3", "xid": "c"}]});
+    write(
+        &graph,
+        "",
+        "<0x1> <Binding.role> <0x3> .\n<0x1> <xid> * .\n<0x1> <User.memberOf> <0x1> .",
+    )
+    .await
+    .unwrap();
+    let left =
+        json!({"q": [{"uid": "0x1"}, {"uid": "0x2", "xid": "b"}, {"uid": "0x3", "xid": "c"}]});
     assert_eq!(ask(&graph, all).await, left);
 }
 

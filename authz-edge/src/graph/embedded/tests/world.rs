@@ -160,7 +160,8 @@ impl World {
     }
 
     async fn settle(&mut self) {
-        let found = outbox::pending(&self.graph, self.one(&Stage::ALL), 0, 100).await.unwrap();
+        let stage = self.one(&Stage::ALL);
+        let found = outbox::pending(&self.graph, stage, 0, 100).await.unwrap();
         let mut outcome = Outcome::default();
         for (node, _) in found.changes {
             match self.rng.random_range(0..4) {
@@ -185,7 +186,7 @@ impl World {
         let mut entities = vec![(self.entity(), self.form())];
         entities.push((Entity::Resource(self.resource()), self.form()));
         entities.dedup_by(|one, other| one.0 == other.0);
-        let _ = writer.put_entities(&tenant, &entities, author).await;
+        let _ = writer.put_entities(&tenant, &entities).await;
         writer.record(&tenant, author, "authz.imported", &[("n", 1.into())]).await.unwrap();
     }
 
@@ -295,7 +296,9 @@ impl World {
         use Edges as E;
         let graph = &self.graph;
         let docs = Key::resources(tenant, "doc");
-        for text in [Key::subjects(tenant, SubjectType::User), docs, Key::role(tenant, "").list(tenant)] {
+        for text in
+            [Key::subjects(tenant, SubjectType::User), docs, Key::role(tenant, "").list(tenant)]
+        {
             let (_, found) = list::members(graph, &text, 0, 2).await.unwrap();
             let after = found.last().map_or(0, |last| last.node);
             search::listed(graph, &text, after, 100).await.unwrap();

@@ -142,13 +142,3 @@ async fn a_broken_file_is_told() {
     let written = db.execute(GROW, params!["{}"]).await;
     assert!(matches!(written, Err(DbError::Storage(_))), "{written:?}");
 }
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn zz_measure() {
-    for _ in 0..5 {
-    let folder = tempfile::tempdir().unwrap();
-    let place = Place::Sqlite(folder.path().join("new.db"));
-    let t = std::time::Instant::now();
-    migrate(&place).await.unwrap();
-    println!("migrate new {:?}", t.elapsed());
-    }
-}

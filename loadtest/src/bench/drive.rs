@@ -11,25 +11,25 @@ use crate::check::link::{Answer, Ask, DEADLINE, Endpoint};
 use crate::latency::{Latency, Recorder};
 
 /// What came of it.
-pub(super) struct Driven {
-    pub(super) per_second: f64,
-    pub(super) latency: Latency,
+pub(in crate::bench) struct Driven {
+    pub(in crate::bench) per_second: f64,
+    pub(in crate::bench) latency: Latency,
 }
 
 /// How requests are sent.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Pace {
-    pub(super) connections: usize,
-    pub(super) span: Duration,
+pub(in crate::bench) struct Pace {
+    pub(in crate::bench) connections: usize,
+    pub(in crate::bench) span: Duration,
     /// Requests a second; as many as are answered without.
-    pub(super) rate: Option<f64>,
+    pub(in crate::bench) rate: Option<f64>,
 }
 
 /// Sends what `make` says for each number from 0, and has each answer judged.
 ///
 /// # Errors
 /// The first answer that is not as it should be.
-pub(super) async fn drive(
+pub(in crate::bench) async fn drive(
     endpoint: &Endpoint,
     pace: Pace,
     make: impl Fn(u64) -> Ask + Send + Sync + 'static,
@@ -70,7 +70,7 @@ pub(super) async fn drive(
 }
 
 /// Judges by the status alone.
-pub(super) fn status(expected: u16) -> impl Fn(u64, &Answer) -> anyhow::Result<()> {
+pub(in crate::bench) fn status(expected: u16) -> impl Fn(u64, &Answer) -> anyhow::Result<()> {
     move |_, answer| {
         let body = String::from_utf8_lossy(&answer.body);
         ensure!(answer.status.as_u16() == expected, "not {expected}: {} {body}", answer.status);
