@@ -231,7 +231,6 @@ impl Running {
     }
 
     /// The public routes, Envoy's HTTP form among them.
-    #[must_use]
     pub fn routes(&self) -> Router {
         let routes = http::router(Arc::clone(&self.api));
         routes.merge(http::ext_authz::router(Arc::clone(&self.ext_authz)))

@@ -140,7 +140,6 @@ impl Running {
     }
 
     /// The public routes.
-    #[must_use]
     pub fn routes(&self) -> Router {
         self.routes.clone()
     }

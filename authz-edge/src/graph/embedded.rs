@@ -46,8 +46,8 @@ use super::client::{Answer, CommitError};
 use super::store::GraphError;
 use crate::model::Key;
 
-/// Nodes and edges that a query may look at where it was asked: about a millisecond. Others wait no longer
-/// than that for it; what takes more begins again on a thread of its own.
+/// Nodes and edges that a query may look at where it was asked, so that others hardly wait for it; what
+/// takes more begins again on a thread of its own.
 const AT_ONCE: u64 = 10_000;
 
 /// Queries at once that have threads of their own.
@@ -87,7 +87,7 @@ impl Embedded {
         Self::with(Core::in_memory(timeout), timeout)
     }
 
-    /// The one of a disk: read into memory, about a million triples a second, or empty if there is none.
+    /// The one of a disk: read into memory, some 140 000 triples a second, or empty if there is none.
     /// Requests may take `timeout`.
     ///
     /// # Errors

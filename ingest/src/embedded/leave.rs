@@ -245,3 +245,7 @@ impl<'de> Deserialize<'de> for Members {
         deserializer.deserialize_map(Visitor)
     }
 }
+
+#[cfg(test)]
+#[path = "leave_tests.rs"]
+mod tests;

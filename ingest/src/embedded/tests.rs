@@ -261,3 +261,25 @@ async fn one_event_is_found_by_its_id() {
     assert_eq!(get("acme").await.unwrap().source_id.as_deref(), Some("e"));
     assert!(get("ecma").await.is_none());
 }
+
+#[tokio::test]
+async fn every_row_leaves_once_and_behind_the_last_one_that_left() {
+    let dir = tempfile::tempdir().unwrap();
+    let bed = open(dir.path());
+    for (tenant, id) in [("acme", "1"), ("acme-b", "2"), ("acme", "3"), ("z", "4")] {
+        bed.take(&json!({"tenant_id": tenant, "id": id, "action": "x"})).await.unwrap();
+    }
+    let all: Vec<_> = bed.store.leaving(None).map(Result::unwrap).collect();
+    let tenants: Vec<_> = all.iter().map(|row| row.tenant.as_str()).collect();
+    assert_eq!(tenants, ["acme", "acme", "acme-b", "z"]);
+    let rest: Vec<_> =
+        bed.store.leaving(Some(&all[1].place)).map(|row| row.unwrap().place).collect();
+    assert_eq!(rest, [all[2].place.clone(), all[3].place.clone()]);
+    assert_eq!(bed.store.leaving(Some(&all[3].place)).count(), 0);
+    let found = bed.store.tenants().unwrap();
+    assert_eq!(
+        found.iter().map(|(tenant, ..)| tenant.as_str()).collect::<Vec<_>>(),
+        ["acme", "acme-b", "z"]
+    );
+    assert_eq!((found[0].1, found[0].2), (all[0].time, all[1].time));
+}

@@ -12,6 +12,7 @@ use crate::latency::{Latency, Recorder};
 
 /// What came of it.
 pub(in crate::bench) struct Driven {
+    pub(in crate::bench) count: u64,
     pub(in crate::bench) per_second: f64,
     pub(in crate::bench) latency: Latency,
 }
@@ -66,7 +67,8 @@ pub(in crate::bench) async fn drive(
         all.merge(&caller??);
     }
     let seconds = begun.elapsed().as_secs_f64();
-    Ok(Driven { per_second: all.count() as f64 / seconds, latency: all.summary() })
+    let count = all.count();
+    Ok(Driven { count, per_second: count as f64 / seconds, latency: all.summary() })
 }
 
 /// Judges by the status alone.

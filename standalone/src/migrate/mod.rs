@@ -114,6 +114,10 @@ fn begin(targets: &Targets, saved: &mut Saved) -> Result<(), MigrateError> {
 
 fn end(here: &Here, all: &[Counted]) {
     serve::say(&tell::table(all));
+    let scratch = here.folder.path().join("migration");
+    if let Err(error) = std::fs::remove_dir(&scratch) {
+        tell(&format!("{} can be deleted: {error}", scratch.display()));
+    }
     let folder = here.folder.path().display();
     tell(&format!(
         "\nEverything is there and verified. Start the three services with the sections of your configuration.\n\

@@ -5,7 +5,6 @@
 mod alike;
 mod answers;
 mod disk;
-mod figures;
 mod parsing;
 pub(super) mod recorder;
 mod transactions;

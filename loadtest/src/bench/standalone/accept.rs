@@ -1,7 +1,6 @@
 //! Events over HTTP in batches of 100, and into the bare store.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -22,21 +21,20 @@ const ROW: usize = 330;
 const KEY: usize = 30;
 
 pub(super) async fn accept(bed: &Bed, until: Instant) -> anyhow::Result<Vec<Figure>> {
-    let (begin, peak) = (Utc::now(), AtomicU64::new(0));
+    let (begin, mut peak) = (Utc::now(), 0.0_f64);
     let runs = bed
         .rounds(until, async |round| {
             let bare = bare(bed, round).await?;
             let triad = bed.triad(&bed.folder(&format!("accept-{round}"))).await?;
-            let driven = send(&triad, bed.pace(), begin, 0).await?;
+            let (_, driven) = send(&triad, bed.pace(), begin, 0).await?;
             let resident = memory(triad.pid())?.rss_kib as f64 / 1024.0;
-            // Whole MiB are enough for a peak.
-            peak.fetch_max(resident as u64, Ordering::Relaxed);
+            peak = peak.max(resident);
             triad.stop().await?;
             Ok(json!({"value": driven / bare, "accepted": driven, "bare": bare, "mib": resident}))
         })
         .await?;
     let accepted = runs.iter().map(|run| json!({"value": run["accepted"]})).collect();
-    let peak = json!({"value": peak.into_inner()});
+    let peak = json!({ "value": peak });
     let figures = [
         Figure::median("standalone.accepts_per_second", accepted),
         Figure::median("standalone.accept_ratio", runs),
@@ -45,19 +43,19 @@ pub(super) async fn accept(bed: &Bed, until: Instant) -> anyhow::Result<Vec<Figu
     Ok(figures.into_iter().flatten().collect())
 }
 
-/// Events a second, from that number of requests on; a second of the trail for each request.
+/// Requests that were sent, from that number on, and events a second; a second of the trail for each request.
 pub(super) async fn send(
     triad: &Triad,
     pace: Pace,
     begin: DateTime<Utc>,
     first: u64,
-) -> anyhow::Result<f64> {
+) -> anyhow::Result<(u64, f64)> {
     let endpoint = triad.endpoint()?;
     let uri = endpoint.uri(&format!("/v1/tenants/{TENANT}/audit"))?;
     let to = endpoint.clone();
     let make = move |number: u64| to.post(&uri, body(begin, first + number));
     let driven = drive(&endpoint, pace, make, status(202)).await?;
-    Ok(driven.per_second * BATCH as f64)
+    Ok((driven.count, driven.per_second * BATCH as f64))
 }
 
 /// A request: its events are a second before those of the one before.

@@ -24,9 +24,8 @@ pub(super) async fn stored(bed: &Bed, until: Instant) -> anyhow::Result<Vec<Figu
     let begun = Instant::now();
     while requests * BATCH < bed.args.events {
         let pace = Pace { span: Duration::from_secs(10), ..bed.pace() };
-        let per_second = send(&triad, pace, begin, requests).await?;
-        // A little less than was sent: some are sent twice, and stored once.
-        requests += (per_second * 10.0) as u64 / BATCH;
+        let (sent, per_second) = send(&triad, pace, begin, requests).await?;
+        requests += sent;
         say(&format!("{} events, {per_second:.0}/s", requests * BATCH));
         ensure!(Instant::now() < until, "no time to store {} events", bed.args.events);
     }

@@ -14,7 +14,7 @@ mod verify;
 
 use chrono::Utc;
 use contracts::TenantId;
-use identity_admin::db::{self, Db, Place, Value};
+use identity_admin::db::{self, Db, Value};
 
 pub(super) use rows::Key;
 use tables::{TABLES, Table};
