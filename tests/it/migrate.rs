@@ -164,6 +164,8 @@ impl Asked<'_> {
                 if let Some(paths) = answer["paths"].as_array_mut() {
                     paths.sort_by_cached_key(ToString::to_string);
                 }
+                // It tells the first of them.
+                answer.as_object_mut().and_then(|members| members.remove("summary"));
                 all.push(answer);
             }
         }
@@ -236,7 +238,8 @@ impl Left {
         ];
         let revoke =
             triad.client.post(triad.url("/oauth2/revoke")).basic_auth(&account, Some(&key));
-        let revoked = revoke.header("content-type", FORM).body(format!("token={}", tokens[1])).send().await?;
+        let revoked =
+            revoke.header("content-type", FORM).body(format!("token={}", tokens[1])).send().await?;
         ensure!(revoked.status() == 200, "{}", revoked.status());
         let keys = folder.path().join("jwks.json");
         std::fs::write(&keys, triad.get("/.well-known/jwks.json").await?.to_string())?;
@@ -256,7 +259,8 @@ impl Left {
         let trail = asked.trail(&until).await?;
         let last = put(
             &triad,
-            &format!("teams/{team}/members/user/{}", text(&users[0], "id")?),
+            // Somebody who is not asked about.
+            &format!("teams/{team}/members/user/{}", text(&users[users.len() - 1], "id")?),
             Value::Null,
         )
         .await?;
@@ -361,7 +365,11 @@ impl Left {
 
     async fn token(triad: &Triad, account: &str, key: &str) -> Result<String> {
         let request = triad.client.post(triad.url("/oauth2/token")).basic_auth(account, Some(key));
-        let answer = request.header("content-type", FORM).body("grant_type=client_credentials").send().await?;
+        let answer = request
+            .header("content-type", FORM)
+            .body("grant_type=client_credentials")
+            .send()
+            .await?;
         text(&answer.json().await?, "access_token")
     }
 }

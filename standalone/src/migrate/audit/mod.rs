@@ -10,11 +10,13 @@ mod publish;
 mod store;
 mod verify;
 
+use std::time::Duration;
+
 use ingest::layout::registry::Registry;
 use ingest::query::cassandra::{CassandraStore, Filters};
 use ingest::sink::schema;
 use ingest::sink::session::Cassandra;
-use service_kit::bus::apply_topics;
+use service_kit::bus::{BusError, KafkaConfig, TopicSpec, apply_topics};
 
 use super::here::Here;
 use super::progress::Saved;
@@ -63,10 +65,25 @@ pub(super) async fn topics(there: &There) -> Result<(), MigrateError> {
         return Ok(());
     }
     let targets = &there.targets;
-    apply_topics(&targets.ingest.kafka.cluster(), &ingest::topics::specs(&targets.ingest)).await?;
-    apply_topics(&targets.authz.kafka.cluster(), &authz_edge::topics::specs(&targets.authz))
-        .await?;
+    apply(&targets.ingest.kafka.cluster(), &ingest::topics::specs(&targets.ingest)).await?;
+    apply(&targets.authz.kafka.cluster(), &authz_edge::topics::specs(&targets.authz)).await?;
     let specs = identity_admin::topics::specs(&targets.identity);
-    apply_topics(&targets.identity.kafka.cluster(), &specs).await?;
+    apply(&targets.identity.kafka.cluster(), &specs).await?;
     Ok(())
+}
+
+/// Tries of what brokers that have just started do not do at once.
+const TRIES: usize = 10;
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Makes topics, and makes them again where a broker was not ready for it: that changes nothing.
+async fn apply(cluster: &KafkaConfig, specs: &[TopicSpec]) -> Result<(), MigrateError> {
+    for _ in 1..TRIES {
+        match apply_topics(cluster, specs).await {
+            Err(BusError::Kafka(reason)) => tracing::debug!(reason, "topics"),
+            applied => return Ok(applied.map(drop)?),
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+    Ok(apply_topics(cluster, specs).await.map(drop)?)
 }
