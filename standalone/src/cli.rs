@@ -47,7 +47,7 @@ impl Cli {
                 ExitCode::SUCCESS
             }
             #[cfg(feature = "engines")]
-            Some(Command::MigrateTo(args)) => match migrate::run(args).await {
+            Some(Command::MigrateTo(args)) => match Box::pin(migrate::run(args)).await {
                 Ok(()) => ExitCode::SUCCESS,
                 Err(error) => fail(&error, error.exit_code()),
             },

@@ -64,7 +64,7 @@ impl Held {
         let mut disk = Disk::open(&folder)?;
         if saved.state.settled.is_none() {
             let again = config.services().map_err(ServeError::from)?;
-            (folder, disk) = settle(again, folder, disk).await?;
+            (folder, disk) = Box::pin(settle(again, folder, disk)).await?;
         }
         let stores = Stores::open(&mut services, &folder, &disk).await?;
         let options = PublisherOptions {

@@ -75,7 +75,7 @@ pub async fn run(args: MigrateArgs) -> Result<(), MigrateError> {
     begin(&targets, &mut saved)?;
     let there = There { targets, is_applied: !args.no_schema };
     let identity = identity::Target::open(&there, &saved).await?;
-    let here = here.settled(&mut saved).await?;
+    let here = Box::pin(here.settled(&mut saved)).await?;
     audit::topics(&there).await?;
     let mut all = Vec::new();
     secrets::carry(&here, &there.targets)?;

@@ -15,7 +15,7 @@ pub(super) fn text(config: &Config, is_new: bool) -> String {
     let key_file = config.key_file("admin");
     match (config.auth, is_new) {
         (Auth::Off, _) => {
-            text.push_str("\nAuthentication is off: everybody on this machine may do everything.")
+            text.push_str("\nAuthentication is off: everybody on this machine may do everything.");
         }
         (Auth::Tokens, false) => {}
         (Auth::Tokens, true) => text.push_str(&first(&url, &key_file)),

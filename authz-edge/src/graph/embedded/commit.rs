@@ -336,15 +336,15 @@ impl Head {
         }
         let mut records = self.records();
         records.iter_mut().for_each(|records| records.put_types(&types));
-        let state = rebuilt(&self.state, Arc::new(types)).map_err(CommitError::Graph)?;
+        let state = rebuilt(&self.state, &Arc::new(types)).map_err(CommitError::Graph)?;
         self.altered = self.counters.time + 1;
         Ok(Next::Changed(Editor::new(state, records)))
     }
 }
 
 /// All that is stored, with other indexes.
-fn rebuilt(old: &State, types: Arc<Types>) -> Result<State, GraphError> {
-    let mut editor = Editor::new(State::new(Arc::clone(&types)), None);
+fn rebuilt(old: &State, types: &Arc<Types>) -> Result<State, GraphError> {
+    let mut editor = Editor::new(State::new(Arc::clone(types)), None);
     for (uid, node) in old.nodes() {
         for (number, cell) in node.forwards() {
             let known = old.types.get(number).zip(types.get(number));

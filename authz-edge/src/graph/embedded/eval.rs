@@ -76,7 +76,7 @@ impl<'a> Run<'a> {
         self.steps += 1;
         match self.limit {
             Limit::Steps(most) if self.steps > most => Err(Stop::Limit),
-            Limit::Until(end) if self.steps % LOOK == 0 && Instant::now() >= end => {
+            Limit::Until(end) if self.steps.is_multiple_of(LOOK) && Instant::now() >= end => {
                 Err(Stop::Limit)
             }
             _ => Ok(()),

@@ -18,6 +18,7 @@ pub(super) struct Plans(Cache<Box<str>, Arc<Plan>, FixedState>);
 
 impl Plans {
     pub(super) fn new() -> Self {
+        #[allow(clippy::borrowed_box, reason = "what moka hands over")]
         let weight = |text: &Box<str>, _: &Arc<Plan>| u32::try_from(text.len()).unwrap_or(u32::MAX);
         let cache = Cache::builder().max_capacity(BYTES).weigher(weight);
         Self(cache.build_with_hasher(FixedState::default()))

@@ -46,7 +46,7 @@ pub(super) async fn all(
     let mut options = Options::new(&config.query, &config.limits);
     options.timeout = options.timeout.max(Duration::from_secs(30));
     let layouts = from.layouts();
-    let here = Engine::new(from.clone(), move || Some(layouts.clone()), options);
+    let here = Engine::new(from.clone(), move || Some(std::sync::Arc::clone(&layouts)), options);
     let there = {
         let registry = registry.clone();
         Engine::new(to, move || registry.current(), options)
