@@ -29,6 +29,7 @@ impl Bus {
     ///
     /// # Errors
     /// As `KafkaPublisher::new`.
+    #[allow(clippy::needless_pass_by_value, reason = "a cluster's publisher keeps them")]
     pub fn publisher(&self, options: PublisherOptions) -> Result<BusPublisher, BusError> {
         match self {
             #[cfg(feature = "engines")]
