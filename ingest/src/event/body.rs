@@ -70,7 +70,7 @@ pub fn event_time(body: &[u8]) -> i64 {
     body.first_chunk().map_or(0, |bytes| i64::from_be_bytes(*bytes))
 }
 
-/// The cells of a body behind its head, in the order of [`COLUMNS`] from `actor_id` on; `None` is an
+/// The cells of a body behind its head, in the order of the columns from `actor_id` on; `None` is an
 /// absent one.
 pub fn cells(body: &[u8]) -> impl Iterator<Item = Option<&[u8]>> {
     let mut rest = body.get(HEAD..).unwrap_or_default();
