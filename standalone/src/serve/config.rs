@@ -94,6 +94,7 @@ impl Config {
     /// # Errors
     /// The key that is refused, with its section before it.
     pub fn services(&self) -> Result<Services, ConfigError> {
+        service_kit::http::require_loopback(&self.listen, self.auth == Auth::Off)?;
         let (own, public) = (self.own_url(), self.public_url());
         let common = |service: &str| {
             let auth = match self.auth {
@@ -174,7 +175,7 @@ mod tests {
             ("authz: {cache: {lif_ms: 1}}", "authz.cache.lif_ms: "),
             ("ingest: {query: {default_limit: 0}}", "ingest.query.default_limit: "),
             ("datadir: x", "datadir: "),
-            ("{auth: 'off', listen: '0.0.0.0:1'}", "ingest.http.listen: "),
+            ("{auth: 'off', listen: '0.0.0.0:1'}", "auth.mode: off serves loopback"),
         ] {
             let error = services(yaml).err().unwrap();
             assert!(error.starts_with(refused), "{yaml}: {error}");
