@@ -406,6 +406,7 @@ async fn empty_graph() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "a drill: it empties all of Dgraph, and needs engines of its own"]
 async fn a_folder_moves_to_the_engines_and_is_answered_there_as_it_was() -> Result<()> {
     let left = Left::new().await?;
     empty_graph().await?;
