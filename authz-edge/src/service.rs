@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use axum::Router;
 use contracts::TenantId;
+use futures::future::BoxFuture;
 use service_kit::auth::{Verifier, follow_revocations};
 use service_kit::bus::{Bus, BusPublisher, PublisherOptions, died, warn_of_topics};
 use service_kit::health::Health;
@@ -133,100 +134,106 @@ pub struct Running {
 impl Running {
     /// Starts what works on `graph`, as its [`Meta`] says that it is, and makes what answers.
     ///
+    /// Boxed, so that all of it is compiled in this crate, once.
+    ///
     /// # Errors
     /// A bad configuration.
-    pub async fn start(
-        config: &Config,
+    pub fn start<'a>(
+        config: &'a Config,
         graph: Arc<GraphDb>,
         meta: Meta,
         bus: Bus,
-        health: &Health,
-        shutdown: &Shutdown,
-    ) -> Result<Self, Error> {
-        let publisher = Arc::new(producer(config, &bus, "triad-authz")?);
-        // Its own buffer and connections: a topic that takes nothing must hold up no fence.
-        let auditor = Arc::new(producer(config, &bus, "triad-authz-audit")?);
-        tokio::spawn(warn_of_topics(bus.clone(), topics::specs(config)));
-        let verifier = Verifier::start(&config.auth, shutdown.clone()).await?;
-        let heard = health.component("authz_token_revocations");
-        follow_revocations(&verifier, bus.clone(), heard, shutdown.clone());
-        let (fences, freshness) = (Arc::<Fences>::default(), Arc::<Freshness>::default());
-        freshness.set_epoch(meta.epoch);
-        let clock = Clock::system();
-        let reader = Reader::new(Arc::clone(&graph), config.sync.mode.strangers());
-        let checker = Checker::new(
-            reader,
-            Arc::clone(&fences),
-            Arc::clone(&freshness),
-            clock.clone(),
-            config.checker(),
-        );
-        let checker = Arc::new(checker);
-        let wake = Arc::new(Notify::new());
-        let (last_trigger, last_answered) = Shutdown::new();
-        let changes = Source {
-            bus: bus.clone(),
-            topic: config.kafka.changes_topic.clone(),
-            fences,
-            freshness: Arc::clone(&freshness),
-            clock: clock.clone(),
-            refused_after: config.checker().fail_closed_after,
-            health: health.component("authz_changes"),
-        };
-        // What is answered during the drain is as fresh as ever.
-        let changes = tokio::spawn(changes.run(last_answered.clone()));
-        let (fenced, to_audit) = mpsc::channel(relay::audit::WAITING);
-        let events = Events {
-            graph: Arc::clone(&graph),
-            publisher: Arc::clone(&auditor),
-            topic: config.kafka.audit_topic.clone(),
-            batch: config.relay.batch,
-            clock: clock.clone(),
-            fenced: to_audit,
-        };
-        let events = tokio::spawn(events.run());
-        let relay = Relay {
-            graph: Arc::clone(&graph),
-            publisher: Arc::clone(&publisher),
-            freshness,
-            clock: clock.clone(),
-            options: relay_options(config),
-            wake: Arc::clone(&wake),
-            fenced,
-            health: health.component("relay"),
-        };
-        let relay = tokio::spawn(relay.run(last_answered.clone()));
-        let sync = start_sync(config, &graph, &bus, &publisher, health, shutdown, {
-            let (checker, wake) = (Arc::clone(&checker), Arc::clone(&wake));
-            move |tenant: &TenantId, written: &Written| {
-                checker.wrote(tenant, written);
-                wake.notify_one();
-            }
-        });
-        lag::watch(config, &bus, &checker.shared().freshness, &clock, shutdown)?;
-        let housekeeping = tokio::spawn(keep_house(Arc::clone(&checker), Arc::clone(&graph)));
-        let topic = &config.kafka.audit_topic;
-        let (audit, publishing) =
-            DecisionAudit::new(&config.decision_audit, Arc::clone(&auditor), topic);
-        let decisions = publishing.map(|publishing| tokio::spawn(publishing.run(last_answered)));
-        let (checks, callers) = (Arc::clone(&checker), verifier.clone());
-        let ext_authz = Arc::new(ExtAuthz::new(&config.ext_authz, checks, callers, audit.clone())?);
-        let options = http::Options {
-            ownership: config.sync.mode.ownership(),
-            public_url: config.http.public_url.clone(),
-        };
-        let bodies = config.http.bodies();
-        let api = Arc::new(Api { checker, graph, verifier, options, bodies, audit, wake });
-        let keeping = [changes, housekeeping].into_iter().chain(sync).collect();
-        Ok(Self {
-            api,
-            ext_authz,
-            publishers: [publisher, auditor],
-            last_answered: last_trigger,
-            relay,
-            events,
-            decisions,
-            keeping,
+        health: &'a Health,
+        shutdown: &'a Shutdown,
+    ) -> BoxFuture<'a, Result<Self, Error>> {
+        Box::pin(async move {
+            let publisher = Arc::new(producer(config, &bus, "triad-authz")?);
+            // Its own buffer and connections: a topic that takes nothing must hold up no fence.
+            let auditor = Arc::new(producer(config, &bus, "triad-authz-audit")?);
+            tokio::spawn(warn_of_topics(bus.clone(), topics::specs(config)));
+            let verifier = Verifier::start(&config.auth, shutdown.clone()).await?;
+            let heard = health.component("authz_token_revocations");
+            follow_revocations(&verifier, bus.clone(), heard, shutdown.clone());
+            let (fences, freshness) = (Arc::<Fences>::default(), Arc::<Freshness>::default());
+            freshness.set_epoch(meta.epoch);
+            let clock = Clock::system();
+            let reader = Reader::new(Arc::clone(&graph), config.sync.mode.strangers());
+            let checker = Checker::new(
+                reader,
+                Arc::clone(&fences),
+                Arc::clone(&freshness),
+                clock.clone(),
+                config.checker(),
+            );
+            let checker = Arc::new(checker);
+            let wake = Arc::new(Notify::new());
+            let (last_trigger, last_answered) = Shutdown::new();
+            let changes = Source {
+                bus: bus.clone(),
+                topic: config.kafka.changes_topic.clone(),
+                fences,
+                freshness: Arc::clone(&freshness),
+                clock: clock.clone(),
+                refused_after: config.checker().fail_closed_after,
+                health: health.component("authz_changes"),
+            };
+            // What is answered during the drain is as fresh as ever.
+            let changes = tokio::spawn(changes.run(last_answered.clone()));
+            let (fenced, to_audit) = mpsc::channel(relay::audit::WAITING);
+            let events = Events {
+                graph: Arc::clone(&graph),
+                publisher: Arc::clone(&auditor),
+                topic: config.kafka.audit_topic.clone(),
+                batch: config.relay.batch,
+                clock: clock.clone(),
+                fenced: to_audit,
+            };
+            let events = tokio::spawn(events.run());
+            let relay = Relay {
+                graph: Arc::clone(&graph),
+                publisher: Arc::clone(&publisher),
+                freshness,
+                clock: clock.clone(),
+                options: relay_options(config),
+                wake: Arc::clone(&wake),
+                fenced,
+                health: health.component("relay"),
+            };
+            let relay = tokio::spawn(relay.run(last_answered.clone()));
+            let sync = start_sync(config, &graph, &bus, &publisher, health, shutdown, {
+                let (checker, wake) = (Arc::clone(&checker), Arc::clone(&wake));
+                move |tenant: &TenantId, written: &Written| {
+                    checker.wrote(tenant, written);
+                    wake.notify_one();
+                }
+            });
+            lag::watch(config, &bus, &checker.shared().freshness, &clock, shutdown)?;
+            let housekeeping = tokio::spawn(keep_house(Arc::clone(&checker), Arc::clone(&graph)));
+            let topic = &config.kafka.audit_topic;
+            let (audit, publishing) =
+                DecisionAudit::new(&config.decision_audit, Arc::clone(&auditor), topic);
+            let decisions =
+                publishing.map(|publishing| tokio::spawn(publishing.run(last_answered)));
+            let (checks, callers) = (Arc::clone(&checker), verifier.clone());
+            let ext_authz =
+                Arc::new(ExtAuthz::new(&config.ext_authz, checks, callers, audit.clone())?);
+            let options = http::Options {
+                ownership: config.sync.mode.ownership(),
+                public_url: config.http.public_url.clone(),
+            };
+            let bodies = config.http.bodies();
+            let api = Arc::new(Api { checker, graph, verifier, options, bodies, audit, wake });
+            let keeping = [changes, housekeeping].into_iter().chain(sync).collect();
+            Ok(Self {
+                api,
+                ext_authz,
+                publishers: [publisher, auditor],
+                last_answered: last_trigger,
+                relay,
+                events,
+                decisions,
+                keeping,
+            })
         })
     }
 

@@ -12,6 +12,8 @@ use crate::Error;
 use crate::api_keys::{self, NewKey, Secret};
 use crate::change::{Answer, Author, Core, Mutation, Opening, Refused, Request, Write};
 use crate::credentials::{Credentials, write_private};
+#[cfg(feature = "embedded")]
+use crate::db::{Db, DbError, Value, params, places};
 use crate::scopes::{self, Holder};
 use crate::service_accounts;
 
@@ -52,7 +54,7 @@ pub(crate) async fn bootstrap(
     for name in names() {
         made.push((name, secret(credentials, new_key(credentials)?)));
     }
-    let paths: Vec<_> = SERVICES.iter().map(|name| folder.join(format!("{name}.key"))).collect();
+    let paths: Vec<_> = SERVICES.iter().map(|name| key_file(folder, name)).collect();
     // Before anything is written: a key that cannot be kept is lost.
     if let Some(there) = paths.iter().find(|path| path.exists()) {
         return Err(Error::Command(format!("{} is there already", there.display())));
@@ -79,9 +81,13 @@ pub(crate) async fn ensure(
     credentials: &Credentials,
     folder: &Path,
 ) -> Result<bool, Error> {
+    // Else a key that its owner has taken away would be made anew, and open nothing.
+    if is_done(&core.db).await? {
+        return Ok(false);
+    }
     let mut made = Vec::new();
     for name in names() {
-        let path = key_file(folder, name);
+        let path = key_file(folder, if name == ADMINISTRATOR { "admin" } else { name });
         // Before the database has it: a key that is not kept is lost.
         write_private(&path, &new_key(credentials)?)?;
         let text = std::fs::read_to_string(&path)?.trim_end().to_owned();
@@ -95,10 +101,20 @@ pub(crate) async fn ensure(
     }
 }
 
-/// Where a key is.
+/// Whether one of the accounts is there.
 #[cfg(feature = "embedded")]
+async fn is_done(db: &Db) -> Result<bool, DbError> {
+    let mut params = params![TenantId::SYSTEM].to_vec();
+    params.extend(names().map(Value::from));
+    let sql = format!(
+        "SELECT 1 AS found FROM service_accounts WHERE tenant_id = ? AND name IN ({}) LIMIT 1",
+        places(params.len() - 1)
+    );
+    Ok(db.row(sql, &params).await?.is_some())
+}
+
+/// Where a key is.
 pub(crate) fn key_file(folder: &Path, name: &str) -> PathBuf {
-    let name = if name == ADMINISTRATOR { "admin" } else { name };
     folder.join(format!("{name}.key"))
 }
 

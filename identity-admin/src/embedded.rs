@@ -11,6 +11,8 @@
 
 use std::path::{Path, PathBuf};
 
+use service_kit::embedded::make_private;
+
 use crate::change::Core;
 use crate::clock::Clock;
 use crate::credentials::Secrets;
@@ -23,7 +25,6 @@ pub struct Installation {
     pub db: Db,
     /// Whether it was made now.
     pub is_new: bool,
-    folder: PathBuf,
 }
 
 impl Installation {
@@ -35,7 +36,7 @@ impl Installation {
         let file = folder.join("identity.db");
         db::migrate(&Place::Sqlite(file.clone())).await?;
         let db = Db::new(&db::Options::embedded(file));
-        let folder = folder.join("credentials");
+        let folder = credentials(folder);
         make_private(&folder)?;
         let secrets = config.secrets_file.get_or_insert_with(|| folder.join("secrets.json"));
         Secrets::create(secrets)?;
@@ -44,17 +45,16 @@ impl Installation {
             credentials.ok_or_else(|| Error::Command("no secrets_file".to_owned()))?;
         let core = Core::new(db.clone(), Clock::system(), config.answers_live());
         let is_new = bootstrap::ensure(&core, &credentials, &folder).await?;
-        Ok(Self { db, is_new, folder })
-    }
-
-    /// Where the key of a service is, or with `bootstrap` the administrator's.
-    #[must_use]
-    pub fn key_file(&self, name: &str) -> PathBuf {
-        bootstrap::key_file(&self.folder, name)
+        Ok(Self { db, is_new })
     }
 }
 
-fn make_private(path: &Path) -> std::io::Result<()> {
-    use std::os::unix::fs::DirBuilderExt as _;
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
+/// Where the API key of a service is in such a folder, or with `admin` the administrator's.
+#[must_use]
+pub fn key_file(folder: &Path, name: &str) -> PathBuf {
+    bootstrap::key_file(&credentials(folder), name)
+}
+
+fn credentials(folder: &Path) -> PathBuf {
+    folder.join("credentials")
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use futures::future::BoxFuture;
 use service_kit::auth::{Verifier, follow_revocations};
 use service_kit::bus::{Bus, BusPublisher, died};
 use service_kit::health::{Component, Health};
@@ -101,42 +102,46 @@ impl Running {
     /// Starts what works on `db`, and makes the routes. `health` waits for a database that does not answer yet
     /// or is at another version.
     ///
+    /// Boxed, so that all of it is compiled in this crate, once.
+    ///
     /// # Errors
     /// A bad configuration.
-    pub async fn start(
-        config: &Config,
+    pub fn start<'a>(
+        config: &'a Config,
         db: Db,
         bus: Bus,
-        health: &Health,
-        shutdown: &Shutdown,
-    ) -> Result<Self, Error> {
-        let component = health.component("identity_database");
-        let verifier = Verifier::start(&config.auth, shutdown.clone()).await?;
-        let heard = health.component("identity_revocations");
-        follow_revocations(&verifier, bus.clone(), heard, shutdown.clone());
-        let credentials = config.credentials()?;
-        let core = Arc::new(Core {
-            secrets: credentials.as_ref().map(|credentials| Arc::clone(&credentials.secrets)),
-            ..Core::new(db.clone(), Clock::system(), config.answers_live())
-        });
-        let publisher = bus.publisher(config.kafka.publisher())?;
-        let holder = Uuid::now_v7().to_string();
-        let options = config.relay_options();
-        let relay = Relay::new(Arc::clone(&core), publisher.clone(), options, holder.clone());
-        let (end_relay, relay_drains) = Shutdown::new();
-        let relaying = tokio::spawn(relay.run(relay_drains, config.drain_deadline()));
-        let sweep = Duration::from_secs(config.idempotency.sweep_seconds);
-        let mut keeping = vec![
-            tokio::spawn(watch(db.clone(), component)),
-            tokio::spawn(crate::sweep::sweep(Arc::clone(&core), sweep)),
-        ];
-        let oauth = credentials.map(|credentials| {
-            let (oauth, tasks) = tokens(config, Arc::clone(&core), credentials, holder);
-            keeping.extend(tasks);
-            oauth
-        });
-        let routes = http::router(Api::new(core, verifier, config.api_options(), oauth));
-        Ok(Self { routes, db, publisher, end_relay, relaying, keeping })
+        health: &'a Health,
+        shutdown: &'a Shutdown,
+    ) -> BoxFuture<'a, Result<Self, Error>> {
+        Box::pin(async move {
+            let component = health.component("identity_database");
+            let verifier = Verifier::start(&config.auth, shutdown.clone()).await?;
+            let heard = health.component("identity_revocations");
+            follow_revocations(&verifier, bus.clone(), heard, shutdown.clone());
+            let credentials = config.credentials()?;
+            let core = Arc::new(Core {
+                secrets: credentials.as_ref().map(|credentials| Arc::clone(&credentials.secrets)),
+                ..Core::new(db.clone(), Clock::system(), config.answers_live())
+            });
+            let publisher = bus.publisher(config.kafka.publisher())?;
+            let holder = Uuid::now_v7().to_string();
+            let options = config.relay_options();
+            let relay = Relay::new(Arc::clone(&core), publisher.clone(), options, holder.clone());
+            let (end_relay, relay_drains) = Shutdown::new();
+            let relaying = tokio::spawn(relay.run(relay_drains, config.drain_deadline()));
+            let sweep = Duration::from_secs(config.idempotency.sweep_seconds);
+            let mut keeping = vec![
+                tokio::spawn(watch(db.clone(), component)),
+                tokio::spawn(crate::sweep::sweep(Arc::clone(&core), sweep)),
+            ];
+            let oauth = credentials.map(|credentials| {
+                let (oauth, tasks) = tokens(config, Arc::clone(&core), credentials, holder);
+                keeping.extend(tasks);
+                oauth
+            });
+            let routes = http::router(Api::new(core, verifier, config.api_options(), oauth));
+            Ok(Self { routes, db, publisher, end_relay, relaying, keeping })
+        })
     }
 
     /// The public routes.

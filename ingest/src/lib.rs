@@ -20,6 +20,7 @@ pub mod error;
 pub mod event;
 pub mod http;
 pub mod layout;
+mod letter;
 pub mod metrics;
 #[cfg(feature = "engines")]
 pub mod pipeline;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use service_kit::admin;
 use service_kit::auth::{Verifier, follow_revocations};
-use service_kit::bus::{Bus, KafkaPublisher, PublisherOptions, died, warn_of_topics};
+use service_kit::bus::{Bus, KafkaPublisher, died, warn_of_topics};
 use service_kit::health::{Component, Health};
 use service_kit::http::{HttpOptions, serve};
 use service_kit::shutdown::Shutdown;
@@ -20,8 +20,6 @@ use crate::layout::registry::Registry;
 use crate::metrics::SinkMetrics;
 use crate::pipeline::{self, DeadLetters, Parts};
 use crate::query::cassandra::{CassandraStore, Filters};
-use crate::query::cursor::CursorKey;
-use crate::query::{self, Engine};
 use crate::sink::schema;
 use crate::sink::session::Cassandra;
 use crate::sink::skip::GranuleWriter;
@@ -99,7 +97,8 @@ async fn serve_until_drained(
     let (intake, pipeline) = pipeline::start(config, parts);
     let source = Source::start(config, intake, health.component("kafka"))?;
     let store = store(config, stores.db, stores.skip_since).await;
-    let api = api(config, Arc::clone(&publisher), verifier, store, stores.registry)?;
+    let (to, registry) = (Arc::clone(&publisher), stores.registry);
+    let api = Api::new(config, to, verifier, store, move || registry.current())?;
     info!(http = %listener.local_addr()?, topic = config.kafka.topic, "serving");
 
     let options = HttpOptions {
@@ -247,20 +246,6 @@ async fn store(config: &Config, db: Cassandra, skip_since: Option<i64>) -> Cassa
     store
 }
 
-fn api(
-    config: &Config,
-    publisher: Arc<KafkaPublisher>,
-    verifier: Verifier,
-    store: CassandraStore,
-    registry: Registry,
-) -> Result<Api<KafkaPublisher, CassandraStore>, Error> {
-    let options = query::Options::new(&config.query, &config.limits);
-    let engine = Engine::new(store, move || registry.current(), options);
-    let cursors = CursorKey::from_config(&config.query, &mut rand::rng())?;
-    let options = http::Options::new(config);
-    Ok(Api { publisher, verifier, engine: Arc::new(engine), cursors, options })
-}
-
 /// The schema must be this release's; fewer replicas than production wants are said.
 async fn check_schema(db: &Cassandra) -> Result<(), Error> {
     let found = schema::version(db, &db.keyspace).await?;
@@ -280,11 +265,5 @@ async fn check_schema(db: &Cassandra) -> Result<(), Error> {
 
 /// A producer as configured; brokers know it by `client_id`.
 pub(crate) fn publisher(config: &Config, client_id: &str) -> Result<KafkaPublisher, Error> {
-    let options = PublisherOptions {
-        client_id: client_id.to_owned(),
-        max_buffer_kib: config.kafka.producer_buffer_kib,
-        timeout: Duration::from_millis(config.kafka.producer_timeout_ms),
-        max_message_bytes: topics::max_uncompressed_bytes(config),
-    };
-    Ok(KafkaPublisher::new(&config.kafka.cluster(), options)?)
+    Ok(KafkaPublisher::new(&config.kafka.cluster(), topics::publisher(config, client_id))?)
 }

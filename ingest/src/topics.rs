@@ -1,8 +1,9 @@
 //! The topics that `ingest` owns, and what production asks of them.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-use service_kit::bus::TopicSpec;
+use service_kit::bus::{PublisherOptions, TopicSpec};
 
 use crate::config::Config;
 
@@ -32,6 +33,17 @@ pub fn max_dead_letter_bytes(config: &Config) -> usize {
 #[must_use]
 pub fn max_uncompressed_bytes(config: &Config) -> usize {
     (config.kafka.producer_buffer_kib as usize * 1024).max(max_dead_letter_bytes(config))
+}
+
+/// A producer as configured; brokers know it by `client_id`.
+#[must_use]
+pub fn publisher(config: &Config, client_id: &str) -> PublisherOptions {
+    PublisherOptions {
+        client_id: client_id.to_owned(),
+        max_buffer_kib: config.kafka.producer_buffer_kib,
+        timeout: Duration::from_millis(config.kafka.producer_timeout_ms),
+        max_message_bytes: max_uncompressed_bytes(config),
+    }
 }
 
 /// What `topics apply` creates.

@@ -26,6 +26,12 @@ pub struct Launch {
 }
 
 impl Launch {
+    /// That binary, or the one of that name beside this program; on any CPU.
+    #[must_use]
+    pub fn of(binary: Option<PathBuf>, name: &str) -> Self {
+        Self { binary: binary.unwrap_or_else(|| Self::sibling(name)), cpus: None }
+    }
+
     /// The binary of that name beside this program.
     #[must_use]
     pub fn sibling(name: &str) -> PathBuf {
@@ -181,6 +187,16 @@ impl Service {
         let status = ended?;
         ensure!(status.success(), "{name} ended with {status} after SIGTERM{}", self.last_words());
         // A log of a good end is of no use.
+        let _ = std::fs::remove_file(&self.log);
+        Ok(())
+    }
+
+    /// kill -9; it is gone when this returns.
+    ///
+    /// # Errors
+    /// When it cannot be killed.
+    pub async fn kill(mut self) -> anyhow::Result<()> {
+        self.child.kill().await?;
         let _ = std::fs::remove_file(&self.log);
         Ok(())
     }

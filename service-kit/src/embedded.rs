@@ -65,8 +65,7 @@ impl From<fjall::Error> for DiskError {
     fn from(error: fjall::Error) -> Self {
         match error {
             fjall::Error::Poisoned => Self::failed("an earlier write did"),
-            fjall::Error::Io(error) => Self::failed(error),
-            error => Self::failed(error),
+            error => Self::failed(cause(&error)),
         }
     }
 }
@@ -167,8 +166,11 @@ fn reason(error: &io::Error) -> String {
     }
 }
 
-/// A folder, made if it is not there, that is `path`'s parent's only to its owner.
-fn make_private(path: &Path) -> io::Result<()> {
+/// Makes a folder that is its owner's alone, and those above it; one that is there stays as it is.
+///
+/// # Errors
+/// What the file system says.
+pub fn make_private(path: &Path) -> io::Result<()> {
     use std::os::unix::fs::DirBuilderExt as _;
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
 }

@@ -14,7 +14,7 @@ use crate::serve::{self, ServeArgs};
 /// Without a command it serves all of Triad in this process, on a folder of its own.
 #[derive(Debug, Parser)]
 #[command(name = "triad", version, after_help = client::EXIT_CODES, args_conflicts_with_subcommands = false)]
-pub struct Cli {
+struct Cli {
     #[command(flatten)]
     global: client::Global,
     #[command(flatten)]
@@ -36,9 +36,20 @@ enum Command {
     Client(client::Command),
 }
 
+/// The program. Here and not in the binary: whoever polls a future has it compiled once more.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&error, 1),
+    };
+    runtime.block_on(cli.run())
+}
+
 impl Cli {
     /// Runs the command; what goes wrong is said on standard error.
-    pub async fn run(self) -> ExitCode {
+    async fn run(self) -> ExitCode {
         match self.command {
             None => serve_with(self.serve).await,
             Some(Command::Serve(args)) => serve_with(args).await,
@@ -67,7 +78,7 @@ async fn serve_with(args: ServeArgs) -> ExitCode {
 
 /// The last word of a process that ends.
 #[allow(clippy::print_stderr, reason = "the last word of a process that ends")]
-pub fn fail(error: &dyn std::error::Error, code: u8) -> ExitCode {
+fn fail(error: &dyn std::error::Error, code: u8) -> ExitCode {
     eprintln!("triad: {error}");
     ExitCode::from(code)
 }

@@ -6,9 +6,11 @@
 //! | [`serve`] | the process: the three services' own code, on embedded stores |
 //! | [`client`] | the command line against a deployment |
 //! | `migrate` | from here into the real engines (feature `engines`) |
+//! | `moved` | whether that was done |
 
 pub mod cli;
 pub mod client;
 #[cfg(feature = "engines")]
 pub mod migrate;
+mod moved;
 pub mod serve;

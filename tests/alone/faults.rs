@@ -10,7 +10,7 @@ use anyhow::{Result, ensure};
 use reqwest::Method;
 use serde_json::json;
 
-use crate::bed::{Triad, binary, command, ended, free_port, until};
+use tests::bed::{Triad, binary, command, ended, free_port, until};
 
 /// Every file below, with what is in it.
 fn contents(folder: &Path) -> Result<BTreeMap<String, Vec<u8>>> {
@@ -79,6 +79,26 @@ async fn data_of_a_newer_release_or_of_somebody_else_is_left_as_it_is() -> Resul
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_folder_that_was_moved_on_is_not_served() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let folder = dir.path().join("data");
+    filled(&folder).await?;
+    let note = folder.join("migration.json");
+    let state = |finished: serde_json::Value| json!({"version": 1, "finished_at": finished, "target": "mysql://db/triad"});
+    std::fs::write(&note, state(json!("2026-11-26T10:00:00Z")).to_string())?;
+    let before = contents(&folder)?;
+    let (code, said) = start(&folder)?;
+    ensure!(
+        code == 1 && said.contains("was moved on to mysql://db/triad at 2026-11-26T10:00:00Z"),
+        "{code} {said}"
+    );
+    ensure!(contents(&folder)? == before, "untouched");
+    // What was only begun may go on here.
+    std::fs::write(&note, state(serde_json::Value::Null).to_string())?;
+    filled(&folder).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_folder_that_cannot_be_written_is_told_and_left_as_it_is() -> Result<()> {
     let dir = tempfile::tempdir()?;
     std::fs::set_permissions(dir.path(), Permissions::from_mode(0o755))?;
@@ -86,7 +106,7 @@ async fn a_folder_that_cannot_be_written_is_told_and_left_as_it_is() -> Result<(
     filled(&folder).await?;
     // Whoever may do everything is not stopped by modes: the process is nobody then.
     let copy = dir.path().join("triad");
-    std::fs::copy(binary()?, &copy)?;
+    std::fs::copy(binary("triad")?, &copy)?;
     let is_root = std::os::unix::fs::MetadataExt::uid(&std::fs::metadata("/proc/self")?) == 0;
     let mode = if is_root { 0o755 } else { 0o555 };
     std::fs::set_permissions(&folder, Permissions::from_mode(mode))?;

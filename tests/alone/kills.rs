@@ -8,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::bed::{Triad, until};
+use tests::bed::{Triad, until};
 
 const ROUNDS: u64 = 6;
 const T: &str = "/v1/tenants/acme";

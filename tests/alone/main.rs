@@ -1,8 +1,8 @@
 //! `triad` alone: one process on one folder, no engines.
 #![allow(clippy::expect_used, reason = "tests")]
 
-mod bed;
 mod faults;
 mod kills;
+mod login;
 mod readme;
 mod walk;

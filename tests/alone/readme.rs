@@ -5,7 +5,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::bed::{Triad, binary};
+use tests::bed::{Triad, binary};
 
 /// The blocks that are to be run, in order.
 fn blocks(readme: &str) -> Vec<String> {
@@ -38,7 +38,7 @@ async fn every_block_of_the_readme_does_what_it_says() -> Result<()> {
     let triad = Triad::start(&dir.path().join("triad-data")).await?;
     let bin = dir.path().join("target/release");
     std::fs::create_dir_all(&bin)?;
-    std::os::unix::fs::symlink(binary()?, bin.join("triad"))?;
+    std::os::unix::fs::symlink(binary("triad")?, bin.join("triad"))?;
     // One shell, as a reader has one; a command that fails ends it, and its place is told.
     let mut script =
         "set -euo pipefail\ntrap 'echo \"failed: $BASH_COMMAND\" >&2' ERR\n".to_owned();

@@ -7,7 +7,8 @@ use anyhow::{Context, Result, ensure};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::bed::{Triad, command, free_port, until};
+use tests::audit::Trail;
+use tests::bed::{Triad, command, free_port, until};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_joins_a_team_may_read_and_who_is_deactivated_may_not_also_after_a_restart()
@@ -107,6 +108,14 @@ async fn the_first_start_tells_the_key_and_lines_that_work_when_pasted_and_the_s
         &std::fs::metadata(folder.join("credentials/admin.key"))?.permissions(),
     );
     ensure!(mode & 0o077 == 0, "{mode:o}");
+    std::fs::remove_file(folder.join("credentials/admin.key"))?;
+    let (_, mut child) = told("third").await?;
+    child.kill()?;
+    child.wait()?;
+    ensure!(
+        !folder.join("credentials/admin.key").exists(),
+        "what its owner took away is not made anew"
+    );
     Ok(())
 }
 
@@ -169,5 +178,15 @@ async fn nobody_gets_in_without_a_key_and_every_service_is_there() -> Result<()>
         })
         .await?;
     }
+    triad.stop().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_trail_keeps_its_promises() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let triad = Triad::start(&dir.path().join("data")).await?;
+    let (client, key) = (triad.client.clone(), Some(triad.key().to_owned()));
+    let trail = Trail { client, root: triad.url(""), key };
+    trail.keeps_its_promises("acme", "umbrella").await?;
     triad.stop().await
 }

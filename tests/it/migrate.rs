@@ -1,10 +1,6 @@
 //! `triad migrate-to`: a deployment in one folder moves to the engines, however often it is interrupted, and there it
 //! answers as it did.
 
-#[allow(dead_code, reason = "the harness of another binary")]
-#[path = "../alone/bed.rs"]
-mod bed;
-
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -13,9 +9,9 @@ use anyhow::{Context, Result, ensure};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use self::bed::{Answer, Triad, until};
 use crate::process::{Process, binary};
 use crate::world::engine;
+use tests::bed::{Answer, Triad, until};
 
 /// As OAuth has it. Tokens are of letters that a form does not encode.
 const FORM: &str = "application/x-www-form-urlencoded";

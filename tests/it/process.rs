@@ -1,11 +1,12 @@
 //! A service under test: one process of its binary, with free ports.
 
-use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use serde_json::Value;
+
+pub(crate) use tests::bed::{binary, free_port};
 
 use crate::world::until;
 
@@ -16,20 +17,6 @@ pub(crate) struct Process {
     http: u16,
     admin: u16,
     pub(crate) client: reqwest::Client,
-}
-
-/// A port that nobody listens on now.
-pub(crate) fn free_port() -> Result<u16> {
-    Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
-}
-
-/// The binary under test stands two folders above the test's own.
-pub(crate) fn binary(name: &str) -> Result<PathBuf> {
-    let own = std::env::current_exe()?;
-    let folder = own.parent().and_then(|deps| deps.parent()).context("no target folder")?;
-    let binary = folder.join(name);
-    ensure!(binary.exists(), "{} is not built: run `make test`", binary.display());
-    Ok(binary)
 }
 
 impl Process {
@@ -74,6 +61,11 @@ impl Process {
 
     pub(crate) fn url(&self, path: &str) -> String {
         format!("http://127.0.0.1:{}{path}", self.http)
+    }
+
+    /// Of probes and metrics.
+    pub(crate) fn admin_address(&self) -> String {
+        format!("127.0.0.1:{}", self.admin)
     }
 
     async fn admin(&self, path: &str) -> Result<reqwest::Response> {

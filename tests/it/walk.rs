@@ -7,6 +7,7 @@ use contracts::audit::header;
 use rdkafka::ClientConfig;
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use serde_json::json;
+use tests::audit::Trail;
 
 use crate::world::{World, header_of, until};
 
@@ -41,6 +42,16 @@ async fn an_event_goes_in_by_http_and_comes_back_every_way() -> Result<()> {
     let parquet = parquet::file::reader::SerializedFileReader::new(export("parquet").await?)?;
     use parquet::file::reader::FileReader as _;
     assert_eq!(parquet.metadata().file_metadata().num_rows(), 2);
+    ingest.stop().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_trail_keeps_its_promises() -> Result<()> {
+    let world = World::new("promises", &[]).await?;
+    let ingest = world.ingest().await?;
+    let (client, root) = (ingest.client.clone(), ingest.url(""));
+    let trail = Trail { client, root, key: None };
+    trail.keeps_its_promises("acme", "umbrella").await?;
     ingest.stop().await
 }
 

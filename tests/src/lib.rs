@@ -1,2 +1,5 @@
-//! Triad on the real engines. The tests are one binary of modules under `it/`; `tests/run` starts the
-//! engines for it.
+//! What tests share. They are two binaries of modules: `alone/` needs no engines, `tests/run` starts them for `it/`.
+#![allow(clippy::missing_errors_doc, reason = "tests")]
+
+pub mod audit;
+pub mod bed;

@@ -42,6 +42,7 @@ use self::eval::{Limit, Stop};
 use self::plan::Plan;
 use self::plans::Plans;
 use self::state::State;
+use self::types::Types;
 use super::client::{Answer, CommitError};
 use super::store::GraphError;
 use crate::model::Key;
@@ -125,7 +126,8 @@ impl Embedded {
     pub async fn begin(&self, dql: &str) -> Result<(Transaction, Answer), GraphError> {
         let (open, moment) = Open::begin(&self.core);
         let answer = self.reads.read(&moment, dql, &[], self.reads.timeout).await?;
-        Ok((Transaction { open, claims: Vec::new(), state: moment.state }, answer))
+        let types = Arc::clone(&moment.state.types);
+        Ok((Transaction { open, claims: Vec::new(), types }, answer))
     }
 
     /// Begins many reads at one time.
@@ -160,13 +162,13 @@ impl Embedded {
 pub struct Transaction {
     open: Open,
     claims: Vec<Mark>,
-    state: Arc<State>,
+    types: Arc<Types>,
 }
 
 impl Transaction {
     /// Has whoever makes one of these nodes at the same time conflict.
     pub fn claim(&mut self, keys: &BTreeSet<Key>) {
-        if let Some((number, _)) = self.state.types.find("xid") {
+        if let Some((number, _)) = self.types.find("xid") {
             self.claims.extend(keys.iter().map(|key| value_mark(number, key.as_str())));
         }
     }
@@ -177,10 +179,7 @@ impl Transaction {
     /// `Aborted` when others wrote the same things since it began, or it is too old to tell; `Refused` for
     /// what is not understood; `Unavailable` when nothing was written; `Unknown` when it may have been.
     pub async fn commit(self, set: String, delete: String) -> Result<Revision, CommitError> {
-        let Self { open, claims, state } = self;
-        // Else it would stay in memory for as long as this waits.
-        drop(state);
-        commit::commit(open, claims, set, delete).await
+        commit::commit(self.open, self.claims, set, delete).await
     }
 }
 

@@ -2,9 +2,7 @@
 
 use std::sync::{Arc, PoisonError};
 
-use bytes::Bytes;
 use chrono::Utc;
-use contracts::audit::header;
 use futures::FutureExt as _;
 use futures::future::{BoxFuture, ready};
 use service_kit::bus::local::{Sink, published};
@@ -14,15 +12,13 @@ use service_kit::embedded::{Changes, Submitted};
 use super::{AuditStore, key};
 use crate::event::body::encode_body;
 use crate::event::{Judged, Origin, Rejection, content_bits};
+use crate::letter;
 use crate::metrics::dead_letters;
 use crate::query::Position;
 use crate::recent::Seen;
 
-/// There are no offsets here. Events without an id are told apart by this then.
-const NO_OFFSET: i64 = -1;
-
-/// Where a record of ours would be in a log.
-const ACK: Ack = Ack { partition: 0, offset: NO_OFFSET };
+/// Rows have no place in a log.
+const ACK: Ack = Ack { partition: 0, offset: -1 };
 
 impl Sink for AuditStore {
     /// One store write, shared with whoever writes at the same time. Refuses at once when too much waits.
@@ -105,11 +101,7 @@ impl AuditStore {
         origin: Origin,
         rejection: Rejection,
     ) -> Result<Ack, PublishError> {
-        let own = origin.to_headers().map(|(name, value)| (name.to_owned(), Bytes::from(value)));
-        record.headers.extend(own);
-        let reason = Bytes::from_static(rejection.reason.code().as_bytes());
-        record.headers.push((header::REASON.to_owned(), reason));
-        record.headers.push((header::ERROR.to_owned(), rejection.detail.into()));
+        record.headers = letter::headers(record.headers.into_iter(), &origin, &rejection);
         self.0.dead_letters.publish(&self.0.dead_letter_topic, record).await?;
         self.0.metrics.dead_lettered.increment(1);
         dead_letters(rejection.reason).increment(1);

@@ -32,13 +32,15 @@ use contracts::{Scope, TenantId};
 use service_kit::Problem;
 use service_kit::auth::Verifier;
 use service_kit::bus::Publisher;
+use service_kit::config::ConfigError;
 use tokio::sync::Semaphore;
 
 use crate::config::Config;
 use crate::event::Limits;
+use crate::layout::Layouts;
 use crate::query::cursor::CursorKey;
 use crate::query::store::Store;
-use crate::query::{Engine, QueryError};
+use crate::query::{self, Engine, QueryError};
 
 /// Bytes of request bodies that are worked on at once; beyond it `POST` is 429. A body is held until
 /// Kafka has acknowledged its events.
@@ -111,6 +113,25 @@ pub struct Api<P, S> {
     pub cursors: CursorKey,
     /// The bounds.
     pub options: Options,
+}
+
+impl<P, S: Store> Api<P, S> {
+    /// As configured; `layouts` says where events are, `None` while that is not known.
+    ///
+    /// # Errors
+    /// A cursor key that cannot be used.
+    pub fn new(
+        config: &Config,
+        publisher: Arc<P>,
+        verifier: Verifier,
+        store: S,
+        layouts: impl Fn() -> Option<Arc<Layouts>> + Send + Sync + 'static,
+    ) -> Result<Self, ConfigError> {
+        let options = query::Options::new(&config.query, &config.limits);
+        let engine = Arc::new(Engine::new(store, layouts, options));
+        let cursors = CursorKey::from_config(&config.query, &mut rand::rng())?;
+        Ok(Self { publisher, verifier, engine, cursors, options: Options::new(config) })
+    }
 }
 
 /// What all handlers share.

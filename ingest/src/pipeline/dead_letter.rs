@@ -14,6 +14,7 @@ use tracing::{info, warn};
 
 use super::chunk::{Chunk, RecordMeta};
 use crate::event::Rejection;
+use crate::letter;
 use crate::metrics::dead_letters;
 use crate::topics::DEAD_LETTER_ROOM;
 
@@ -90,21 +91,14 @@ impl<P: Publisher> DeadLetters<P> {
     }
 }
 
-/// The original key, headers and bytes; headers of an earlier death are replaced.
+/// The original key, headers and bytes.
 fn letter(chunk: &Chunk, record: &RecordMeta, rejection: &Rejection) -> Record {
-    let kept = chunk.headers(record).iter().filter(|(name, _)| !is_own(name));
-    let mut headers: Vec<(String, Bytes)> =
-        kept.map(|(name, value)| (name.clone(), Bytes::copy_from_slice(value))).collect();
-    let origin = chunk.origin(record).to_headers();
-    headers.extend(origin.map(|(name, value)| (name.to_owned(), Bytes::from(value))));
-    headers
-        .push((header::REASON.to_owned(), Bytes::from_static(rejection.reason.code().as_bytes())));
-    let error = cut(&rejection.detail, header::MAX_ERROR_BYTES);
-    headers.push((header::ERROR.to_owned(), Bytes::copy_from_slice(error.as_bytes())));
+    let own = chunk.headers(record).iter();
+    let own = own.map(|(name, value)| (name.clone(), Bytes::copy_from_slice(value)));
     Record {
         key: chunk.key(record).map(Bytes::copy_from_slice),
         payload: Bytes::copy_from_slice(chunk.value(record)),
-        headers,
+        headers: letter::headers(own, &chunk.origin(record), rejection),
         ..Record::default()
     }
 }
@@ -113,21 +107,9 @@ fn letter(chunk: &Chunk, record: &RecordMeta, rejection: &Rejection) -> Record {
 fn truncate(letter: &mut Record, max_bytes: usize) {
     let size = letter.payload.len();
     letter.key = None;
-    letter.headers.retain(|(name, _)| is_own(name));
+    letter.headers.retain(|(name, _)| letter::is_of_a_letter(name));
     letter.headers.push((header::TRUNCATED_FROM.to_owned(), size.to_string().into()));
     letter.payload.truncate(max_bytes.saturating_sub(DEAD_LETTER_ROOM));
-}
-
-/// Whether a header is one of a dead letter, rather than of the record's producer.
-fn is_own(name: &str) -> bool {
-    [header::REASON, header::ERROR, header::TRUNCATED_FROM].contains(&name)
-        || name.starts_with("x-origin-")
-}
-
-/// The longest prefix of at most `max` bytes.
-fn cut(text: &str, max: usize) -> &str {
-    let end = (0..=max.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
-    &text[..end.unwrap_or(0)]
 }
 
 #[cfg(test)]
@@ -149,12 +131,5 @@ mod tests {
         assert_eq!(letter.payload.len(), 20_000 - DEAD_LETTER_ROOM);
         let size = (header::TRUNCATED_FROM.to_owned(), Bytes::from_static(b"100000"));
         assert_eq!(letter.headers, [reason, size]);
-    }
-
-    #[test]
-    fn an_error_is_cut_between_characters() {
-        assert_eq!(cut("abc", 10), "abc");
-        assert_eq!(cut("aéb", 2), "a");
-        assert_eq!(cut("aéb", 3), "aé");
     }
 }

@@ -9,7 +9,7 @@
 //! | `authz` | permission checks |
 //! | `identity` | identities |
 //! | `standalone` | the one process |
-//! | `drive` | requests from many connections |
+//! | `drive`, `turns` | requests from many connections; runs of a measurement |
 
 mod audit;
 mod authz;
@@ -19,6 +19,7 @@ mod goals;
 mod identity;
 mod standalone;
 mod suite;
+mod turns;
 
 pub use audit::audit;
 pub use authz::authz;

@@ -75,8 +75,7 @@ impl AuthzBenchArgs {
     /// How `authz-edge` is started.
     #[must_use]
     pub fn launch(&self) -> Launch {
-        let binary = self.binary.clone().unwrap_or_else(|| Launch::sibling("authz-edge"));
-        Launch { binary, cpus: None }
+        Launch::of(self.binary.clone(), "authz-edge")
     }
 }
 
@@ -114,8 +113,7 @@ impl StandaloneBenchArgs {
     /// How `triad` is started.
     #[must_use]
     pub fn launch(&self) -> Launch {
-        let binary = self.binary.clone().unwrap_or_else(|| Launch::sibling("triad"));
-        Launch { binary, cpus: None }
+        Launch::of(self.binary.clone(), "triad")
     }
 }
 
@@ -153,8 +151,7 @@ impl IdentityBenchArgs {
     /// How `identity-admin` is started.
     #[must_use]
     pub fn launch(&self) -> Launch {
-        let binary = self.binary.clone().unwrap_or_else(|| Launch::sibling("identity-admin"));
-        Launch { binary, cpus: None }
+        Launch::of(self.binary.clone(), "identity-admin")
     }
 
     /// Of each run.

@@ -224,9 +224,16 @@ impl Jwt {
             return Ok(());
         }
         let read = self.source.read().await;
+        let is_first = last_read.is_none();
         *last_read = Some(LastRead { at: Instant::now(), succeeded: read.is_ok() });
-        let fresh =
-            read.inspect_err(|error| tracing::warn!("reading the issuer's keys: {error:#}"))?;
+        let fresh = read.inspect_err(|error| {
+            // An issuer that starts at the same time is not there yet.
+            if is_first {
+                tracing::info!("reading the issuer's keys: {error:#}");
+            } else {
+                tracing::warn!("reading the issuer's keys: {error:#}");
+            }
+        })?;
         if self.keys().is_none_or(|keys| !keys.same_as(&fresh)) {
             *self.keys.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(fresh));
         }

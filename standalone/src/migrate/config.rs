@@ -7,6 +7,8 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use service_kit::config::{ConfigError, Source, load, load_over};
 
+use crate::serve::config::Services;
+
 /// Every section, empty.
 const SECTIONS: &str = "{ingest: {}, authz: {}, identity: {}}";
 
@@ -18,73 +20,64 @@ struct File {
     identity: Map<String, Value>,
 }
 
-/// The configurations that the three services are to be started with.
-pub(super) struct Targets {
-    pub(super) ingest: ingest::Config,
-    pub(super) authz: authz_edge::Config,
-    pub(super) identity: identity_admin::Config,
+/// The configurations that the three services are to be started with: each section over its service's defaults, and
+/// the service's own variables over both.
+///
+/// # Errors
+/// The key that is refused, with its section before it.
+pub(super) fn load_targets(file: &Path, env: &[(String, String)]) -> Result<Services, ConfigError> {
+    let none = Source { defaults: SECTIONS, file: Some(file), env_prefix: "\0", env: Vec::new() };
+    let File { ingest, authz, identity } = load(&none)?;
+    let targets = Services {
+        ingest: service(
+            "ingest",
+            ingest::config::DEFAULTS,
+            ingest::config::ENV_PREFIX,
+            ingest,
+            env,
+        )?,
+        authz: service(
+            "authz",
+            authz_edge::config::DEFAULTS,
+            authz_edge::config::ENV_PREFIX,
+            authz,
+            env,
+        )?,
+        identity: service(
+            "identity",
+            identity_admin::config::DEFAULTS,
+            identity_admin::config::ENV_PREFIX,
+            identity,
+            env,
+        )?,
+    };
+    targets.validate()?;
+    fit_together(&targets)?;
+    Ok(targets)
 }
 
-impl Targets {
-    /// Each section over its service's defaults, and the service's own variables over both.
-    pub(super) fn load(file: &Path, env: &[(String, String)]) -> Result<Self, ConfigError> {
-        let none =
-            Source { defaults: SECTIONS, file: Some(file), env_prefix: "\0", env: Vec::new() };
-        let File { ingest, authz, identity } = load(&none)?;
-        let targets = Self {
-            ingest: service(
-                "ingest",
-                ingest::config::DEFAULTS,
-                ingest::config::ENV_PREFIX,
-                ingest,
-                env,
-            )?,
-            authz: service(
-                "authz",
-                authz_edge::config::DEFAULTS,
-                authz_edge::config::ENV_PREFIX,
-                authz,
-                env,
-            )?,
-            identity: service(
-                "identity",
-                identity_admin::config::DEFAULTS,
-                identity_admin::config::ENV_PREFIX,
-                identity,
-                env,
-            )?,
-        };
-        targets.validate()?;
-        Ok(targets)
+fn fit_together(targets: &Services) -> Result<(), ConfigError> {
+    if targets.authz.sync.mode != authz_edge::config::SyncMode::Identity {
+        let reason = "must be identity, as it is here: users and teams are identity-admin's";
+        return Err(ConfigError::new("authz.sync.mode", reason));
     }
-
-    fn validate(&self) -> Result<(), ConfigError> {
-        let of = |section: &'static str| move |error: ConfigError| error.within(section);
-        self.ingest.validate().map_err(of("ingest"))?;
-        self.authz.validate().map_err(of("authz"))?;
-        self.identity.validate().map_err(of("identity"))?;
-        if self.authz.sync.mode != authz_edge::config::SyncMode::Identity {
-            let reason = "must be identity, as it is here: users and teams are identity-admin's";
-            return Err(ConfigError::new("authz.sync.mode", reason));
-        }
-        if self.identity.secrets_file.is_none() {
-            let reason = "is missing: API keys and signing keys mean nothing without it";
-            return Err(ConfigError::new("identity.secrets_file", reason));
-        }
-        // What one publishes, the other must read.
-        let (identity, events) = (&self.identity.kafka, &self.ingest.kafka.topic);
-        for (key, topic, wanted) in [
-            ("authz.sync.topic", &self.authz.sync.topic, &identity.changes_topic),
-            ("authz.kafka.audit_topic", &self.authz.kafka.audit_topic, events),
-            ("identity.kafka.audit_topic", &identity.audit_topic, events),
-        ] {
-            if topic != wanted {
-                let reason = format!("is {topic}, and its other end {wanted}");
-                return Err(ConfigError::new(key, reason));
-            }
-        }
-        Ok(())
+    if targets.identity.secrets_file.is_none() {
+        let reason = "is missing: API keys and signing keys mean nothing without it";
+        return Err(ConfigError::new("identity.secrets_file", reason));
     }
+    // What one publishes, the other must read.
+    let (identity, events) = (&targets.identity.kafka, &targets.ingest.kafka.topic);
+    for (key, topic, wanted) in [
+        ("authz.sync.topic", &targets.authz.sync.topic, &identity.changes_topic),
+        ("authz.kafka.audit_topic", &targets.authz.kafka.audit_topic, events),
+        ("identity.kafka.audit_topic", &identity.audit_topic, events),
+    ] {
+        if topic != wanted {
+            let reason = format!("is {topic}, and its other end {wanted}");
+            return Err(ConfigError::new(key, reason));
+        }
+    }
+    Ok(())
 }
 
 fn service<T: DeserializeOwned>(
@@ -107,7 +100,7 @@ mod tests {
         let file = folder.path().join("distributed.yaml");
         std::fs::write(&file, yaml).unwrap();
         let env: Vec<_> = env.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
-        match Targets::load(&file, &env) {
+        match load_targets(&file, &env) {
             Ok(_) => "nothing".to_owned(),
             Err(error) => error.to_string(),
         }

@@ -28,12 +28,12 @@ use std::path::PathBuf;
 pub use error::MigrateError;
 
 use chrono::Utc;
-use config::Targets;
 use here::{Held, Here};
 use progress::Saved;
 use tell::{Counted, tell};
 
 use crate::serve;
+use crate::serve::config::Services;
 
 /// Where from and where to.
 #[derive(Debug, Clone, clap::Args)]
@@ -59,7 +59,7 @@ pub struct MigrateArgs {
 /// [`MigrateError`]; what was copied stays.
 pub async fn run(args: MigrateArgs) -> Result<(), MigrateError> {
     let env: Vec<_> = std::env::vars().collect();
-    let targets = Targets::load(&args.config, &env)?;
+    let targets = config::load_targets(&args.config, &env)?;
     let mut config = serve::config::Config::load(args.standalone_config.as_deref(), env)?;
     if let Some(data_dir) = args.data_dir {
         config.data_dir = data_dir;
@@ -91,13 +91,13 @@ pub async fn run(args: MigrateArgs) -> Result<(), MigrateError> {
 
 /// Where everything goes.
 struct There {
-    targets: Targets,
+    targets: Services,
     /// Whether schemas and topics are made.
     is_applied: bool,
 }
 
 /// Notes where it goes, before anything is written there: what is found there later is its own.
-fn begin(targets: &Targets, saved: &mut Saved) -> Result<(), MigrateError> {
+fn begin(targets: &Services, saved: &mut Saved) -> Result<(), MigrateError> {
     let place = targets.identity.mysql.options()?.place;
     let (events, keyspace) = (&targets.ingest.kafka.topic, &targets.ingest.cassandra.keyspace);
     let alphas = targets.authz.dgraph.alphas().join(",");

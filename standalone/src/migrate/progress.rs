@@ -12,9 +12,8 @@ use serde::{Deserialize, Serialize};
 
 use super::MigrateError;
 use super::identity::Key;
+use crate::moved::FILE;
 
-/// The file's name.
-const NAME: &str = "migration.json";
 /// The form of the file that is written, and the only one that is read.
 const VERSION: u32 = 1;
 
@@ -80,7 +79,7 @@ pub(super) struct Saved {
 impl Saved {
     /// That of a folder, or a new one, which is not written yet.
     pub(super) fn load(folder: &Path) -> Result<Self, MigrateError> {
-        let path = folder.join(NAME);
+        let path = folder.join(FILE);
         let new = || Progress { version: VERSION, begun_at: Utc::now(), ..Progress::default() };
         let state = match std::fs::read(&path) {
             Ok(bytes) => {
@@ -133,7 +132,7 @@ mod tests {
         let again = Saved::load(folder.path()).unwrap();
         assert!(again.is_begun());
         assert_eq!(again.state.tables["users"].rows, 7);
-        std::fs::write(folder.path().join(NAME), r#"{"version": 2}"#).unwrap();
+        std::fs::write(folder.path().join(FILE), r#"{"version": 2}"#).unwrap();
         assert!(Saved::load(folder.path()).is_err());
     }
 }

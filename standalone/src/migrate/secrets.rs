@@ -3,19 +3,19 @@
 use std::path::Path;
 
 use identity_admin::credentials::write_private;
+use identity_admin::embedded::key_file;
 
 use super::MigrateError;
-use super::config::Targets;
 use super::here::Here;
 use super::tell::tell;
+use crate::serve::config::Services;
 
 /// Peppers and encryption keys, and the API keys with which the services ask about others, where their
 /// configurations say.
-pub(super) fn carry(here: &Here, targets: &Targets) -> Result<(), MigrateError> {
-    let folder = here.folder.path().join("credentials");
-    let key = |name: &str| folder.join(format!("{name}.key"));
-    let secrets = here.services.identity.secrets_file.clone();
-    let secrets = secrets.unwrap_or_else(|| folder.join("secrets.json"));
+pub(super) fn carry(here: &Here, targets: &Services) -> Result<(), MigrateError> {
+    let key = |name: &str| key_file(here.folder.path(), name);
+    // Known once the folder was opened.
+    let secrets = here.services.identity.secrets_file.clone().unwrap_or_default();
     let asking = |config: &service_kit::auth::AuthConfig| config.introspection_key_file.clone();
     let all = [
         ("identity.secrets_file", secrets, targets.identity.secrets_file.clone()),

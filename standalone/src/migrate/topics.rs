@@ -10,10 +10,10 @@ use chrono::Utc;
 use service_kit::bus::{Bus, Follower, KafkaPublisher, Publisher as _, PublisherOptions, Record};
 
 use super::MigrateError;
-use super::config::Targets;
 use super::here::Here;
 use super::progress::Saved;
 use super::tell::tell;
+use crate::serve::config::Services;
 
 /// Above the longest life of a token, the difference of clocks included (`service_kit::auth`).
 const REMEMBERED: chrono::Duration = chrono::Duration::minutes(70);
@@ -21,7 +21,7 @@ const REMEMBERED: chrono::Duration = chrono::Duration::minutes(70);
 /// Publishes them, once more if it was broken off: both say the same the second time.
 pub(super) async fn carry(
     here: &Here,
-    targets: &Targets,
+    targets: &Services,
     saved: &mut Saved,
 ) -> Result<(), MigrateError> {
     if saved.state.events.topics_are_whole {

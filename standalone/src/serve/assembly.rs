@@ -22,6 +22,7 @@ use tokio::time::Instant;
 
 use super::ServeError;
 use super::config::{Config, Services};
+use crate::moved;
 
 /// Kept of identity changes: more than a token's life, for revocations; identity sync keeps its own place.
 const CHANGES_KEPT: Duration = Duration::from_secs(7 * 86_400);
@@ -77,6 +78,7 @@ impl Assembly {
     ) -> Result<Self, ServeError> {
         let services = config.services()?;
         let folder = Folder::take(&config.data_dir)?;
+        moved::refuse(folder.path())?;
         let disk = Disk::open(&folder)?;
         Self::on(services, folder, disk, health, shutdown).await
     }

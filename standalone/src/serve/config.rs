@@ -75,7 +75,7 @@ impl Config {
     /// Where the API key of a service is, or of `admin`.
     #[must_use]
     pub fn key_file(&self, name: &str) -> PathBuf {
-        self.data_dir.join("credentials").join(format!("{name}.key"))
+        identity_admin::embedded::key_file(&self.data_dir, name)
     }
 
     /// Where this process finds itself.
@@ -127,11 +127,21 @@ impl Config {
                 "identity",
             )?,
         };
-        let of = |section: &'static str| move |error: ConfigError| error.within(section);
-        services.ingest.validate().map_err(of("ingest"))?;
-        services.authz.validate().map_err(of("authz"))?;
-        services.identity.validate().map_err(of("identity"))?;
+        services.validate()?;
         Ok(services)
+    }
+}
+
+impl Services {
+    /// Checks each as its service would.
+    ///
+    /// # Errors
+    /// The key that is refused, with its section before it.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        let of = |section: &'static str| move |error: ConfigError| error.within(section);
+        self.ingest.validate().map_err(of("ingest"))?;
+        self.authz.validate().map_err(of("authz"))?;
+        self.identity.validate().map_err(of("identity"))
     }
 }
 

@@ -15,6 +15,11 @@ pub enum ServeError {
     Bind { key: &'static str, address: SocketAddr, error: std::io::Error },
     #[error(transparent)]
     Disk(#[from] DiskError),
+    #[error(
+        "{folder} was moved on to {target} at {at}, and is served there; to serve this copy all the same, delete its \
+         migration.json"
+    )]
+    Moved { folder: String, target: String, at: String },
     #[error("identities: {0}")]
     Identity(#[from] identity_admin::Error),
     #[error("checks: {0}")]

@@ -8,12 +8,12 @@ mod apply;
 mod batch;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use contracts::Revision;
 use service_kit::embedded::{Disk, Room, Space};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{Mutex as Turns, MutexGuard, oneshot, watch};
 use tokio::time::{Instant, timeout_at};
 
 use super::super::client::CommitError;
@@ -66,16 +66,25 @@ struct Head {
     failed: Option<String>,
 }
 
+/// What who lost against another commit waits for.
+#[derive(Debug, Clone, Copy)]
+struct Seen {
+    /// Of what is visible.
+    time: u64,
+    /// How often what was accepted was given up.
+    failures: u64,
+}
+
 /// A graph.
 pub(super) struct Core {
     visible: RwLock<Moment>,
     /// When open transactions began, and how many at each time.
     open: Mutex<BTreeMap<u64, usize>>,
-    head: Mutex<Head>,
+    /// Who waits for it waits aside: a large commit takes a while.
+    head: Turns<Head>,
     storage: Option<Storage>,
     timeout: Duration,
-    /// The time of what is visible.
-    seen: watch::Sender<u64>,
+    seen: watch::Sender<Seen>,
     #[cfg(test)]
     pub(super) recorder: Arc<super::tests::recorder::Recorder>,
 }
@@ -83,7 +92,7 @@ pub(super) struct Core {
 impl Core {
     pub(super) fn in_memory(timeout: Duration) -> Self {
         let state = State::new(Arc::new(Types::default()));
-        Self::new(state, Counters { time: 0, next: 1 }, None, timeout)
+        Self::new(state, Counters { time: 1, next: 1 }, None, timeout)
     }
 
     pub(super) fn open(disk: Disk, timeout: Duration) -> Result<Self, GraphError> {
@@ -108,10 +117,10 @@ impl Core {
         Self {
             visible: RwLock::new(Moment { time: counters.time, state }),
             open: Mutex::default(),
-            head: Mutex::new(head),
+            head: Turns::new(head),
             storage,
             timeout,
-            seen: watch::Sender::new(counters.time),
+            seen: watch::Sender::new(Seen { time: counters.time, failures: 0 }),
             #[cfg(test)]
             recorder: Arc::default(),
         }
@@ -122,17 +131,13 @@ impl Core {
         self.visible.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn head(&self) -> MutexGuard<'_, Head> {
-        self.head.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// The next node that is made has this id.
     #[cfg(test)]
-    pub(super) fn next_is(&self, uid: u64) {
-        self.head().counters.next = uid;
+    pub(super) async fn next_is(&self, uid: u64) {
+        self.head.lock().await.counters.next = uid;
     }
 
-    fn opened(&self) -> MutexGuard<'_, BTreeMap<u64, usize>> {
+    fn opened(&self) -> std::sync::MutexGuard<'_, BTreeMap<u64, usize>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -140,7 +145,7 @@ impl Core {
     fn publish(&self, moment: Moment) {
         let time = moment.time;
         *self.visible.write().unwrap_or_else(PoisonError::into_inner) = moment;
-        self.seen.send_replace(time);
+        self.seen.send_modify(|seen| seen.time = time);
     }
 
     /// When the oldest open transaction began.
@@ -185,8 +190,8 @@ enum Accepted {
     Done(u64),
     /// It is on its way to the disk.
     Waits(oneshot::Receiver<Result<u64, GraphError>>),
-    /// Another one came first, at this time.
-    Lost(u64),
+    /// Another one came first, at this time, after so many failures.
+    Lost(u64, u64),
 }
 
 type Answered = Result<Revision, CommitError>;
@@ -198,17 +203,27 @@ pub(super) async fn commit(open: Open, claims: Vec<Mark>, set: String, delete: S
     let end = Instant::now() + core.timeout;
     let room = core.room(3 * bytes + 512, end).await?;
     #[cfg(test)]
-    let (texts, next) = ((set.clone(), delete.clone()), core.head().counters.next);
-    let work = move || {
+    let (texts, next) = ((set.clone(), delete.clone()), core.head.lock().await.counters.next);
+    let accepted = if bytes <= AT_ONCE {
         let quads = apply::read(&set, &delete)?;
-        core.accept(room, |head| head.transact(start, claims, &quads))
-    };
-    let accepted = if bytes <= AT_ONCE { work() } else { beside(work).await }?;
+        let busy = |_| CommitError::Graph(unavailable("too many commits wait"));
+        let head = timeout_at(end, core.head.lock()).await.map_err(busy)?;
+        core.accept(head, room, |head| head.transact(start, claims, &quads))
+    } else {
+        let core = Arc::clone(&core);
+        beside(move || {
+            let quads = apply::read(&set, &delete)?;
+            core.accept(core.head.blocking_lock(), room, |head| {
+                head.transact(start, claims, &quads)
+            })
+        })
+        .await
+    }?;
     #[cfg(test)]
-    if !matches!(accepted, Accepted::Lost(_)) {
-        open.core.recorder.commit(&texts.0, &texts.1, next);
+    if !matches!(accepted, Accepted::Lost(..)) {
+        core.recorder.commit(&texts.0, &texts.1, next);
     }
-    settle(&open.core, accepted, end).await
+    settle(&core, accepted, end).await
 }
 
 /// See [`super::Embedded::alter`].
@@ -216,7 +231,8 @@ pub(super) async fn alter(core: &Arc<Core>, schema: String) -> Answered {
     let end = Instant::now() + core.timeout.max(Duration::from_secs(60));
     let room = core.room(64 << 10, end).await?;
     let at = Arc::clone(core);
-    let accepted = beside(move || at.accept(room, |head| head.alter(&schema))).await?;
+    let change = move || at.accept(at.head.blocking_lock(), room, |head| head.alter(&schema));
+    let accepted = beside(change).await?;
     settle(core, accepted, end).await
 }
 
@@ -236,10 +252,10 @@ async fn settle(core: &Core, accepted: Accepted, end: Instant) -> Answered {
             let done = done.map_err(|_| unknown("the writer ended"))?;
             done.map(Revision).map_err(CommitError::Graph)
         }
-        Accepted::Lost(time) => {
-            // Tried again before the other one is visible, it would only lose again. Whether it ever
-            // is does not matter.
-            let _ = timeout_at(end, core.seen.subscribe().wait_for(|seen| *seen >= time)).await;
+        Accepted::Lost(time, failures) => {
+            // Tried again before the other one is visible, it would only lose again.
+            let is_over = |seen: &Seen| seen.time >= time || seen.failures != failures;
+            let _ = timeout_at(end, core.seen.subscribe().wait_for(is_over)).await;
             Err(CommitError::Aborted)
         }
     }
@@ -264,17 +280,17 @@ impl Core {
 
     fn accept(
         self: &Arc<Self>,
+        mut head: MutexGuard<'_, Head>,
         room: Option<Room>,
         change: impl FnOnce(&mut Head) -> Result<Next, CommitError>,
     ) -> Result<Accepted, CommitError> {
-        let mut head = self.head();
         if let Some(reason) = &head.failed {
             return Err(CommitError::Graph(unavailable(reason)));
         }
         let Editor { state, records, marks } = match change(&mut head)? {
             Next::Changed(editor) => editor,
             Next::Same => return Ok(Accepted::Done(head.counters.time)),
-            Next::Lost(time) => return Ok(Accepted::Lost(time)),
+            Next::Lost(time) => return Ok(Accepted::Lost(time, self.seen.borrow().failures)),
         };
         head.counters.time += 1;
         let (time, counters) = (head.counters.time, head.counters);

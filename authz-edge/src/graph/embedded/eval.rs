@@ -11,6 +11,9 @@ use super::state::{Cell, Node, State};
 /// Steps between two looks at the clock.
 const LOOK: u64 = 1024;
 
+/// Bytes of a text that count as a step.
+const BYTES: u64 = 64;
+
 /// How long a query may take.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Limit {
@@ -45,6 +48,8 @@ struct Run<'a> {
     args: &'a [&'a str],
     held: Vec<Held>,
     steps: u64,
+    /// When the clock is looked at next, in steps.
+    look: u64,
     limit: Limit,
     out: Vec<u8>,
 }
@@ -61,7 +66,8 @@ pub(super) fn answer(
     limit: Limit,
 ) -> Result<Vec<u8>, Stop> {
     let held = vec![Held::Nodes(Vec::new()); plan.vars];
-    let mut run = Run { state, args, held, steps: 0, limit, out: Vec::with_capacity(512) };
+    let out = Vec::with_capacity(512);
+    let mut run = Run { state, args, held, steps: 0, look: LOOK, limit, out };
     run.out.push(b'{');
     for block in &plan.blocks {
         run.block(block)?;
@@ -76,8 +82,9 @@ impl<'a> Run<'a> {
         self.steps += 1;
         match self.limit {
             Limit::Steps(most) if self.steps > most => Err(Stop::Limit),
-            Limit::Until(end) if self.steps.is_multiple_of(LOOK) && Instant::now() >= end => {
-                Err(Stop::Limit)
+            Limit::Until(end) if self.steps >= self.look => {
+                self.look = self.steps + LOOK;
+                if Instant::now() >= end { Err(Stop::Limit) } else { Ok(()) }
             }
             _ => Ok(()),
         }
@@ -209,7 +216,30 @@ impl<'a> Run<'a> {
             self.label(&edge.label);
             self.out.extend(edge.is_list.then_some(b'['));
         }
-        let (empty, mut found) = (self.out.len(), 0);
+        let empty = self.out.len();
+        self.follow(
+            edge,
+            cell,
+            |run, to| {
+                if is_shown { run.object(&edge.fields, to) } else { Ok(()) }
+            },
+        )?;
+        if self.out.len() == empty {
+            self.out.truncate(begun);
+        } else {
+            self.out.extend(edge.is_list.then_some(b']'));
+        }
+        Ok(())
+    }
+
+    /// Calls `each` for every node of an edge's page that passes its filter, and counts them; its variable gets them.
+    fn follow(
+        &mut self,
+        edge: &'a Edge,
+        cell: &'a Cell,
+        mut each: impl FnMut(&mut Self, u64) -> Step<()>,
+    ) -> Step<usize> {
+        let mut found = 0;
         for to in cell.targets(edge.page.after) {
             if found == edge.page.first {
                 break;
@@ -224,16 +254,9 @@ impl<'a> Run<'a> {
             if let Some(var) = edge.var {
                 self.hold(var, to);
             }
-            if is_shown {
-                self.object(&edge.fields, to)?;
-            }
+            each(self, to)?;
         }
-        if self.out.len() == empty {
-            self.out.truncate(begun);
-        } else {
-            self.out.extend(edge.is_list.then_some(b']'));
-        }
-        Ok(())
+        Ok(found)
     }
 
     fn passes(&mut self, filter: &'a Filter, uid: u64) -> Step<bool> {
@@ -295,6 +318,7 @@ impl<'a> Run<'a> {
         self.label(label);
         match cell {
             Cell::Text(text) => {
+                self.steps += text.len() as u64 / BYTES;
                 // Writing into memory cannot fail.
                 let _ = serde_json::to_writer(&mut self.out, &**text);
             }

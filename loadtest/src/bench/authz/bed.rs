@@ -11,6 +11,7 @@ use service_kit::config::Source;
 
 use super::edge::{Edge, Side, variable};
 use super::sizes::Sizes;
+use crate::bench::turns;
 use crate::check::graph::Shape;
 use crate::check::load::load;
 use crate::check::measure::{Measured, Plan, measure};
@@ -31,8 +32,6 @@ const SETTLE: Duration = Duration::from_secs(20);
 const WARM_UP: Duration = Duration::from_secs(120);
 /// Hot questions, asked over and over.
 const POOL: u64 = 2000;
-/// A median of fewer pairs is not worth writing down.
-const FEWEST: usize = 3;
 /// Of a thousand checks so many may have no answer; none may have a wrong one.
 const FAILURES: u64 = 1;
 
@@ -226,32 +225,14 @@ impl Bed {
     }
 }
 
-/// Does `pair` as often as there are to be pairs and as there is time for; at least [`FEWEST`] times.
+/// Does `pair` as often as there are to be pairs and as there is time for; at least [`turns::FEWEST`] times.
 pub(super) async fn in_turns(
     bed: &mut Bed,
     until: Instant,
     mut pair: impl AsyncFnMut(&mut Bed, u64) -> anyhow::Result<serde_json::Value>,
 ) -> anyhow::Result<Vec<serde_json::Value>> {
-    let mut runs = Vec::new();
-    let pairs = bed.sizes.pairs;
-    while runs.len() < pairs {
-        bed.stop.check()?;
-        let begun = Instant::now();
-        let run = pair(bed, runs.len() as u64 + 1).await?;
-        say(&format!("pair {} of {pairs}: {}", runs.len() + 1, brief(&run)));
-        runs.push(run);
-        if runs.len() >= FEWEST && Instant::now() + begun.elapsed() > until {
-            break;
-        }
-    }
-    Ok(runs)
-}
-
-/// The numbers of a run, for people.
-fn brief(run: &serde_json::Value) -> String {
-    let fields = run.as_object().into_iter().flatten();
-    let numbers = fields.filter_map(|(name, field)| Some(format!("{name} {:.3}", field.as_f64()?)));
-    numbers.collect::<Vec<_>>().join(", ")
+    let (pairs, stop) = (bed.sizes.pairs, bed.stop.clone());
+    turns::in_turns(pairs, &stop, until, async |turn| pair(bed, turn).await).await
 }
 
 #[cfg(test)]
@@ -259,6 +240,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::bench::turns::FEWEST;
 
     fn bed(pairs: usize) -> Bed {
         #[derive(clap::Parser)]
@@ -304,11 +286,5 @@ mod tests {
             bed.note(Keys::Hot, rate);
         }
         assert_eq!((bed.rate(Keys::Hot), bed.rate(Keys::Wide)), (Some(2.0), None));
-    }
-
-    #[test]
-    fn a_run_is_told_in_numbers() {
-        let run = json!({"value": 0.5, "sources": {"graph": 1}, "edge": 3});
-        assert_eq!(brief(&run), "edge 3.000, value 0.500");
     }
 }

@@ -16,20 +16,18 @@ use tokio::process::Command;
 
 use super::{Known, TENANTS, tenant};
 use crate::bench::drive::{Pace, drive};
+use crate::bench::turns::in_turns;
 use crate::check::link::{Ask, Endpoint};
 use crate::child::Service;
 use crate::cli::IdentityBenchArgs;
 use crate::deploy::Local;
 use crate::latency::median;
-use crate::progress::say;
 use crate::scrape;
 use crate::stop::Stop;
 
 const PREFIX: &str = identity_admin::config::ENV_PREFIX;
 /// For what is asked beside the load.
 const TIMEOUT: Duration = Duration::from_secs(20);
-/// A median of fewer pairs is not worth writing down.
-const FEWEST: usize = 3;
 
 /// Where the engines are, and what services are told.
 #[derive(Clone)]
@@ -165,18 +163,8 @@ impl Bed {
         until: Instant,
         mut pair: impl AsyncFnMut(&mut Self, u64) -> anyhow::Result<Value>,
     ) -> anyhow::Result<Vec<Value>> {
-        let (mut runs, pairs) = (Vec::new(), self.args.pairs.max(1));
-        while runs.len() < pairs {
-            self.stop.check()?;
-            let begun = Instant::now();
-            let run = pair(self, runs.len() as u64 + 1).await?;
-            say(&format!("pair {} of {pairs}: {run}", runs.len() + 1));
-            runs.push(run);
-            if runs.len() >= FEWEST && Instant::now() + begun.elapsed() > until {
-                break;
-            }
-        }
-        Ok(runs)
+        let (pairs, stop) = (self.args.pairs.max(1), self.stop.clone());
+        in_turns(pairs, &stop, until, async |turn| pair(self, turn).await).await
     }
 
     /// Stops the engines and deletes their data.

@@ -83,7 +83,7 @@ pub(super) fn body(begin: DateTime<Utc>, number: u64) -> Bytes {
 }
 
 /// Rows a second of a loop that writes as many rows at once as full load does, and waits for the disk.
-async fn bare(bed: &Bed, round: usize) -> anyhow::Result<f64> {
+async fn bare(bed: &Bed, round: u64) -> anyhow::Result<f64> {
     let folder = Folder::take(&bed.folder(&format!("bare-{round}")))?;
     let disk = Arc::new(Disk::open(&folder)?);
     let space = disk.space("rows")?;

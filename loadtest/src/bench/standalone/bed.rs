@@ -7,6 +7,7 @@ use anyhow::{Context, ensure};
 use serde_json::{Value, json};
 
 use crate::bench::drive::Pace;
+use crate::bench::turns::in_turns;
 use crate::check::link::Endpoint;
 use crate::child::Service;
 use crate::cli::StandaloneBenchArgs;
@@ -15,8 +16,6 @@ use crate::stop::Stop;
 
 /// For what is asked beside the load.
 const TIMEOUT: Duration = Duration::from_secs(30);
-/// A median of fewer is not worth writing down.
-const FEWEST: usize = 3;
 /// The tenant of all that is measured.
 pub(super) const TENANT: &str = "bench";
 
@@ -54,18 +53,13 @@ impl Bed {
         Pace { connections: self.args.connections.into(), span, rate: None }
     }
 
-    /// Rounds until enough were made or the time is up; never fewer than can be summed up.
+    /// Runs of a measurement, each told its number.
     pub(super) async fn rounds(
         &self,
         until: Instant,
-        mut round: impl AsyncFnMut(usize) -> anyhow::Result<Value>,
+        round: impl AsyncFnMut(u64) -> anyhow::Result<Value>,
     ) -> anyhow::Result<Vec<Value>> {
-        let mut runs = Vec::new();
-        while runs.len() < self.args.pairs && (runs.len() < FEWEST || Instant::now() < until) {
-            self.stop.check()?;
-            runs.push(round(runs.len()).await?);
-        }
-        Ok(runs)
+        in_turns(self.args.pairs, &self.stop, until, round).await
     }
 
     /// Starts it on a folder; [`Triad::ready`] waits.
@@ -160,5 +154,10 @@ impl Triad {
 
     pub(super) async fn stop(self) -> anyhow::Result<()> {
         self.service.stop().await
+    }
+
+    /// kill -9.
+    pub(super) async fn kill(self) -> anyhow::Result<()> {
+        self.service.kill().await
     }
 }

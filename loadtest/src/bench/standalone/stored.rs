@@ -30,18 +30,14 @@ pub(super) async fn stored(bed: &Bed, until: Instant) -> anyhow::Result<Vec<Figu
         ensure!(Instant::now() < until, "no time to store {} events", bed.args.events);
     }
     let filled = begun.elapsed().as_secs_f64();
-    // Dropped, it is killed.
-    drop(triad);
-    let mut opened = Vec::new();
-    let mut triad = None;
+    let (mut opened, mut triad) = (Vec::new(), triad);
     for _ in 0..3 {
-        drop(triad.take());
+        triad.kill().await?;
         let begun = Instant::now();
-        triad = Some(bed.triad(&folder).await?);
+        triad = bed.triad(&folder).await?;
         let value = begun.elapsed().as_secs_f64();
         opened.push(json!({"value": value, "events": requests * BATCH, "filled_in": filled}));
     }
-    let Some(triad) = triad else { return Ok(Vec::new()) };
     let endpoint = triad.endpoint()?;
     let to = endpoint.clone();
     let seconds = i64::try_from(requests.min(2_000_000)).unwrap_or(1).max(3601);

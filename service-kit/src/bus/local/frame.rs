@@ -23,6 +23,13 @@ pub(super) fn write(record: &Record, now_ms: i64) -> Vec<u8> {
     out
 }
 
+/// Changes when it was written.
+pub(super) fn set_time(frame: &mut [u8], now_ms: i64) {
+    if let Some(time) = frame.first_chunk_mut() {
+        *time = now_ms.to_le_bytes();
+    }
+}
+
 /// When it was written; `None` for what no log holds.
 pub(super) fn time(frame: &[u8]) -> Option<i64> {
     Some(i64::from_le_bytes(frame.get(..8)?.try_into().ok()?))

@@ -71,10 +71,10 @@ impl Log {
     }
 
     pub(super) async fn append(&self, disk: &Disk, record: Record) -> Result<Ack, PublishError> {
-        let now = Utc::now().timestamp_millis();
         let at = match &self.store {
             Store::Memory(ring) => {
                 let mut next = locked(&self.next);
+                let now = Utc::now().timestamp_millis();
                 locked(ring).push(frame::write(&record, now));
                 let at = *next;
                 *next += 1;
@@ -83,10 +83,12 @@ impl Log {
                 at
             }
             Store::Disk { space, .. } => {
-                let framed = frame::write(&record, now);
+                let mut framed = frame::write(&record, 0);
                 let room = disk.try_room(framed.len()).ok_or(PublishError::QueueFull)?;
                 let (at, submitted) = {
                     let mut next = locked(&self.next);
+                    // Times are in the order of offsets, unless the clock goes back.
+                    frame::set_time(&mut framed, Utc::now().timestamp_millis());
                     let mut changes = Changes::new();
                     changes.put(space, next.to_be_bytes(), framed);
                     let submitted = disk.submit(changes, room);
@@ -136,16 +138,18 @@ impl Log {
         }
     }
 
-    /// The first offset of a time, in milliseconds since 1970. Walks what is kept.
+    /// The first offset of a time, in milliseconds since 1970. Walks back over what was written since.
     pub(super) fn since(&self, time: i64) -> Result<i64, DiskError> {
-        let Store::Disk { space, .. } = &self.store else { return Ok(self.end()) };
-        for pair in space.iter() {
+        let mut first = self.end();
+        let Store::Disk { space, .. } = &self.store else { return Ok(first) };
+        for pair in space.iter().rev() {
             let (key, framed) = pair?;
-            if frame::time(&framed).is_some_and(|written| written >= time) {
-                return Ok(offset(&key));
+            if frame::time(&framed).is_some_and(|written| written < time) {
+                break;
             }
+            first = offset(&key);
         }
-        Ok(self.end())
+        Ok(first)
     }
 
     /// Deletes what is older than it must be, and below `committed`; the last record stays, as it says where the

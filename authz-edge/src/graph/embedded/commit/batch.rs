@@ -47,15 +47,12 @@ impl Batch {
 /// Writes batch after batch, until none waits. It goes on whoever does not wait any more.
 pub(super) async fn write(core: Arc<Core>) {
     loop {
-        let next = core.head().next.take();
-        let (Some(batch), Some(storage)) = (next, &core.storage) else {
-            let mut head = core.head();
-            if head.next.is_none() {
-                head.busy = false;
-                return;
-            }
-            continue;
+        let mut head = core.head.lock().await;
+        let (Some(batch), Some(storage)) = (head.next.take(), &core.storage) else {
+            head.busy = false;
+            return;
         };
+        drop(head);
         let Batch { changes, mut rooms, moment, waiting } = batch;
         let Some(room) = rooms.pop() else { continue };
         let written = storage.disk.submit(changes, room).await;
@@ -68,27 +65,26 @@ pub(super) async fn write(core: Arc<Core>) {
                     let _ = sender.send(Ok(time));
                 }
             }
-            Err(error) => fail(&core, &error, waiting),
+            Err(error) => fail(&core, &error, waiting).await,
         }
     }
 }
 
 /// The head goes back to what is visible. Of a disk that failed it is not known what it has: nothing is
 /// written any more until the process is started again.
-fn fail(core: &Core, error: &DiskError, waiting: Vec<(u64, Sender)>) {
+async fn fail(core: &Core, error: &DiskError, waiting: Vec<(u64, Sender)>) {
     let is_unwritten = matches!(error, DiskError::Full { .. });
     let reason = error.to_string();
-    let mut head = core.head();
+    let mut head = core.head.lock().await;
     let (visible, next) = (core.moment(), head.next.take());
     head.state = visible.state;
     head.conflicts.undo(visible.time);
     if !is_unwritten {
         head.failed = Some(reason.clone());
     }
-    drop(head);
     // Who lost against one of these may try again.
-    core.seen.send_replace(u64::MAX);
-    core.seen.send_replace(visible.time);
+    core.seen.send_modify(|seen| seen.failures += 1);
+    drop(head);
     let told = if is_unwritten { GraphError::Unavailable } else { GraphError::Unknown };
     for (_, sender) in waiting {
         let _ = sender.send(Err(told(reason.clone())));

@@ -20,25 +20,12 @@ impl<'a> Run<'a> {
             for field in &block.fields {
                 let Field::Edge(edge) = field else { continue };
                 let Some(cell) = edge.slot.and_then(|slot| node.get(slot)) else { continue };
-                let mut found = 0;
-                for to in cell.targets(edge.page.after) {
-                    if found == edge.page.first {
-                        break;
-                    }
-                    self.step()?;
-                    if let Some(filter) = &edge.filter
-                        && !self.passes(filter, to)?
-                    {
-                        continue;
-                    }
-                    found += 1;
-                    if let Some(var) = edge.var {
-                        self.hold(var, to);
-                    }
+                let found = self.follow(edge, cell, |_, to| {
                     if met.insert(to) {
                         frontier.push(to);
                     }
-                }
+                    Ok(())
+                })?;
                 edges += found as u64;
                 if edges > EDGES {
                     return Err(Stop::Refused(format!(

@@ -82,7 +82,7 @@ async fn every_query_of_this_crate_is_answered_alike() {
 
     let embedded = Embedded::in_memory(TIMEOUT);
     schema::apply(&embedded.clone().into()).await.unwrap();
-    embedded.go_on_at(from);
+    embedded.go_on_at(from).await;
     let seed = rand::random();
     println!("seed {seed}, alone {is_alone}");
     let name = format!("d{:x}", from);

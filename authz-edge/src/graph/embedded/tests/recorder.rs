@@ -53,8 +53,8 @@ impl Recorder {
 
 impl Embedded {
     /// Gives ids from `uid` on, and notes what is said from here on.
-    pub(in super::super) fn go_on_at(&self, uid: u64) {
-        self.core.next_is(uid);
+    pub(in super::super) async fn go_on_at(&self, uid: u64) {
+        self.core.next_is(uid).await;
         *self.core.recorder.0.lock().unwrap() = Some(Vec::new());
     }
 

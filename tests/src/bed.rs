@@ -13,7 +13,7 @@ use serde_json::Value;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Tries until it is so, at most a minute.
-pub(crate) async fn until<T>(
+pub async fn until<T>(
     what: &str,
     mut look: impl AsyncFnMut() -> Result<Result<T, String>>,
 ) -> Result<T> {
@@ -30,55 +30,62 @@ pub(crate) async fn until<T>(
 }
 
 /// A port that nobody listens on now.
-pub(crate) fn free_port() -> Result<u16> {
+pub fn free_port() -> Result<u16> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }
 
 /// The binary under test stands two folders above the test's own.
-pub(crate) fn binary() -> Result<PathBuf> {
+pub fn binary(name: &str) -> Result<PathBuf> {
     let own = std::env::current_exe()?;
     let folder = own.parent().and_then(|deps| deps.parent()).context("no target folder")?;
-    let binary = folder.join("triad");
+    let binary = folder.join(name);
     ensure!(binary.exists(), "{} is not built: run `make test`", binary.display());
     Ok(binary)
 }
 
 /// Killed when dropped.
-pub(crate) struct Triad {
+pub struct Triad {
     child: Child,
-    pub(crate) port: u16,
+    /// Of its public routes.
+    pub port: u16,
     admin: u16,
-    pub(crate) client: reqwest::Client,
+    /// Who asks.
+    pub client: reqwest::Client,
     key: String,
 }
 
 /// An answer, whole.
 #[derive(Debug)]
-pub(crate) struct Answer {
-    pub(crate) status: u16,
-    pub(crate) body: Value,
-    pub(crate) token: String,
+pub struct Answer {
+    /// Its status.
+    pub status: u16,
+    /// Its JSON; a text if it is none.
+    pub body: Value,
+    /// Its consistency token; empty without.
+    pub token: String,
 }
 
 impl Answer {
-    pub(crate) fn must(self, status: u16) -> Result<Self> {
+    /// The answer, which must have that status.
+    pub fn must(self, status: u16) -> Result<Self> {
         ensure!(self.status == status, "{} {}", self.status, self.body);
         Ok(self)
     }
 
-    pub(crate) fn id(&self) -> Result<String> {
+    /// The id in it.
+    pub fn id(&self) -> Result<String> {
         Ok(self.body["id"].as_str().context("no id")?.to_owned())
     }
 }
 
 impl Triad {
     /// Starts on a folder and waits until it is ready.
-    pub(crate) async fn start(folder: &Path) -> Result<Self> {
+    pub async fn start(folder: &Path) -> Result<Self> {
         Self::with(folder, &[]).await
     }
 
     /// The same with more options.
-    pub(crate) async fn with(folder: &Path, options: &[&str]) -> Result<Self> {
+    pub async fn with(folder: &Path, options: &[&str]) -> Result<Self> {
         let (port, admin) = (free_port()?, free_port()?);
         let child = command(folder, port, admin)?.args(options).stdout(Stdio::null()).spawn()?;
         // Another test of this binary may have installed it.
@@ -100,20 +107,23 @@ impl Triad {
         Ok(triad)
     }
 
-    pub(crate) fn url(&self, path: &str) -> String {
+    /// Where a public route is.
+    pub fn url(&self, path: &str) -> String {
         format!("http://127.0.0.1:{}{path}", self.port)
     }
 
-    pub(crate) fn admin_url(&self, path: &str) -> String {
+    /// Where a route of the admin listener is.
+    pub fn admin_url(&self, path: &str) -> String {
         format!("http://127.0.0.1:{}{path}", self.admin)
     }
 
-    pub(crate) fn key(&self) -> &str {
+    /// The administrator's API key.
+    pub fn key(&self) -> &str {
         &self.key
     }
 
     /// As the administrator, from a state that holds `since`.
-    pub(crate) async fn since(
+    pub async fn since(
         &self,
         since: &str,
         method: Method,
@@ -139,23 +149,24 @@ impl Triad {
     }
 
     /// As the administrator.
-    pub(crate) async fn ask(&self, method: Method, path: &str, body: Value) -> Result<Answer> {
+    pub async fn ask(&self, method: Method, path: &str, body: Value) -> Result<Answer> {
         self.since("", method, path, body).await
     }
 
-    pub(crate) async fn get(&self, path: &str) -> Result<Value> {
+    /// A GET as the administrator, which must be 200.
+    pub async fn get(&self, path: &str) -> Result<Value> {
         Ok(self.ask(Method::GET, path, Value::Null).await?.must(200)?.body)
     }
 
     /// kill -9.
-    pub(crate) fn kill(mut self) -> Result<()> {
+    pub fn kill(mut self) -> Result<()> {
         self.child.kill()?;
         self.child.wait()?;
         Ok(())
     }
 
     /// SIGTERM; it must end in order.
-    pub(crate) async fn stop(mut self) -> Result<()> {
+    pub async fn stop(mut self) -> Result<()> {
         let pid = self.child.id().to_string();
         ensure!(Command::new("kill").args(["-TERM", &pid]).status()?.success());
         let code = until("triad ends", async || {
@@ -176,8 +187,8 @@ impl Drop for Triad {
 }
 
 /// How it is started; nothing of this environment is configuration.
-pub(crate) fn command(folder: &Path, port: u16, admin: u16) -> Result<Command> {
-    let mut command = Command::new(binary()?);
+pub fn command(folder: &Path, port: u16, admin: u16) -> Result<Command> {
+    let mut command = Command::new(binary("triad")?);
     command
         .args([
             "--listen",
@@ -192,7 +203,7 @@ pub(crate) fn command(folder: &Path, port: u16, admin: u16) -> Result<Command> {
 }
 
 /// One that is to end by itself: its exit code, and what it said.
-pub(crate) fn ended(mut command: Command) -> Result<(i32, String)> {
+pub fn ended(mut command: Command) -> Result<(i32, String)> {
     let output = command.output()?;
     let text = String::from_utf8_lossy(&output.stderr).into_owned();
     Ok((output.status.code().context("a signal")?, text))
