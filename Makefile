@@ -5,6 +5,9 @@ SHELL := /bin/bash
 .PHONY: help run walk up down test drills bench lint fmt
 
 WHAT ?= audit
+# What is measured is what its users run: one process as `cargo run --release` builds it, services as they are shipped.
+MEASURED := $(if $(filter standalone,$(WHAT)),standalone,ingest authz-edge identity-admin)
+PROFILE := $(if $(filter standalone,$(WHAT)),release,dist)
 
 # CI works in a fresh clone every time: what it builds is kept beside the engines, by toolchain and
 # dependencies.
@@ -35,8 +38,8 @@ drills: ## Every fault drill, on real engines of their own (a quarter of an hour
 	tests/drills
 
 bench: ## Measure against the goals: WHAT=audit, authz, identity or standalone (up to 45 min, idle machine)
-	cargo build --release --locked -p ingest -p authz-edge -p identity-admin -p standalone -p loadtest
-	$(or $(CARGO_TARGET_DIR),target)/release/loadtest bench $(WHAT)
+	cargo build --profile $(PROFILE) --locked $(addprefix -p ,$(MEASURED) loadtest)
+	$(or $(CARGO_TARGET_DIR),target)/$(PROFILE)/loadtest bench $(WHAT)
 
 lint: ## Format, clippy, docs, licences and sources, shell
 	deploy/ci/lint

@@ -6,6 +6,8 @@ use std::time::Instant;
 use metrics::{Gauge, counter, gauge, histogram};
 use moka::notification::RemovalCause;
 
+use crate::graph::GraphError;
+use crate::graph::client::CommitError;
 use crate::graph::write::WriteError;
 
 /// Names and help, registered once a recorder is installed.
@@ -97,7 +99,7 @@ pub fn describe() {
     count!(
         "triad_authz_graph_requests_total",
         Unit::Count,
-        "Requests to Dgraph by kind and outcome"
+        "Requests to Dgraph by kind and outcome: ok, error, conflict (others came first; it is tried again)"
     );
     spread!("triad_authz_graph_seconds", Unit::Seconds, "Time of requests to Dgraph by kind");
     count!(
@@ -109,16 +111,6 @@ pub fn describe() {
         "triad_authz_writes_total",
         Unit::Count,
         "Writes over HTTP by kind (relationships, role, entity) and outcome (ok, refused, error)"
-    );
-    count!(
-        "triad_authz_http_requests_total",
-        Unit::Count,
-        "HTTP requests by route, method and status; cancelled when the client left"
-    );
-    spread!(
-        "triad_authz_http_request_duration_seconds",
-        Unit::Seconds,
-        "Time of HTTP requests by route and method"
     );
     count!(
         "triad_authz_decision_audit_total",
@@ -143,11 +135,42 @@ pub fn describe() {
         "Identity changes in the dead letters by reason (malformed, unknown_type, invalid)"
     );
     level!("triad_authz_sync_stopped_tenants", Unit::Count, "Tenants whose changes have a gap");
+    service_kit::track::describe("triad_authz");
+    begin();
+}
+
+/// What rules and dashboards look for is there before it happens: a rate needs a first value.
+fn begin() {
+    for name in ["triad_authz_audit_retries_total", "triad_authz_graph_conflicts_total"] {
+        counter!(name).increment(0);
+    }
+    for reason in ["life", "fence", "cleared"] {
+        counter!("triad_authz_invalidations_total", "reason" => reason).increment(0);
+    }
+    for outcome in ["queued", "dropped", "published", "failed", "retried"] {
+        counter!("triad_authz_decision_audit_total", "outcome" => outcome).increment(0);
+    }
+    for reason in ["malformed", "unknown_type", "invalid"] {
+        counter!("triad_authz_sync_parked_total", "reason" => reason).increment(0);
+    }
 }
 
 /// A request to Dgraph ended.
-pub fn graph_request<T, E>(kind: &'static str, begun: Instant, result: &Result<T, E>) {
-    let outcome = if result.is_ok() { "ok" } else { "error" };
+pub fn graph_request<T>(kind: &'static str, begun: Instant, result: &Result<T, GraphError>) {
+    graph_answer(kind, begun, if result.is_ok() { "ok" } else { "error" });
+}
+
+/// A commit ended, or a claim.
+pub fn graph_commit<T>(kind: &'static str, begun: Instant, result: &Result<T, CommitError>) {
+    let outcome = match result {
+        Ok(_) => "ok",
+        Err(CommitError::Aborted) => "conflict",
+        Err(CommitError::Graph(_)) => "error",
+    };
+    graph_answer(kind, begun, outcome);
+}
+
+fn graph_answer(kind: &'static str, begun: Instant, outcome: &'static str) {
     counter!("triad_authz_graph_requests_total", "kind" => kind, "outcome" => outcome).increment(1);
     histogram!("triad_authz_graph_seconds", "kind" => kind).record(begun.elapsed());
 }
@@ -204,11 +227,11 @@ pub fn set_aside(node: u64, reason: &'static str, error: &dyn std::fmt::Display)
     tracing::error!(node = format!("{node:#x}"), reason, %error, "a change is set aside");
 }
 
-/// Bucket bounds by suffix.
+/// Bucket bounds, by the beginning of the names.
 #[must_use]
 pub fn buckets() -> Vec<(&'static str, Vec<f64>)> {
     // Factors of 1.25 from 50 µs: a quantile read off them is within that factor.
-    vec![("_seconds", (0..56).map(|i| 0.000_05 * 1.25_f64.powi(i)).collect())]
+    vec![("triad_authz_", (0..56).map(|i| 0.000_05 * 1.25_f64.powi(i)).collect())]
 }
 
 #[cfg(test)]

@@ -127,6 +127,31 @@ pub fn describe() {
         Unit::Count,
         "Log-ins of people by outcome: succeeded, wrong, locked, busy, failed"
     );
+    service_kit::track::describe("triad_identity");
+    begin();
+}
+
+/// What rules and dashboards look for is there before it happens: a rate needs a first value.
+fn begin() {
+    for name in ["triad_identity_saturated_total", "triad_identity_password_refusals_total"] {
+        counter!(name).increment(0);
+    }
+    gauge!("triad_identity_password_queue").set(0.0);
+    for outcome in ["done", "repeated", "refused", "failed"] {
+        counter!("triad_identity_mutations_total", "outcome" => outcome).increment(0);
+    }
+    for outcome in ["issued", "refused", "failed"] {
+        counter!("triad_identity_tokens_total", "outcome" => outcome).increment(0);
+    }
+    for outcome in ["succeeded", "wrong", "locked", "busy", "failed"] {
+        counter!("triad_identity_logins_total", "outcome" => outcome).increment(0);
+    }
+    for reason in ["deadlock", "lost", "unknown"] {
+        counter!("triad_identity_retries_total", "reason" => reason).increment(0);
+    }
+    for reason in ["full", "refused", "unknown", "too_large"] {
+        counter!("triad_identity_unpublished_total", "reason" => reason).increment(0);
+    }
 }
 
 /// How a mutation ended.
@@ -255,9 +280,9 @@ pub fn logged_in(outcome: &'static str) {
     counter!("triad_identity_logins_total", "outcome" => outcome).increment(1);
 }
 
-/// Bucket bounds by suffix.
+/// Bucket bounds, by the beginning of the names.
 #[must_use]
 pub fn buckets() -> Vec<(&'static str, Vec<f64>)> {
     // Factors of 1.25 from 100 µs to 10 s: a quantile read off them is within that factor.
-    vec![("_seconds", (0..52).map(|i| 0.000_1 * 1.25_f64.powi(i)).collect())]
+    vec![("triad_identity_", (0..52).map(|i| 0.000_1 * 1.25_f64.powi(i)).collect())]
 }

@@ -89,16 +89,47 @@ pub fn describe() {
         Unit::Count,
         "Pages of exports that were read again, by error"
     );
+    service_kit::track::describe("triad_ingest");
+    begin();
 }
 
-/// Bucket bounds by metric, for histograms that are rendered as such.
+/// What rules and dashboards look for is there before it happens: a rate needs a first value.
+fn begin() {
+    for name in [
+        "triad_ingest_dead_letter_retries_total",
+        "triad_ingest_lost_offsets_total",
+        "triad_ingest_pauses_total",
+        "triad_ingest_query_examined_rows_total",
+        "triad_ingest_query_returned_rows_total",
+    ] {
+        counter!(name).increment(0);
+    }
+    for error in ["client_timeout", "write_timeout", "unavailable", "overloaded", "connection"] {
+        counter!("triad_ingest_retries_total", "error" => error).increment(0);
+    }
+    for error in ["busy", "stale", "unavailable", "timeout", "internal"] {
+        counter!("triad_ingest_query_errors_total", "error" => error).increment(0);
+    }
+    for outcome in ["ok", "failed"] {
+        counter!("triad_ingest_commits_total", "outcome" => outcome).increment(0);
+    }
+    for outcome in ["acknowledged", "buffer_full", "too_large", "refused", "unknown"] {
+        counter!("triad_ingest_http_events_total", "outcome" => outcome).increment(0);
+    }
+}
+
+/// Bucket bounds, by a metric's name or by the beginning of several, which ends with `_`.
 #[must_use]
 pub fn buckets() -> Vec<(&'static str, Vec<f64>)> {
     // Factors of 1.25 and 2: a quantile read off them is within that factor.
     let seconds: Vec<f64> = (0..48).map(|i| 0.001 * 1.25_f64.powi(i)).collect();
     let counts: Vec<f64> = (0..12).map(|i| 2_f64.powi(i)).collect();
     let bytes: Vec<f64> = (7..24).map(|i| 2_f64.powi(i)).collect();
-    vec![("_seconds", seconds), ("_rows", counts), ("_bytes", bytes)]
+    vec![
+        ("triad_ingest_", seconds),
+        ("triad_ingest_batch_rows", counts),
+        ("triad_ingest_batch_bytes", bytes),
+    ]
 }
 
 /// What the sink counts.

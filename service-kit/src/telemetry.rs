@@ -50,9 +50,9 @@ pub fn install_tracing(config: &TelemetryConfig) -> Result<(), ConfigError> {
     .map_err(|error| ConfigError::new("telemetry", error))
 }
 
-/// Installs the process's Prometheus recorder, with these histogram buckets for metric names that
-/// end so ([`LATENCY_BUCKETS`] for others; of two suffixes that fit, the one first in the alphabet),
-/// and spawns its upkeep on the current tokio runtime. Returns what renders the metrics.
+/// Installs the process's Prometheus recorder, with histogram buckets for metrics of that name or, where it ends with
+/// `_`, for all whose names begin so ([`LATENCY_BUCKETS`] for others; the whole name counts more), and spawns its upkeep
+/// on the current tokio runtime. Returns what renders the metrics, those of the process itself among them.
 ///
 /// # Errors
 /// Empty buckets, or a second installation.
@@ -63,8 +63,10 @@ pub fn install_metrics(
     buckets: &[(&str, Vec<f64>)],
 ) -> anyhow::Result<impl Fn() -> String + Send + Sync + Clone + 'static + use<>> {
     let mut builder = PrometheusBuilder::new().set_buckets(LATENCY_BUCKETS)?;
-    for (suffix, bounds) in buckets {
-        builder = builder.set_buckets_for_metric(Matcher::Suffix((*suffix).to_owned()), bounds)?;
+    for (name, bounds) in buckets {
+        let name = (*name).to_owned();
+        let matcher = if name.ends_with('_') { Matcher::Prefix(name) } else { Matcher::Full(name) };
+        builder = builder.set_buckets_for_metric(matcher, bounds)?;
     }
     let handle = builder.install_recorder()?;
     let upkeep = handle.clone();
@@ -75,7 +77,18 @@ pub fn install_metrics(
             upkeep.run_upkeep();
         }
     });
-    Ok(move || handle.render())
+    let process = metrics_process::Collector::default();
+    process.describe();
+    Ok(move || {
+        process.collect();
+        handle.render()
+    })
+}
+
+/// Names and help of what every process tells of itself: Prometheus's standard names, such as
+/// `process_resident_memory_bytes`.
+pub fn describe_process() {
+    metrics_process::Collector::default().describe();
 }
 
 #[cfg(test)]
@@ -84,12 +97,16 @@ mod tests {
 
     #[tokio::test]
     async fn durations_get_buckets_and_the_callers_metrics_theirs() {
-        let render = install_metrics(&[("_bytes", vec![10.0, 20.0])]).unwrap();
+        let buckets = [("kit_own_", vec![1.0, 2.0]), ("kit_own_bytes", vec![10.0, 20.0])];
+        let render = install_metrics(&buckets).unwrap();
         metrics::histogram!("kit_test_duration_seconds").record(0.002);
-        metrics::histogram!("kit_test_bytes").record(15.0);
+        metrics::histogram!("kit_own_bytes").record(15.0);
+        metrics::histogram!("kit_own_seconds").record(1.5);
         let shown = render();
         assert!(shown.contains("kit_test_duration_seconds_bucket{le=\"0.0025\"} 1"), "{shown}");
-        assert!(shown.contains("kit_test_bytes_bucket{le=\"10\"} 0"), "{shown}");
+        assert!(shown.contains("kit_own_bytes_bucket{le=\"10\"} 0"), "{shown}");
+        assert!(shown.contains("kit_own_seconds_bucket{le=\"2\"} 1"), "{shown}");
+        assert!(shown.contains("process_resident_memory_bytes "), "{shown}");
         assert!(install_metrics(&[]).is_err(), "a second recorder would be silent");
     }
 

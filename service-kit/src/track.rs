@@ -7,7 +7,7 @@ use axum::{
     response::Response,
 };
 use futures::future::BoxFuture;
-use metrics::{SharedString, counter, histogram};
+use metrics::{SharedString, Unit, counter, describe_counter, describe_histogram, histogram};
 use std::{
     sync::Arc,
     task::{Context, Poll},
@@ -18,6 +18,20 @@ use tracing::{Instrument as _, Span, field::Empty};
 
 /// The request's id, taken from the client or made here, and echoed.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Names and help of what [`track`] counts under that prefix.
+pub fn describe(metrics_prefix: &str) {
+    describe_counter!(
+        format!("{metrics_prefix}_http_requests_total"),
+        Unit::Count,
+        "HTTP requests by route, method and status; cancelled when the client left"
+    );
+    describe_histogram!(
+        format!("{metrics_prefix}_http_request_duration_seconds"),
+        Unit::Seconds,
+        "Time of HTTP requests by route and method"
+    );
+}
 
 /// Counts `<prefix>_http_requests_total{route,method,status}` and times
 /// `<prefix>_http_request_duration_seconds{route,method}` up to the response's head.

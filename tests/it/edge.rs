@@ -179,6 +179,11 @@ pub(crate) struct Answer {
 }
 
 impl Edge {
+    /// Its process.
+    pub(crate) fn process(&self) -> &Process {
+        &self.0
+    }
+
     /// Where it answers.
     pub(crate) fn url(&self, path: &str) -> String {
         self.0.url(path)

@@ -8,6 +8,7 @@ mod agreement;
 mod alphas;
 mod checks;
 mod configuration;
+mod dashboards;
 mod decision_audit;
 mod drill;
 mod drills;

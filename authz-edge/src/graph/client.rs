@@ -206,7 +206,7 @@ impl Transaction {
                 Ok(String::new())
             }
         };
-        metrics::graph_request("claim", begun, &result);
+        metrics::graph_commit("claim", begun, &result);
         result
     }
 
@@ -223,7 +223,7 @@ impl Transaction {
             #[cfg(feature = "embedded")]
             Self::Embedded(open) => open.commit(set, delete).await,
         };
-        metrics::graph_request("commit", begun, &result);
+        metrics::graph_commit("commit", begun, &result);
         result
     }
 }

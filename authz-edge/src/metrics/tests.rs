@@ -60,7 +60,8 @@ fn named(text: &str) -> BTreeSet<String> {
         None => code.to_owned(),
     };
     let literals = code.split("\"triad_authz_").skip(1).filter_map(|rest| rest.split_once('"'));
-    literals.map(|(name, _)| format!("triad_authz_{name}")).collect()
+    let names = literals.map(|(name, _)| name).filter(|name| !name.is_empty());
+    names.map(|name| format!("triad_authz_{name}")).collect()
 }
 
 fn gather(folder: &Path, names: &mut BTreeSet<String>) {

@@ -5,9 +5,10 @@ readonly KAFKA_VERSION=4.1.1
 readonly CASSANDRA_VERSION=5.0.6
 readonly MYSQL_VERSION=8.0.15
 readonly DGRAPH_VERSION=24.0.5
+readonly PROMETHEUS_VERSION=2.42.0
 
 # Order matters only to people: it is the order of every table.
-readonly ENGINES=(kafka cassandra mysql dgraph)
+readonly ENGINES=(kafka cassandra mysql dgraph prometheus)
 
 readonly CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/triad/engines
 

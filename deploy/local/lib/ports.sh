@@ -10,13 +10,13 @@ readonly AUTO_FIRST=10000 AUTO_LAST=10990
 declare -A DEFAULT_PORTS=(
   [kafka]=9092 [kafka-controller]=9093
   [cassandra]=9042 [cassandra-storage]=7000 [cassandra-jmx-1]=7199 [cassandra-jmx-2]=7200 [cassandra-jmx-3]=7201
-  [mysql]=3306
+  [mysql]=3306 [prometheus]=9090
   [zero-grpc]=5080 [zero-http]=6080 [alpha-internal]=7080 [alpha-http]=8080 [alpha-grpc]=9080
 )
 declare -A PORT_OFFSETS=(
   [zero-grpc]=0 [kafka]=1 [kafka-controller]=2
   [cassandra]=3 [cassandra-storage]=4 [cassandra-jmx-1]=5 [cassandra-jmx-2]=6 [cassandra-jmx-3]=7
-  [mysql]=8
+  [mysql]=8 [prometheus]=9
   [zero-http]=1000 [alpha-internal]=2000 [alpha-http]=3000 [alpha-grpc]=4000
 )
 

@@ -2,7 +2,7 @@
 # One question to one engine in its own wire protocol, over /dev/tcp: no client, no JVM, some milliseconds.
 # Exit 0: the engine gave the answer of a working one. The caller sets the deadline.
 #
-#   probe.sh kafka|mysql|zero|alpha IP PORT
+#   probe.sh kafka|mysql|zero|alpha|prometheus IP PORT
 #   probe.sh cassandra-options IP PORT
 #   probe.sh cassandra-read IP PORT ONE|TWO|ALL [USER PASSWORD]
 set -euo pipefail
@@ -110,6 +110,8 @@ http() { # METHOD PATH [BODY]
 # The greps below read to the end: with -q they could break the pipe, and pipefail would take that for a failure.
 zero() { http GET /health '' | grep '^HTTP/1.. 200' >/dev/null; }
 
+prometheus() { http GET /-/ready '' | grep '^HTTP/1.. 200' >/dev/null; }
+
 alpha() { # IP PORT: the first connection is open
   http GET /health '' | grep '"status":"healthy"' >/dev/null
   connect "$1" "$2"
@@ -118,7 +120,7 @@ alpha() { # IP PORT: the first connection is open
 
 connect "$2" "$3"
 case $1 in
-  kafka | mysql | zero) "$1" ;;
+  kafka | mysql | zero | prometheus) "$1" ;;
   alpha) alpha "$2" "$3" ;;
   cassandra-options) cassandra_options ;;
   cassandra-read) cassandra_read "${@:4}" ;;

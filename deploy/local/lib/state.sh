@@ -4,7 +4,7 @@
 
 declare -A OPT=()
 
-readonly STATE_KEYS='^(engines|port_base|cassandra_nodes|cassandra_auth|commitlog_sync|memtable|cpus_(kafka|cassandra|mysql|dgraph))$'
+readonly STATE_KEYS='^(engines|port_base|cassandra_nodes|cassandra_auth|commitlog_sync|memtable|cpus_(kafka|cassandra|mysql|dgraph|prometheus))$'
 
 have_instance() { [[ -f $STATE/instance ]]; }
 

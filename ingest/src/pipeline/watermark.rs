@@ -134,6 +134,11 @@ impl Watermarks {
         moved
     }
 
+    /// The next offset of `partition` that is not durable, once there is progress.
+    pub fn watermark(&self, partition: i32) -> Option<i64> {
+        self.lock().partitions.get(&partition)?.watermark
+    }
+
     /// Remembers that `offset` was committed for `partition`.
     pub fn committed(&self, partition: i32, offset: i64) {
         if let Some(assigned) = self.lock().partitions.get_mut(&partition) {
@@ -186,6 +191,7 @@ mod tests {
         assert_eq!(marks.uncommitted(), []);
         marks.complete(a);
         assert_eq!(marks.uncommitted(), [(0, 30)]);
+        assert_eq!((marks.watermark(0), marks.watermark(1)), (Some(30), None));
         marks.committed(0, 30);
         assert_eq!(marks.uncommitted(), []);
         marks.commit_failed(0);

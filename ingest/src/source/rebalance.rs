@@ -8,7 +8,7 @@ use metrics::{counter, gauge};
 use rdkafka::client::ClientContext;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaResult, RDKafkaErrorCode};
-use rdkafka::statistics::Statistics;
+use rdkafka::statistics::{self, Statistics};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList, TopicPartitionListElem};
 use rdkafka::types::RDKafkaRespErr;
 use service_kit::health::Component;
@@ -125,13 +125,26 @@ impl Assignments {
                 for (partition, offset) in moved {
                     self.watermarks.committed(partition, offset);
                 }
-                counter!("triad_ingest_commits_total", "outcome" => "ok").increment(1);
+                // Of the others the callback tells.
+                if matches!(mode, CommitMode::Sync) {
+                    committed("ok");
+                }
             }
             Err(error) => {
                 warn!(%error, "commit");
-                counter!("triad_ingest_commits_total", "outcome" => "failed").increment(1);
+                committed("failed");
             }
         }
+    }
+
+    /// Records of ours that are not durable, as far as the logs' ends are known.
+    fn behind(&self, known: &HashMap<i32, statistics::Partition>) -> i64 {
+        let behind = |(partition, current): (&i32, &Current)| {
+            let log = known.get(partition)?;
+            let at = self.watermarks.watermark(*partition).or(current.begin);
+            Some((log.ls_offset - at.unwrap_or(log.lo_offset.max(0))).max(0))
+        };
+        self.lock().iter().filter_map(behind).sum()
     }
 
     /// Decides where newly assigned partitions begin: at the committed offset; at the earliest record
@@ -251,8 +264,7 @@ impl ClientContext for Assignments {
             self.health.ready();
         }
         let topic = statistics.topics.get(&self.topic);
-        let partitions = topic.iter().flat_map(|topic| topic.partitions.values());
-        let lag: i64 = partitions.map(|p| p.consumer_lag.max(0)).sum();
+        let lag = topic.map_or(0, |topic| self.behind(&topic.partitions));
         // Exact up to 2^53 records.
         #[allow(clippy::cast_precision_loss)]
         gauge!("triad_ingest_consumer_lag_records").set(lag as f64);
@@ -281,14 +293,20 @@ impl ConsumerContext for Assignments {
     }
 
     fn commit_callback(&self, result: KafkaResult<()>, offsets: &TopicPartitionList) {
-        if let Err(error) = result
-            && error.rdkafka_error_code() != Some(RDKafkaErrorCode::NoOffset)
-        {
-            warn!(%error, "commit");
-            counter!("triad_ingest_commits_total", "outcome" => "failed").increment(1);
-            for element in offsets.elements() {
-                self.watermarks.commit_failed(element.partition());
+        match result {
+            Ok(()) => committed("ok"),
+            Err(error) if error.rdkafka_error_code() == Some(RDKafkaErrorCode::NoOffset) => {}
+            Err(error) => {
+                warn!(%error, "commit");
+                committed("failed");
+                for element in offsets.elements() {
+                    self.watermarks.commit_failed(element.partition());
+                }
             }
         }
     }
+}
+
+fn committed(outcome: &'static str) {
+    counter!("triad_ingest_commits_total", "outcome" => outcome).increment(1);
 }

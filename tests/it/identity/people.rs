@@ -17,9 +17,19 @@ const DEVICE: &str = "urn:ietf:params:oauth:grant-type:device_code";
 
 /// A user who may log in; its id.
 async fn person(service: &Service, name: &str, scopes: &[&str]) -> Result<String> {
+    person_in("acme", service, name, scopes).await
+}
+
+/// As [`person`], in a tenant.
+pub(crate) async fn person_in(
+    tenant: &str,
+    service: &Service,
+    name: &str,
+    scopes: &[&str],
+) -> Result<String> {
     let body = json!({"email": format!("{name}@acme.example"), "password": PASSWORD});
-    let id = service.post("/v1/tenants/acme/users", body).await?.must(201)?.id()?;
-    let path = format!("/v1/tenants/acme/users/{id}/scopes");
+    let id = service.post(&format!("/v1/tenants/{tenant}/users"), body).await?.must(201)?.id()?;
+    let path = format!("/v1/tenants/{tenant}/users/{id}/scopes");
     service.ask(Method::PUT, &path, &[], json!({ "scopes": scopes })).await?.must(200)?;
     Ok(id)
 }

@@ -1,0 +1,61 @@
+//! What every process may suffer from.
+
+use super::Alert;
+use super::Severity::{Page, Ticket};
+
+pub(super) fn alerts() -> Vec<Alert> {
+    vec![
+        Alert {
+            name: "TriadProcessDown",
+            severity: Page,
+            expr: r#"up{job=~"triad|ingest|authz-edge|identity-admin"} == 0"#.to_owned(),
+            hold: "2m",
+            summary: "{{ $labels.job }} at {{ $labels.instance }} does not answer.",
+            runbook: "process-down",
+            fires: vec![(r#"up{job="ingest", instance="i:8203"}"#, "1 0x10")],
+            after: "5m",
+            labels: vec![("job", "ingest"), ("instance", "i:8203")],
+            told: "ingest at i:8203 does not answer.",
+            // A restart takes less than two minutes.
+            quiet: vec![(r#"up{job="ingest", instance="i:8203"}"#, "1 1 1 0 1 1 1")],
+        },
+        Alert {
+            name: "TriadServiceMissing",
+            severity: Page,
+            // One that Prometheus is told to ask no longer: it was taken away, or is not found.
+            expr: r#"group by (job) (up{job=~"triad|ingest|authz-edge|identity-admin"} offset 1h) unless group by (job) (up{job=~"triad|ingest|authz-edge|identity-admin"})"#
+                .to_owned(),
+            hold: "5m",
+            summary: "No {{ $labels.job }} is known to Prometheus any more, and an hour ago there was one.",
+            runbook: "process-down",
+            fires: vec![(r#"up{job="ingest", instance="i:8203"}"#, "1x60 stale _x60")],
+            after: "90m",
+            labels: vec![("job", "ingest")],
+            told: "No ingest is known to Prometheus any more, and an hour ago there was one.",
+            // Replaced by another one.
+            quiet: vec![
+                (r#"up{job="ingest", instance="i:8203"}"#, "1x60 stale _x60"),
+                (r#"up{job="ingest", instance="j:8203"}"#, "_x59 1x60"),
+            ],
+        },
+        Alert {
+            name: "TriadFilesRunOut",
+            severity: Ticket,
+            expr: "process_open_fds / process_max_fds > 0.8".to_owned(),
+            hold: "10m",
+            summary: "{{ $labels.job }} at {{ $labels.instance }} has {{ $value | humanizePercentage }} of the files and connections that it may have.",
+            runbook: "saturation",
+            fires: vec![
+                (r#"process_open_fds{job="authz-edge", instance="a:8202"}"#, "900x20"),
+                (r#"process_max_fds{job="authz-edge", instance="a:8202"}"#, "1000x20"),
+            ],
+            after: "15m",
+            labels: vec![("job", "authz-edge"), ("instance", "a:8202")],
+            told: "authz-edge at a:8202 has 90% of the files and connections that it may have.",
+            quiet: vec![
+                (r#"process_open_fds{job="authz-edge", instance="a:8202"}"#, "700x20"),
+                (r#"process_max_fds{job="authz-edge", instance="a:8202"}"#, "1000x20"),
+            ],
+        },
+    ]
+}

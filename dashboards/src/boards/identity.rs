@@ -1,0 +1,71 @@
+//! Identities: changes, tokens, log-ins.
+
+use super::{http, most, process, rate, times, total};
+use crate::grafana::{Dashboard, Panel, Row, Unit};
+
+pub(super) fn board() -> Dashboard {
+    Dashboard {
+        uid: "triad-identity-admin",
+        title: "Triad / identity-admin",
+        help: "Users, teams and tokens: whether changes are made, and whether others hear of them.",
+        found_by: "triad_identity_relay_leads",
+        rows: vec![changes(), telling(), people(), http("identity"), process()],
+    }
+}
+
+fn changes() -> Row {
+    Row {
+        title: "Changes",
+        panels: vec![
+            Panel::stack("Mutations by outcome", Unit::PerSecond, "repeated: the Idempotency-Key was answered before. refused: the caller's mistake. failed: ours.")
+                .ask("{{outcome}}", rate("triad_identity_mutations_total", "", "outcome")),
+            times(
+                Panel::lines("Time of a mutation", Unit::Seconds, "From the first statement to the commit, tries and waits included."),
+                "triad_identity_mutation_seconds",
+                "",
+            ),
+            times(
+                Panel::lines("Wait for a connection", Unit::Seconds, "It rises when the pool is too small, or MySQL is slow."),
+                "triad_identity_acquire_seconds",
+                "",
+            ),
+            Panel::stack("Connections to MySQL", Unit::Count, "By state. All used: requests wait, and are refused at last.")
+                .ask("{{state}}", total("triad_identity_connections", "", "state")),
+        ],
+    }
+}
+
+fn telling() -> Row {
+    Row {
+        title: "Telling others",
+        panels: vec![
+            Panel::lines("Age of the outbox", Unit::Seconds, "The oldest change that Kafka does not have.")
+                .ask("age", most("triad_identity_outbox_age_seconds", "", "job")),
+            Panel::lines("Rows that wait", Unit::Count, "Counted up to 10 000.").ask("rows", most("triad_identity_outbox_depth", "", "job")),
+            times(
+                Panel::lines("From commit to Kafka", Unit::Seconds, "Of changes and audit events."),
+                "triad_identity_relay_lag_seconds",
+                "",
+            ),
+            Panel::lines("Who relays", Unit::Count, "1 at the replica that holds the lease. None for a minute pages; two at once cannot publish.")
+                .ask("{{instance}}", most("triad_identity_relay_leads", "", "instance")),
+        ],
+    }
+}
+
+fn people() -> Row {
+    Row {
+        title: "Tokens and people",
+        panels: vec![
+            Panel::stack("Requests for tokens", Unit::PerSecond, "By outcome.").ask("{{outcome}}", rate("triad_identity_tokens_total", "", "outcome")),
+            times(
+                Panel::lines("Time of a token", Unit::Seconds, "Its audit event stored."),
+                "triad_identity_token_seconds",
+                "",
+            ),
+            Panel::stack("Log-ins", Unit::PerSecond, "By outcome. Many wrong ones: somebody guesses.").ask("{{outcome}}", rate("triad_identity_logins_total", "", "outcome")),
+            Panel::lines("Passwords that are hashed or wait", Unit::Count, "Each takes a core for some ten milliseconds. Beyond the bound they are refused with 503.")
+                .ask("{{instance}}", total("triad_identity_password_queue", "", "instance")),
+        ],
+    }
+}
