@@ -5,4 +5,5 @@ mod faults;
 mod kills;
 mod login;
 mod readme;
+mod scim;
 mod walk;

@@ -12,7 +12,7 @@
 use std::fmt;
 use std::fs::OpenOptions;
 use std::io::Write as _;
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 
 use base64::Engine as _;
@@ -84,8 +84,12 @@ impl Secrets {
         let shown = path.display();
         let text =
             std::fs::read_to_string(path).map_err(|error| refuse(format!("{shown}: {error}")))?;
-        let mode = std::fs::metadata(path).map(|meta| meta.permissions().mode() & 0o777);
-        if mode.is_ok_and(|mode| mode & !OWNER_ONLY != 0) {
+        let is_open = std::fs::metadata(path).is_ok_and(|meta| {
+            let mode = meta.permissions().mode() & 0o777;
+            // An orchestrator's secret is root's, and read by the group that the process has for it.
+            mode & !if meta.uid() == 0 { OWNER_ONLY | 0o040 } else { OWNER_ONLY } != 0
+        });
+        if is_open {
             return Err(refuse(format!("{shown}: others may read it; chmod 600")));
         }
         // serde's words may repeat a value.
@@ -267,6 +271,9 @@ mod tests {
         let secrets = Secrets::read(&path).unwrap();
         let key = text.split("\"key\": \"").nth(1).unwrap().split('"').next().unwrap();
         assert!(!format!("{secrets:?}").contains(key));
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o440)).unwrap();
+        let is_root = std::fs::metadata(&path).unwrap().uid() == 0;
+        assert_eq!(Secrets::read(&path).is_ok(), is_root, "as a secret is mounted");
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
         assert!(Secrets::read(&path).unwrap_err().to_string().contains("chmod 600"));
         std::fs::write(&path, r#"{"peppers": [], "encryption_keys": [], "x": "hush"}"#).unwrap();

@@ -26,7 +26,7 @@ use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::header;
 use axum::middleware::{self, Next};
 use axum::response::Response;
-use axum::routing::get;
+use axum::routing::{any, get};
 use axum::{Router, body::Bytes};
 use service_kit::Problem;
 
@@ -64,6 +64,8 @@ pub fn router(api: Api) -> Router {
             let answer = tokio::time::timeout(timeout, next.run(request)).await;
             answer.map_err(|_| too_long())
         }))
+        // Not left to a fallback, which may be somebody else's where routes are merged: it is answered in SCIM.
+        .route(&format!("{}/{{*rest}}", crate::scim::PATH), any(service_kit::problem::no_route))
         .route(openapi::PATH, get(async move || (json, document)));
     service_kit::problem::with_fallbacks(routes)
         .layer(middleware::from_fn(in_its_language))
