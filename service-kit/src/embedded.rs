@@ -84,7 +84,8 @@ impl fmt::Debug for Disk {
 }
 
 impl Disk {
-    /// Opens the store in a folder that this process has, or makes it. Reads at most 96 MiB of log again.
+    /// Opens the store in a folder that this process has, or makes it. Reads the logs again that are not
+    /// deleted yet, some 20 µs a record: seconds after full load.
     ///
     /// # Errors
     /// [`DiskError::Unusable`].
