@@ -22,7 +22,7 @@ help: ## Show the targets
 run: ## All of Triad in one process, on ./triad-data
 	cargo run --release --locked
 
-walk: ## README from a fresh clone, in an empty folder, with cargo and a C compiler only (a quarter of an hour)
+walk: ## README from a fresh clone, in an empty folder, with cargo and a C compiler only (ten minutes)
 	tests/fresh
 
 up: ## Start the engines and the services here, and wait until they are ready
