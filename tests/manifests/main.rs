@@ -120,7 +120,10 @@ fn configured(service: &str) -> Result<Configured> {
                 ports: [("http", config.http.listen.port()), ("admin", config.admin.listen.port())]
                     .into(),
                 drain_ms: config.drain_deadline_ms,
-                files: files(&config.auth, [&config.cassandra.password_file, &None]),
+                files: files(
+                    &config.auth,
+                    [&config.cassandra.password_file, &config.query.cursor_key_file],
+                ),
                 reached: [config.kafka.brokers, config.cassandra.hosts].concat(),
             }
         }
@@ -246,8 +249,8 @@ fn ports_probes_and_files_are_those_that_the_service_is_configured_with() -> Res
 #[test]
 fn a_replica_has_the_time_that_its_drain_takes() -> Result<()> {
     for service in SERVICES {
-        let (pod, configured) = (pod(service)?, configured(service)?);
-        let container = pod.containers.into_iter().next().context("no container")?;
+        let (pod, container, configured) =
+            (pod(service)?, container(service)?, configured(service)?);
         let pause = container
             .lifecycle
             .and_then(|of| of.pre_stop)
@@ -306,10 +309,12 @@ fn nobody_runs_as_root_writes_its_image_or_has_a_token_of_the_cluster() -> Resul
 }
 
 #[test]
-fn no_more_replicas_of_ingest_than_kafka_has_partitions_for() -> Result<()> {
+fn replicas_of_ingest_share_a_cursor_key_and_are_no_more_than_kafka_has_partitions_for()
+-> Result<()> {
     let scaled: HorizontalPodAutoscaler = one("ingest", "HorizontalPodAutoscaler", "ingest")?;
     let config: ingest::Config =
         loaded("ingest", ingest::config::DEFAULTS, ingest::config::ENV_PREFIX)?;
+    ensure!(config.query.cursor_key_file.is_some(), "a cursor holds at every replica");
     let most = scaled.spec.context("no spec")?.max_replicas;
     ensure!(
         most <= config.kafka.partitions,
