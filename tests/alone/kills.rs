@@ -77,18 +77,12 @@ async fn write(triad: &Triad, ledger: &Ledger, team: &str, round: u64) {
 
 async fn prepared(folder: &Path) -> Result<String> {
     let triad = Triad::start(folder).await?;
-    let tenant =
-        json!({"id": "acme", "name": "Acme", "administrator": {"email": "a@acme.example"}});
-    triad.ask(Method::POST, "/v1/tenants", tenant).await?.must(201)?;
+    triad.tenant("acme").await?;
     let team = json!({"name": "all"});
     let answer = triad.ask(Method::POST, &format!("{T}/teams"), team).await?.must(201)?;
     let team = answer.id()?;
-    let reader = json!({"permissions": [{"action": "read"}]});
-    triad.ask(Method::PUT, &format!("{T}/roles/reader"), reader).await?.must(201)?;
-    let binding = json!({"writes": [{"op": "touch", "relationship": {"relation": "has_role",
-        "subject": {"type": "team", "id": team}, "role": "reader", "on": {"type": "folder", "id": "f"}}}]});
-    let path = format!("{T}/relationships");
-    triad.since(&answer.token, Method::POST, &path, binding).await?.must(200)?;
+    let folder = json!({"type": "folder", "id": "f"});
+    triad.bind_reader("acme", ("team", &team), Some(folder), &answer.token).await?;
     triad.kill()?;
     Ok(team)
 }

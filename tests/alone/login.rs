@@ -32,19 +32,13 @@ fn told(home: &Path, triad: &Triad, arguments: &[&str]) -> Result<Value> {
 /// A user of acme who may ask, and read what there is; the id.
 async fn ada(triad: &Triad) -> Result<String> {
     let t = "/v1/tenants/acme";
-    let tenant =
-        json!({"id": "acme", "name": "Acme", "administrator": {"email": "a@acme.example"}});
-    triad.ask(Method::POST, "/v1/tenants", tenant).await?.must(201)?;
+    triad.tenant("acme").await?;
     let user = json!({"email": "ada@acme.example", "password": PASSWORD});
     let user = triad.ask(Method::POST, &format!("{t}/users"), user).await?.must(201)?;
     let (id, since) = (user.id()?, user.token);
     let scopes = json!({"scopes": ["authz:check", "audit:read"]});
     triad.ask(Method::PUT, &format!("{t}/users/{id}/scopes"), scopes).await?.must(200)?;
-    let role = json!({"permissions": [{"action": "read"}]});
-    triad.ask(Method::PUT, &format!("{t}/roles/reader"), role).await?.must(201)?;
-    let binding = json!({"writes": [{"op": "create", "relationship": {"relation": "has_role",
-        "subject": {"type": "user", "id": id}, "role": "reader"}}]});
-    triad.since(&since, Method::POST, &format!("{t}/relationships"), binding).await?.must(200)?;
+    triad.bind_reader("acme", ("user", &id), None, &since).await?;
     Ok(id)
 }
 

@@ -13,8 +13,7 @@ async fn the_conformance_tester_finds_nothing() -> Result<()> {
     let tester = std::env::var("TRIAD_SCIM_TESTER").context("no TRIAD_SCIM_TESTER: tests/run")?;
     let dir = tempfile::tempdir()?;
     let triad = Triad::start(&dir.path().join("data")).await?;
-    let tenant = json!({"id": "acme", "name": "acme", "administrator": {"email": "a@b.c"}});
-    triad.ask(Method::POST, "/v1/tenants", tenant).await?.must(201)?;
+    triad.tenant("acme").await?;
     let accounts = "/v1/tenants/acme/service-accounts";
     let account =
         triad.ask(Method::POST, accounts, json!({"name": "okta"})).await?.must(201)?.id()?;

@@ -17,21 +17,14 @@ async fn who_joins_a_team_may_read_and_who_is_deactivated_may_not_also_after_a_r
     let folder = dir.path().join("data");
     let triad = Triad::start(&folder).await?;
     let t = "/v1/tenants/acme";
-    let tenant =
-        json!({"id": "acme", "name": "Acme", "administrator": {"email": "a@acme.example"}});
-    triad.ask(Method::POST, "/v1/tenants", tenant).await?.must(201)?;
+    triad.tenant("acme").await?;
     let user = json!({"email": "ann@acme.example"});
     let user = triad.ask(Method::POST, &format!("{t}/users"), user).await?.must(201)?.id()?;
     let team = json!({"name": "writers"});
     let team = triad.ask(Method::POST, &format!("{t}/teams"), team).await?.must(201)?.id()?;
     let member = format!("{t}/teams/{team}/members/user/{user}");
     let joined = triad.ask(Method::PUT, &member, Value::Null).await?.must(201)?.token;
-    let reader = json!({"permissions": [{"action": "read"}]});
-    triad.ask(Method::PUT, &format!("{t}/roles/reader"), reader).await?.must(201)?;
-    let binding = json!({"writes": [{"op": "create", "relationship": {"relation": "has_role",
-        "subject": {"type": "team", "id": team}, "role": "reader"}}]});
-    let path = format!("{t}/relationships");
-    let bound = triad.since(&joined, Method::POST, &path, binding).await?.must(200)?.token;
+    let bound = triad.bind_reader("acme", ("team", &team), None, &joined).await?;
     let may = async |triad: &Triad, since: &str| -> Result<bool> {
         let asked = json!({"subject": {"type": "user", "id": user}, "action": {"name": "read"},
             "resource": {"type": "document", "id": "d-1"}});

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use reqwest::Method;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// Whatever must come comes within this.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -156,6 +156,36 @@ impl Triad {
     /// A GET as the administrator, which must be 200.
     pub async fn get(&self, path: &str) -> Result<Value> {
         Ok(self.ask(Method::GET, path, Value::Null).await?.must(200)?.body)
+    }
+
+    /// Makes a tenant.
+    pub async fn tenant(&self, id: &str) -> Result<()> {
+        let email = format!("admin@{id}.example");
+        let tenant = json!({"id": id, "name": id, "administrator": {"email": email}});
+        self.ask(Method::POST, "/v1/tenants", tenant).await?.must(201).map(drop)
+    }
+
+    /// Makes the role `reader`, and gives it to somebody, on all or on one thing, from a state that holds `since`; the
+    /// token of that.
+    pub async fn bind_reader(
+        &self,
+        tenant: &str,
+        subject: (&str, &str),
+        on: Option<Value>,
+        since: &str,
+    ) -> Result<String> {
+        let role = json!({"permissions": [{"action": "read"}]});
+        self.ask(Method::PUT, &format!("/v1/tenants/{tenant}/roles/reader"), role)
+            .await?
+            .must(201)?;
+        let subject = json!({"type": subject.0, "id": subject.1});
+        let mut binding = json!({"relation": "has_role", "subject": subject, "role": "reader"});
+        if let Some(on) = on {
+            binding["on"] = on;
+        }
+        let writes = json!({"writes": [{"op": "create", "relationship": binding}]});
+        let path = format!("/v1/tenants/{tenant}/relationships");
+        Ok(self.since(since, Method::POST, &path, writes).await?.must(200)?.token)
     }
 
     /// kill -9.
