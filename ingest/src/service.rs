@@ -14,6 +14,7 @@ use tokio::task::JoinHandle;
 use tracing::{error, info, warn};
 
 use crate::config::Index;
+use crate::http::intake::ToTopic;
 use crate::http::{self, Api};
 use crate::layout::promotion::{Promoter, Rates};
 use crate::layout::registry::Registry;
@@ -94,11 +95,12 @@ async fn serve_until_drained(
     );
     let (registry, rates) = (stores.registry.clone(), stores.rates);
     let parts = Parts { sink, skip: stores.skip, dead_letters, registry, rates };
-    let (intake, pipeline) = pipeline::start(config, parts);
-    let source = Source::start(config, intake, health.component("kafka"))?;
+    let (records, pipeline) = pipeline::start(config, parts);
+    let source = Source::start(config, records, health.component("kafka"))?;
     let store = store(config, stores.db, stores.skip_since).await;
-    let (to, registry) = (Arc::clone(&publisher), stores.registry);
-    let api = Api::new(config, to, verifier, store, move || registry.current())?;
+    let registry = stores.registry;
+    let intake = ToTopic { publisher: Arc::clone(&publisher), topic: config.kafka.topic.clone() };
+    let api = Api::new(config, intake, verifier, store, move || registry.current())?;
     info!(http = %listener.local_addr()?, topic = config.kafka.topic, "serving");
 
     let options = HttpOptions {

@@ -27,8 +27,9 @@ use std::{fmt, io, path::Path, sync::Arc};
 const CACHE: u64 = 16 << 20;
 /// What one space holds in memory before it is written as a table, in bytes.
 const MEMTABLE: u64 = 16 << 20;
-/// The most that is read again at start, in bytes.
-const JOURNAL: u64 = 96 << 20;
+/// Logs that are closed and not deleted yet, in bytes; beyond it the spaces that need them are written as tables.
+/// With the open one it is what is read again at start.
+const JOURNAL: u64 = 64 << 20;
 
 /// Why the disk did not do what it was asked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

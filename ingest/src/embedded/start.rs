@@ -37,16 +37,15 @@ pub fn start<'a>(
 ) -> BoxFuture<'a, Result<Started, Error>> {
     Box::pin(async move {
         let any = Bus::Local(bus.clone());
-        let publisher = Arc::new(any.publisher(topics::publisher(config, "triad-ingest"))?);
-        let store = AuditStore::open(config, disk, (*publisher).clone())
+        let dead_letters = any.publisher(topics::publisher(config, "triad-ingest"))?;
+        let store = AuditStore::open(config, disk, dead_letters)
             .map_err(|error| Error::Command(error.to_string()))?;
         bus.sink(&config.kafka.topic, Arc::new(store.clone()));
         let verifier = Verifier::start(&config.auth, shutdown.clone()).await?;
         follow_revocations(&verifier, any, health.component("audit_revocations"), shutdown.clone());
         let layouts = store.layouts();
-        let api = Api::new(config, publisher, verifier, store.clone(), move || {
-            Some(Arc::clone(&layouts))
-        })?;
+        let layouts = move || Some(Arc::clone(&layouts));
+        let api = Api::new(config, store.clone(), verifier, store.clone(), layouts)?;
         let retaining = tokio::spawn(store.retain(shutdown.clone()));
         Ok(Started { routes: http::router(api), retaining })
     })

@@ -9,13 +9,14 @@ use contracts::TenantId;
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 use serde_json::json;
-use service_kit::bus::local::{Kind, LocalBus, Sink as _};
+use service_kit::bus::local::{Kind, LocalBus, Sink};
 use service_kit::bus::{Ack, Bus, PublishError, PublisherOptions, Record};
 use service_kit::config::{Source, load};
 use service_kit::embedded::Folder;
 
 use super::*;
 use crate::event::{Origin, Ticks};
+use crate::http::intake::Intake;
 use crate::query::model::Model;
 use crate::query::store::Store as _;
 use crate::query::{self, Engine, Filter, Order, RangeQuery, TimeRange};
@@ -53,7 +54,21 @@ fn open(path: &Path) -> Bed {
 impl Bed {
     async fn take(&self, event: &serde_json::Value) -> Result<Ack, PublishError> {
         let payload = Bytes::from(serde_json::to_vec(event).unwrap());
-        self.store.take(Record { payload, ..Record::default() }).await
+        Sink::take(&self.store, Record { payload, ..Record::default() }).await
+    }
+
+    /// As a request's.
+    async fn accept(&self, events: &[serde_json::Value], now: i64) -> Result<Ack, PublishError> {
+        let origin = Origin { topic: "".into(), partition: 0, offset: 0, timestamp: now };
+        let keep = |event: &serde_json::Value| {
+            let text = event.to_string();
+            let judged = self.store.0.judge.judge(text.as_bytes(), &origin).unwrap();
+            self.store.keep(&text, &judged)
+        };
+        let rows = events.iter().map(keep).collect();
+        let tenant = TenantId::parse("acme").unwrap();
+        let outcomes = Intake::take(&self.store, &tenant, None, rows).await;
+        outcomes.into_iter().next().unwrap()
     }
 
     /// Every event of a tenant, page by page.
@@ -149,12 +164,16 @@ fn pages_are_those_of_the_model_whatever_is_asked() {
         let filter = Filter { actor_id, action, ..Filter::default() };
         let order = if newest { Order::Newest } else { Order::Oldest };
         runtime.block_on(async {
+            // All at once, as a request's, and one by one, as records.
+            let (whole, alone) = events.split_at(events.len() / 2);
+            bed.accept(whole, now).await.unwrap();
+            for event in alone {
+                bed.take(event).await.unwrap();
+            }
             for event in &events {
                 let mut elsewhere = event.clone();
                 elsewhere["tenant_id"] = json!(other);
-                for one in [event, &elsewhere] {
-                    bed.take(one).await.unwrap();
-                }
+                bed.take(&elsewhere).await.unwrap();
             }
             let model = model(&bed.store, &tenant, &events, now);
             let layouts = bed.store.layouts();
@@ -213,9 +232,7 @@ async fn rows_whose_life_is_over_are_not_read_and_then_deleted_and_no_others() {
             json!({"tenant_id": tenant, "id": id, "event_time": time, "action": "x"}).to_string();
         let origin = Origin { topic: "".into(), partition: 0, offset: 0, timestamp: now - age };
         let judged = bed.store.0.judge.judge(text.as_bytes(), &origin).unwrap();
-        if let Some(submitted) = bed.store.submit(&judged, now - age).unwrap() {
-            submitted.await.unwrap();
-        }
+        bed.store.store([bed.store.row(&judged, text.len(), now - age)]).await.unwrap();
     };
     for tenant in ["acme", "acme-b", "z"] {
         for n in 0..3 {

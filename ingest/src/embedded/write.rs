@@ -3,15 +3,18 @@
 use std::sync::{Arc, PoisonError};
 
 use chrono::Utc;
+use contracts::TenantId;
 use futures::FutureExt as _;
-use futures::future::{BoxFuture, ready};
+use futures::future::BoxFuture;
 use service_kit::bus::local::{Sink, published};
 use service_kit::bus::{Ack, PublishError, Publisher as _, Record};
-use service_kit::embedded::{Changes, Submitted};
+use service_kit::embedded::Changes;
 
 use super::{AuditStore, key};
 use crate::event::body::encode_body;
 use crate::event::{Judged, Origin, Rejection, content_bits};
+use crate::http::intake::Intake;
+use crate::layout::ClassId;
 use crate::letter;
 use crate::metrics::dead_letters;
 use crate::query::Position;
@@ -20,20 +23,44 @@ use crate::recent::Seen;
 /// Rows have no place in a log.
 const ACK: Ack = Ack { partition: 0, offset: -1 };
 
+/// A row on its way to the disk.
+pub struct Row {
+    class: ClassId,
+    key: Vec<u8>,
+    body: Vec<u8>,
+    /// Tenant and producer's id, and the content: what [`Recent`](crate::recent::Recent) knows rows by.
+    known_by: (u64, u64),
+    /// Of what it was made from.
+    bytes: usize,
+}
+
+/// What is accepted over HTTP comes here as it was checked, all of a request in one write.
+impl Intake for AuditStore {
+    /// `None` when its life is over.
+    type Item = Option<Row>;
+
+    fn keep(&self, text: &str, judged: &Judged<'_>) -> Option<Row> {
+        self.row(judged, text.len(), Utc::now().timestamp_millis())
+    }
+
+    async fn take(
+        &self,
+        _: &TenantId,
+        _: Option<String>,
+        events: Vec<Option<Row>>,
+    ) -> Vec<Result<Ack, PublishError>> {
+        vec![self.store(events).await]
+    }
+}
+
+/// What other parts of this process publish.
 impl Sink for AuditStore {
     /// One store write, shared with whoever writes at the same time. Refuses at once when too much waits.
     fn take(&self, record: Record) -> BoxFuture<'static, Result<Ack, PublishError>> {
         let now = Utc::now().timestamp_millis();
         let origin = self.origin(&record, now);
         match self.0.judge.judge(&record.payload, &origin) {
-            Ok(judged) => match self.submit(&judged, now) {
-                Ok(Some(submitted)) => self.stored(submitted, record.payload.len()).boxed(),
-                Ok(None) => {
-                    self.0.metrics.expired.increment(1);
-                    ready(Ok(ACK)).boxed()
-                }
-                Err(error) => ready(Err(error)).boxed(),
-            },
+            Ok(judged) => self.store([self.row(&judged, record.payload.len(), now)]).boxed(),
             Err(rejection) => self.clone().bury(record, origin, rejection).boxed(),
         }
     }
@@ -51,46 +78,62 @@ impl AuditStore {
         })
     }
 
-    /// The row on its way to the disk; `None` when its life is over.
-    pub(super) fn submit(
-        &self,
-        judged: &Judged<'_>,
-        now: i64,
-    ) -> Result<Option<Submitted>, PublishError> {
+    /// `None` when its life is over.
+    pub(super) fn row(&self, judged: &Judged<'_>, bytes: usize, now: i64) -> Option<Row> {
         let (event, time, id) = (&judged.event, judged.time, judged.id);
-        let layout = self.0.layouts.governing(&event.tenant, time.millis());
-        if layout.class.remaining_seconds(time.millis(), now).is_none() {
-            return Ok(None);
-        }
+        let class = self.0.layouts.governing(&event.tenant, time.millis()).class;
+        class.remaining_seconds(time.millis(), now)?;
         let mut body = Vec::with_capacity(512);
         encode_body(event, time, id, &mut body);
-        let mut changes = Changes::new();
-        let at = Position { time: time.millis(), id };
-        changes.put(&self.0.tables[layout.class.index()], key::of(&event.tenant, at), body);
-        let room = self.0.disk.try_room(changes.bytes()).ok_or(PublishError::QueueFull)?;
-        let seen = {
-            let mut recent = self.0.recent.lock().unwrap_or_else(PoisonError::into_inner);
-            recent.note(judged.identity(), content_bits(id))
-        };
-        match seen {
-            Seen::New => {}
-            Seen::Same => self.0.metrics.redelivered.increment(1),
-            Seen::Conflict => self.0.metrics.conflicts.increment(1),
-        }
-        Ok(Some(self.0.disk.submit(changes, room)))
+        let key = key::of(&event.tenant, Position { time: time.millis(), id });
+        Some(Row { class, key, body, known_by: (judged.identity(), content_bits(id)), bytes })
     }
 
-    fn stored(
+    /// Submits rows at once, in the order of calls; what comes back is done when all of them are durable.
+    pub(super) fn store<R: IntoIterator<Item = Option<Row>>>(
         &self,
-        submitted: Submitted,
-        bytes: usize,
-    ) -> impl Future<Output = Result<Ack, PublishError>> + Send + use<> {
+        rows: R,
+    ) -> impl Future<Output = Result<Ack, PublishError>> + Send + use<R> {
+        let (mut changes, mut known) = (Changes::new(), Vec::new());
+        let (mut bytes, mut expired) = (0, 0);
+        for row in rows {
+            let Some(row) = row else {
+                expired += 1;
+                continue;
+            };
+            changes.put(&self.0.tables[row.class.index()], row.key, row.body);
+            known.push(row.known_by);
+            bytes += row.bytes as u64;
+        }
+        let submitted = match self.0.disk.try_room(changes.bytes()) {
+            _ if changes.is_empty() => Ok(None),
+            None => Err(PublishError::QueueFull),
+            Some(room) => {
+                self.note(&known);
+                Ok(Some(self.0.disk.submit(changes, room)))
+            }
+        };
         let store = self.clone();
         async move {
-            published(submitted.await)?;
-            store.0.metrics.stored.increment(1);
-            store.0.metrics.stored_bytes.increment(bytes as u64);
+            if let Some(submitted) = submitted? {
+                published(submitted.await)?;
+            }
+            let metrics = &store.0.metrics;
+            metrics.stored.increment(known.len() as u64);
+            metrics.stored_bytes.increment(bytes);
+            metrics.expired.increment(expired);
             Ok(ACK)
+        }
+    }
+
+    fn note(&self, rows: &[(u64, u64)]) {
+        let mut recent = self.0.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        for (identity, content) in rows {
+            match recent.note(*identity, *content) {
+                Seen::New => {}
+                Seen::Same => self.0.metrics.redelivered.increment(1),
+                Seen::Conflict => self.0.metrics.conflicts.increment(1),
+            }
         }
     }
 

@@ -11,16 +11,16 @@ use contracts::{Scope, TenantId};
 use rand::Rng;
 use serde_json::value::RawValue;
 use service_kit::Problem;
-use service_kit::bus::Publisher;
 use service_kit::trace::TraceContext;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout_at};
 
 use super::body::{self, Kind};
+use super::intake::Intake;
 use super::publish::{Accepted, Receipt, publish};
 use super::stamp::{Stamp, is_envelope, stamp};
 use super::{Options, Shared};
-use crate::event::{Origin, Reason, Rejection, Ticks, decode, identify};
+use crate::event::{Judged, Origin, Reason, Rejection, Ticks, decode, identify};
 use crate::query::store::Store;
 
 /// Refused events that one answer names.
@@ -68,8 +68,8 @@ const OTHER_TENANT: &str = "tenant_mismatch";
     ),
     security(("bearer" = ["audit:write"]))
 )]
-pub(super) async fn accept<P: Publisher, S: Store>(
-    State(shared): State<Arc<Shared<P, S>>>,
+pub(super) async fn accept<I: Intake, S: Store>(
+    State(shared): State<Arc<Shared<I, S>>>,
     path: Result<Path<String>, PathRejection>,
     request: Request,
 ) -> Result<Response, Problem> {
@@ -82,15 +82,16 @@ pub(super) async fn accept<P: Publisher, S: Store>(
     let (body, _held) = receive(&shared, request, deadline).await?;
     let events = {
         let events = body::split(&body, kind, options.max_events)?;
-        check(&events, kind, &tenant, options, super::now(), &mut rand::rng())?
+        let rules = Rules { intake: &shared.api.intake, kind, options, now: super::now() };
+        rules.check(&events, &tenant, &mut rand::rng())?
     };
     drop(body);
-    publish(shared.api.publisher.as_ref(), &options.topic, &tenant, trace, events, deadline).await
+    publish(&shared.api.intake, &tenant, trace, events, deadline).await
 }
 
 /// The body, and its share of what may be held at once.
-async fn receive<P, S>(
-    shared: &Shared<P, S>,
+async fn receive<I, S>(
+    shared: &Shared<I, S>,
     request: Request,
     deadline: Instant,
 ) -> Result<(Bytes, OwnedSemaphorePermit), Problem> {
@@ -115,92 +116,101 @@ async fn receive<P, S>(
     Ok((body, held))
 }
 
-/// Completes and checks every event.
-///
-/// # Errors
-/// 400 with every broken rule: then none is accepted.
-fn check(
-    events: &[&RawValue],
+type Refusal = (&'static str, String);
+
+/// What every event of a request is held to.
+struct Rules<'a, I> {
+    intake: &'a I,
     kind: Kind,
-    tenant: &TenantId,
-    options: &Options,
+    options: &'a Options,
     now: Ticks,
-    rng: &mut impl Rng,
-) -> Result<Vec<Accepted>, Problem> {
-    let (mut accepted, mut errors, mut refused) = (Vec::with_capacity(events.len()), Vec::new(), 0);
-    for (index, raw) in events.iter().enumerate() {
-        // A tick apart, so that an array without times keeps its order.
-        let time = later(now, index as u64);
-        let id = uuid::Builder::from_unix_timestamp_millis(
-            now.millis().unsigned_abs(),
-            &rng.random::<[u8; 10]>(),
-        );
-        let stamp = Stamp { tenant: tenant.as_str(), time, id: id.into_uuid() };
-        match check_one(raw, kind, &stamp, options, now) {
-            Ok(event) => accepted.push(event),
-            Err((reason, detail)) => {
-                refused += 1;
-                if errors.len() < MAX_ERRORS {
-                    let error =
-                        serde_json::json!({"index": index, "reason": reason, "detail": detail});
-                    errors.push(error);
+}
+
+impl<I: Intake> Rules<'_, I> {
+    /// Completes and checks every event.
+    ///
+    /// # Errors
+    /// 400 with every broken rule: then none is accepted.
+    fn check(
+        &self,
+        events: &[&RawValue],
+        tenant: &TenantId,
+        rng: &mut impl Rng,
+    ) -> Result<Vec<Accepted<I::Item>>, Problem> {
+        let mut accepted = Vec::with_capacity(events.len());
+        let (mut errors, mut refused) = (Vec::new(), 0);
+        for (index, raw) in events.iter().enumerate() {
+            // A tick apart, so that an array without times keeps its order.
+            let time = later(self.now, index as u64);
+            let id = uuid::Builder::from_unix_timestamp_millis(
+                self.now.millis().unsigned_abs(),
+                &rng.random::<[u8; 10]>(),
+            );
+            let stamp = Stamp { tenant: tenant.as_str(), time, id: id.into_uuid() };
+            match self.check_one(raw, &stamp) {
+                Ok(event) => accepted.push(event),
+                Err((reason, detail)) => {
+                    refused += 1;
+                    if errors.len() < MAX_ERRORS {
+                        let error =
+                            serde_json::json!({"index": index, "reason": reason, "detail": detail});
+                        errors.push(error);
+                    }
                 }
             }
         }
+        if refused == 0 {
+            return Ok(accepted);
+        }
+        let detail = format!("{refused} of {} events are refused; none was accepted", events.len());
+        Err(Problem::bad_request(detail).with("errors", errors))
     }
-    if refused == 0 {
-        return Ok(accepted);
-    }
-    let detail = format!("{refused} of {} events are refused; none was accepted", events.len());
-    Err(Problem::bad_request(detail).with("errors", errors))
-}
 
-type Refusal = (&'static str, String);
+    fn check_one(&self, raw: &RawValue, missing: &Stamp<'_>) -> Result<Accepted<I::Item>, Refusal> {
+        let refuse = |rejection: Rejection| (rejection.reason.code(), rejection.detail);
+        let limits = &self.options.decoder;
+        if raw.get().len() > limits.max_record_bytes {
+            let detail = format!("{} bytes; at most {}", raw.get().len(), limits.max_record_bytes);
+            return Err((Reason::TooLarge.code(), detail));
+        }
+        if self.kind.is_cloud_event() && !is_envelope(raw) {
+            let detail = "a CloudEvent has specversion 1.x and data".to_owned();
+            return Err((Reason::MissingField.code(), detail));
+        }
+        let text = stamp(raw, missing);
+        let event = decode(text.as_bytes(), limits).map_err(refuse)?;
+        if event.tenant != missing.tenant {
+            return Err((OTHER_TENANT, format!("tenant_id is not {}", missing.tenant)));
+        }
+        let (Some(given), Some(time)) = (&event.id, event.time) else {
+            // Only a value that the decoder reads as absent and the stamp does not; there is none.
+            return Err((Reason::MissingField.code(), "id or event_time is missing".to_owned()));
+        };
+        self.in_time(time)?;
+        let id = identify(&event, time, &nowhere());
+        let receipt = Receipt {
+            id: given.clone().into_owned(),
+            event_time: time.to_rfc3339(),
+            event_id: id.0,
+        };
+        let item = self.intake.keep(&text, &Judged { event, time, id });
+        Ok(Accepted { item, receipt })
+    }
 
-fn check_one(
-    raw: &RawValue,
-    kind: Kind,
-    missing: &Stamp<'_>,
-    options: &Options,
-    now: Ticks,
-) -> Result<Accepted, Refusal> {
-    let refuse = |rejection: Rejection| (rejection.reason.code(), rejection.detail);
-    if raw.get().len() > options.decoder.max_record_bytes {
-        let detail =
-            format!("{} bytes; at most {}", raw.get().len(), options.decoder.max_record_bytes);
-        return Err((Reason::TooLarge.code(), detail));
-    }
-    if kind.is_cloud_event() && !is_envelope(raw) {
-        let detail = "a CloudEvent has specversion 1.x and data".to_owned();
-        return Err((Reason::MissingField.code(), detail));
-    }
-    let text = stamp(raw, missing);
-    let event = decode(text.as_bytes(), &options.decoder).map_err(refuse)?;
-    if event.tenant != missing.tenant {
-        return Err((OTHER_TENANT, format!("tenant_id is not {}", missing.tenant)));
-    }
-    let (Some(id), Some(time)) = (&event.id, event.time) else {
-        // Only a value that the decoder reads as absent and the stamp does not; there is none.
-        return Err((Reason::MissingField.code(), "id or event_time is missing".to_owned()));
-    };
-    let earliest = Ticks::from_millis(now.millis() - options.past);
-    let latest = Ticks::from_millis(now.millis() + options.future);
-    if !(earliest..=latest).contains(&time) {
+    fn in_time(&self, time: Ticks) -> Result<(), Refusal> {
+        let earliest = Ticks::from_millis(self.now.millis() - self.options.past);
+        let latest = Ticks::from_millis(self.now.millis() + self.options.future);
+        if (earliest..=latest).contains(&time) {
+            return Ok(());
+        }
         let detail = format!(
             "event_time {} is not within {} to {}",
             time.to_rfc3339(),
             earliest.to_rfc3339(),
             latest.to_rfc3339()
         );
-        return Err((Reason::TimeOutOfWindow.code(), detail));
+        Err((Reason::TimeOutOfWindow.code(), detail))
     }
-    let receipt = Receipt {
-        id: id.clone().into_owned(),
-        event_time: time.to_rfc3339(),
-        event_id: identify(&event, time, &nowhere()).0,
-    };
-    drop(event);
-    Ok(Accepted { payload: Bytes::from(text.into_owned()), receipt })
 }
 
 /// An event with an id and a time does not depend on its origin.

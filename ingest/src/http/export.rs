@@ -19,11 +19,11 @@ use futures::stream;
 use metrics::counter;
 use rand::Rng as _;
 use service_kit::Problem;
-use service_kit::bus::Publisher;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::{sleep, timeout};
 
 use super::format::{Encoder, Format};
+use super::intake::Intake;
 use super::params::ExportParams;
 use super::{READ_RETRY_SECONDS, Shared, problem};
 use crate::event::Ticks;
@@ -67,8 +67,8 @@ const BACKOFF: Duration = Duration::from_millis(200);
     ),
     security(("bearer" = ["audit:read"]))
 )]
-pub(super) async fn export<P: Publisher, S: Store>(
-    State(shared): State<Arc<Shared<P, S>>>,
+pub(super) async fn export<I: Intake, S: Store>(
+    State(shared): State<Arc<Shared<I, S>>>,
     path: Result<Path<String>, PathRejection>,
     headers: HeaderMap,
     params: Result<Query<ExportParams>, QueryRejection>,

@@ -2,7 +2,8 @@
 //!
 //! | module | what it holds |
 //! |---|---|
-//! | `accept`, `body`, `stamp`, `publish` | `POST …/audit`: all or nothing, acknowledged by Kafka |
+//! | `accept`, `body`, `stamp`, `publish` | `POST …/audit`: all or nothing, acknowledged |
+//! | [`intake`] | where accepted events go: to a topic, or straight into a store |
 //! | `read`, `params`, `view` | `GET …/audit` and `GET …/audit/{event_id}` |
 //! | `export`, `format` | `GET …/audit/export` |
 //! | [`openapi`] | the document of all of them |
@@ -11,6 +12,7 @@ mod accept;
 mod body;
 mod export;
 mod format;
+pub mod intake;
 pub mod openapi;
 mod params;
 mod publish;
@@ -31,7 +33,6 @@ use axum::{Router, middleware};
 use contracts::{Scope, TenantId};
 use service_kit::Problem;
 use service_kit::auth::Verifier;
-use service_kit::bus::Publisher;
 use service_kit::config::ConfigError;
 use tokio::sync::Semaphore;
 
@@ -41,6 +42,7 @@ use crate::layout::Layouts;
 use crate::query::cursor::CursorKey;
 use crate::query::store::Store;
 use crate::query::{self, Engine, QueryError};
+use intake::Intake;
 
 /// Bytes of request bodies that are worked on at once; beyond it `POST` is 429. A body is held until
 /// Kafka has acknowledged its events.
@@ -60,8 +62,6 @@ const STAMPED: i64 = 2;
 /// The bounds of the API.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Where accepted events are published.
-    pub topic: String,
     /// What one event may be.
     pub decoder: Limits,
     /// Accepted `event_time` ahead of now, milliseconds.
@@ -88,7 +88,6 @@ impl Options {
         let skew = 1000 * i64::from(config.layout.clock_skew_seconds);
         let delay = i64::try_from(config.kafka.producer_timeout_ms).unwrap_or(i64::MAX);
         Self {
-            topic: config.kafka.topic.clone(),
             decoder: config.limits.decoder(),
             future: (config.limits.future_millis() - skew).max(STAMPED),
             past: config.limits.past_millis() - skew - delay,
@@ -102,9 +101,9 @@ impl Options {
 }
 
 /// What the handlers work with.
-pub struct Api<P, S> {
+pub struct Api<I, S> {
     /// Takes accepted events.
-    pub publisher: Arc<P>,
+    pub intake: I,
     /// Knows callers.
     pub verifier: Verifier,
     /// Reads events.
@@ -115,14 +114,14 @@ pub struct Api<P, S> {
     pub options: Options,
 }
 
-impl<P, S: Store> Api<P, S> {
+impl<I, S: Store> Api<I, S> {
     /// As configured; `layouts` says where events are, `None` while that is not known.
     ///
     /// # Errors
     /// A cursor key that cannot be used.
     pub fn new(
         config: &Config,
-        publisher: Arc<P>,
+        intake: I,
         verifier: Verifier,
         store: S,
         layouts: impl Fn() -> Option<Arc<Layouts>> + Send + Sync + 'static,
@@ -130,18 +129,18 @@ impl<P, S: Store> Api<P, S> {
         let options = query::Options::new(&config.query, &config.limits);
         let engine = Arc::new(Engine::new(store, layouts, options));
         let cursors = CursorKey::from_config(&config.query, &mut rand::rng())?;
-        Ok(Self { publisher, verifier, engine, cursors, options: Options::new(config) })
+        Ok(Self { intake, verifier, engine, cursors, options: Options::new(config) })
     }
 }
 
 /// What all handlers share.
-struct Shared<P, S> {
-    api: Api<P, S>,
+struct Shared<I, S> {
+    api: Api<I, S>,
     bodies: Arc<Semaphore>,
     exports: Arc<Semaphore>,
 }
 
-impl<P, S> Shared<P, S> {
+impl<I, S> Shared<I, S> {
     /// The tenant of a path, once the caller may use `scope` there.
     ///
     /// # Errors
@@ -161,7 +160,7 @@ impl<P, S> Shared<P, S> {
 
 /// The routes of ingest, with request metrics; 404 and 405 are problems too. Route prefixes are
 /// disjoint from the other services', but fallbacks are this router's own.
-pub fn router<P: Publisher, S: Store>(api: Api<P, S>) -> Router {
+pub fn router<I: Intake, S: Store>(api: Api<I, S>) -> Router {
     let timeout = api.options.request_timeout;
     let max_body = api.options.max_body_bytes;
     let shared = Arc::new(Shared {
@@ -174,16 +173,16 @@ pub fn router<P: Publisher, S: Store>(api: Api<P, S>) -> Router {
     let json = [(header::CONTENT_TYPE, "application/json")];
     // The handlers of POST time their own parts: an outcome that is unknown names the events.
     let timed = Router::new()
-        .route(&format!("{audit}/{{event_id}}"), get(read::one::<P, S>))
-        .route(audit, get(read::list::<P, S>))
+        .route(&format!("{audit}/{{event_id}}"), get(read::one::<I, S>))
+        .route(audit, get(read::list::<I, S>))
         .route_layer(middleware::from_fn(move |request, next: middleware::Next| async move {
             let answer = tokio::time::timeout(timeout, next.run(request)).await;
             answer
                 .map_err(|_| Problem::unavailable("the request took too long", READ_RETRY_SECONDS))
         }));
     let router = Router::new()
-        .route(audit, axum::routing::post(accept::accept::<P, S>))
-        .route(&format!("{audit}/export"), get(export::export::<P, S>))
+        .route(audit, axum::routing::post(accept::accept::<I, S>))
+        .route(&format!("{audit}/export"), get(export::export::<I, S>))
         .merge(timed)
         .layer(DefaultBodyLimit::max(max_body))
         .with_state(shared)

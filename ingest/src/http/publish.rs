@@ -1,18 +1,18 @@
 //! From accepted events to the answer: acknowledged, refused, or not known.
 
 use axum::Json;
-use axum::body::Bytes;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use contracts::TenantId;
-use futures::future::join_all;
 use metrics::counter;
 use serde::Serialize;
 use service_kit::Problem;
-use service_kit::bus::{Ack, PublishError, Publisher, Record};
+use service_kit::bus::{Ack, PublishError};
 use tokio::time::{Instant, timeout_at};
 use utoipa::ToSchema;
 use uuid::Uuid;
+
+use super::intake::Intake;
 
 /// What clients are told to wait, in seconds: for the buffer to drain, for the cluster to recover,
 /// for an operator to look.
@@ -21,9 +21,9 @@ const UNKNOWN_RETRY_SECONDS: u64 = 5;
 const REFUSED_RETRY_SECONDS: u64 = 30;
 
 /// An event that passed every rule.
-pub(super) struct Accepted {
-    /// The record's value.
-    pub(super) payload: Bytes,
+pub(super) struct Accepted<T> {
+    /// What its intake keeps of it.
+    pub(super) item: T,
     /// What the client is told.
     pub(super) receipt: Receipt,
 }
@@ -51,32 +51,20 @@ pub(super) struct Receipts {
     pub(super) events: Vec<Receipt>,
 }
 
-/// Publishes all events at once, keyed by their tenant, and answers once the fate of all is known.
+/// Hands all events over at once, and answers once the fate of all is known.
 ///
 /// # Errors
 /// 429 or 413 when no event left this process; 503 with `events` when any may have.
-pub(super) async fn publish<P: Publisher>(
-    publisher: &P,
-    topic: &str,
+pub(super) async fn publish<I: Intake>(
+    intake: &I,
     tenant: &TenantId,
     trace: Option<String>,
-    events: Vec<Accepted>,
+    events: Vec<Accepted<I::Item>>,
     deadline: Instant,
 ) -> Result<Response, Problem> {
-    let key = Bytes::copy_from_slice(tenant.as_str().as_bytes());
-    let header = trace.map(|trace| (service_kit::trace::HEADER.to_owned(), Bytes::from(trace)));
-    let mut receipts = Vec::with_capacity(events.len());
-    let records = events.into_iter().map(|event| {
-        receipts.push(event.receipt);
-        let headers = header.iter().cloned().collect();
-        publisher.publish(
-            topic,
-            Record { key: Some(key.clone()), payload: event.payload, headers, ..Record::default() },
-        )
-    });
-    // All are polled in order before the first answer is waited for.
-    let outcomes = join_all(records.collect::<Vec<_>>());
-    let fate = match timeout_at(deadline, outcomes).await {
+    let (items, receipts): (Vec<_>, Vec<_>) =
+        events.into_iter().map(|event| (event.item, event.receipt)).unzip();
+    let fate = match timeout_at(deadline, intake.take(tenant, trace, items)).await {
         Ok(outcomes) => Fate::of(&outcomes),
         Err(_) => Fate::Unknown("no acknowledgement in time".to_owned()),
     };

@@ -9,9 +9,9 @@ use axum::http::HeaderMap;
 use axum::response::{IntoResponse as _, Response};
 use contracts::{EventId, Scope};
 use service_kit::Problem;
-use service_kit::bus::Publisher;
 use uuid::Uuid;
 
+use super::intake::Intake;
 use super::params::ListParams;
 use super::view::{EventView, PageView};
 use super::{Shared, problem};
@@ -37,8 +37,8 @@ use crate::query::store::Store;
     ),
     security(("bearer" = ["audit:read"]))
 )]
-pub(super) async fn list<P: Publisher, S: Store>(
-    State(shared): State<Arc<Shared<P, S>>>,
+pub(super) async fn list<I: Intake, S: Store>(
+    State(shared): State<Arc<Shared<I, S>>>,
     path: Result<Path<String>, PathRejection>,
     headers: HeaderMap,
     params: Result<Query<ListParams>, QueryRejection>,
@@ -73,8 +73,8 @@ pub(super) async fn list<P: Publisher, S: Store>(
     ),
     security(("bearer" = ["audit:read"]))
 )]
-pub(super) async fn one<P: Publisher, S: Store>(
-    State(shared): State<Arc<Shared<P, S>>>,
+pub(super) async fn one<I: Intake, S: Store>(
+    State(shared): State<Arc<Shared<I, S>>>,
     path: Result<Path<(String, String)>, PathRejection>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {

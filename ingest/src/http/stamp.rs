@@ -65,7 +65,11 @@ fn written(entries: &[(&str, &str)]) -> String {
     let mut text = String::with_capacity(size);
     for (key, value) in entries {
         text.push(if text.is_empty() { '{' } else { ',' });
-        text.push_str(&quoted(key));
+        if key.bytes().any(|byte| byte < b' ' || byte == b'"' || byte == b'\\') {
+            text.push_str(&quoted(key));
+        } else {
+            text.extend(["\"", key, "\""]);
+        }
         text.push(':');
         text.push_str(value);
     }

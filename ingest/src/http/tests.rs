@@ -13,12 +13,14 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, Response, StatusCode, header};
+use contracts::audit::EVENTS_TOPIC;
 use serde_json::Value;
 use service_kit::auth::{AuthConfig, AuthMode, Verifier};
 use service_kit::bus::{Ack, BusError, PublishError, Publisher, Record};
 use service_kit::shutdown::Shutdown;
 use tower::ServiceExt as _;
 
+use super::intake::ToTopic;
 use super::{Api, Options, router};
 use crate::event::{Limits, Ticks};
 use crate::layout::{Layout, Layouts};
@@ -64,7 +66,6 @@ impl Publisher for Recorder {
 
 fn options() -> Options {
     Options {
-        topic: "audit.events".to_owned(),
         decoder: Limits { max_record_bytes: 4096, max_fields: 8, max_depth: 4 },
         future: 600_000,
         past: 30 * 86_400_000,
@@ -119,7 +120,7 @@ async fn serve_as(store: Model, auth: &AuthConfig) -> Service {
         future: 600_000,
     };
     let api = Api {
-        publisher: Arc::clone(&recorder),
+        intake: ToTopic { publisher: Arc::clone(&recorder), topic: EVENTS_TOPIC.to_owned() },
         verifier: Verifier::start(auth, Shutdown::new().1).await.unwrap(),
         engine: Arc::new(Engine::new(store, source, bounds)),
         cursors: CursorKey::derive(&[7; 32]),

@@ -1,4 +1,3 @@
-use contracts::audit::EVENTS_TOPIC;
 use serde_json::json;
 
 use super::*;
