@@ -3,14 +3,17 @@
 mod validate;
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Deserialize;
 use service_kit::admin::AdminConfig;
 use service_kit::auth::AuthConfig;
 use service_kit::bus::KafkaConfig;
+use service_kit::config::ConfigError;
 use service_kit::http::HttpOptions;
 use service_kit::telemetry::TelemetryConfig;
+use service_kit::tls::{ClientPem, ClientTls, TlsConfig};
 
 use crate::audit::DecisionAuditConfig;
 use crate::check::{self, views};
@@ -60,6 +63,7 @@ pub struct HttpConfig {
     pub header_read_timeout_ms: u64,
     pub body_read_timeout_ms: u64,
     pub public_url: Option<String>,
+    pub tls: TlsConfig,
 }
 
 impl HttpConfig {
@@ -79,6 +83,35 @@ pub struct DgraphConfig {
     pub alpha_addresses: Vec<String>,
     pub timeout_ms: u64,
     pub connect_timeout_ms: u64,
+    pub tls: DgraphTls,
+}
+
+/// TLS to the alphas.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs, reason = "config.example.yaml documents every key, with unit and range")]
+pub struct DgraphTls {
+    pub ca: Option<PathBuf>,
+    pub certificate: Option<PathBuf>,
+    pub key: Option<PathBuf>,
+    pub server_name: Option<String>,
+}
+
+impl DgraphTls {
+    /// Whether TLS is spoken.
+    #[must_use]
+    pub fn is_on(&self) -> bool {
+        self.ca.is_some()
+    }
+
+    /// What the files hold; `None` without TLS.
+    ///
+    /// # Errors
+    /// As [`ClientTls::read`], under `dgraph.tls`.
+    pub fn read(&self) -> Result<Option<ClientPem>, ConfigError> {
+        let Self { ca, certificate, key, .. } = self.clone();
+        ClientTls { ca, certificate, key }.read("dgraph.tls")
+    }
 }
 
 /// Where an alpha is when neither key says it.
@@ -102,6 +135,7 @@ impl DgraphConfig {
             alphas: self.alphas(),
             timeout: Duration::from_millis(self.timeout_ms),
             connect_timeout: Duration::from_millis(self.connect_timeout_ms),
+            tls: self.tls.clone(),
         }
     }
 }

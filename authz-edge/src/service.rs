@@ -13,8 +13,12 @@ use service_kit::auth::{Verifier, follow_revocations};
 use service_kit::bus::{Bus, BusPublisher, PublisherOptions, died, warn_of_topics};
 use service_kit::health::Health;
 use service_kit::shutdown::{Shutdown, ShutdownTrigger};
+use service_kit::tls::Listener;
+#[cfg(feature = "engines")]
+use service_kit::tls::{Acceptor, Protocol};
 #[cfg(feature = "engines")]
 use service_kit::{admin, http::serve};
+#[cfg(feature = "engines")]
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
@@ -75,11 +79,17 @@ pub async fn run(
     shutdown: Shutdown,
 ) -> Result<(), Error> {
     config.validate()?;
+    let tls = Acceptor::start(&config.http.tls, "http.tls", "http", Protocol::Http1)?;
+    let http = Listener::new(listeners.http, tls);
+    let grpc = match listeners.ext_authz {
+        None => None,
+        Some(tcp) => Some(Listener::new(tcp, config.ext_authz.acceptor()?)),
+    };
+    let admin = Listener::new(listeners.admin, config.admin.acceptor()?);
     let health = Health::new();
     let routes = admin::router(health.clone(), render_metrics);
     // The admin listener outlives the drain, so that probes see it.
-    let admin = tokio::spawn(admin::serve(listeners.admin, routes));
-    let (http, grpc) = (listeners.http, listeners.ext_authz);
+    let admin = tokio::spawn(admin::serve(admin, routes));
     let outcome = serve_until_drained(&config, http, grpc, &health, &shutdown).await;
     admin.abort();
     outcome
@@ -88,8 +98,8 @@ pub async fn run(
 #[cfg(feature = "engines")]
 async fn serve_until_drained(
     config: &Config,
-    listener: TcpListener,
-    grpc: Option<TcpListener>,
+    listener: Listener,
+    grpc: Option<Listener>,
     health: &Health,
     shutdown: &Shutdown,
 ) -> Result<(), Error> {
@@ -253,7 +263,7 @@ impl Running {
     pub fn grpc(
         &self,
         config: &Config,
-        listener: TcpListener,
+        listener: Listener,
         draining: Shutdown,
     ) -> impl Future<Output = Result<(), tonic::transport::Error>> + Send + use<> {
         let options = GrpcOptions::new(&config.ext_authz, config.drain_deadline());

@@ -15,6 +15,7 @@ use service_kit::config::secret_or_file;
 use service_kit::config::{ConfigError, Secret, check_ranges};
 use service_kit::http::HttpOptions;
 use service_kit::telemetry::TelemetryConfig;
+use service_kit::tls::{ClientTls, TlsConfig};
 
 use crate::credentials::{Credentials, HashingOptions, Passwords, Policy, Secrets};
 #[cfg(feature = "engines")]
@@ -65,6 +66,7 @@ pub struct HttpConfig {
     pub header_read_timeout_ms: u64,
     pub request_timeout_ms: u64,
     pub trusted_proxies: Vec<ipnet::IpNet>,
+    pub tls: TlsConfig,
 }
 
 /// The database.
@@ -80,21 +82,25 @@ pub struct MysqlConfig {
     pub acquire_timeout_ms: u64,
     pub statement_timeout_ms: u64,
     pub lock_timeout_seconds: u64,
+    pub tls: ClientTls,
 }
 
 impl MysqlConfig {
     /// Where the database is and how it is reached.
     ///
     /// # Errors
-    /// A DSN that cannot be read (`mysql.dsn`), or its file (`mysql.dsn_file`). Neither repeats it.
+    /// A DSN that cannot be read (`mysql.dsn`), or its file (`mysql.dsn_file`), neither of which repeats it; files of
+    /// `mysql.tls` that are not what they should be.
     #[cfg(feature = "engines")]
     pub fn options(&self) -> Result<db::Options, ConfigError> {
         let file = secret_or_file("mysql.dsn", &None, &self.dsn_file)?;
         let key = if file.is_some() { "mysql.dsn_file" } else { "mysql.dsn" };
         let dsn = file.as_ref().unwrap_or(&self.dsn);
         let dsn = db::Dsn::parse(dsn.expose()).map_err(|reason| ConfigError::new(key, reason))?;
+        // The driver reads the files itself: here they are judged.
+        self.tls.read("mysql.tls")?;
         Ok(db::Options {
-            place: db::Place::MySql(dsn),
+            place: db::Place::MySql(dsn.secured(&self.tls)),
             max_open: self.max_open_conns,
             max_idle: self.max_idle_conns,
             max_lifetime: Duration::from_secs(60 * u64::from(self.conn_max_lifetime_minutes)),
@@ -337,6 +343,8 @@ impl Config {
         }
         self.tokens.validate()?;
         self.device.validate()?;
+        self.http.tls.validate("http.tls")?;
+        self.admin.tls.validate("admin.tls")?;
         #[cfg(feature = "engines")]
         self.mysql.options()?;
         self.kafka.cluster().validate()?;
@@ -486,6 +494,9 @@ mod tests {
             ("MYSQL__MAX_OPEN_CONNS", "0", "mysql.max_open_conns"),
             ("MYSQL__LOCK_TIMEOUT_SECONDS", "10", "mysql.lock_timeout_seconds"),
             ("MYSQL__DSN_FILE", "/nonexistent", "mysql.dsn_file"),
+            ("MYSQL__TLS__CA", "/nonexistent", "mysql.tls.ca"),
+            ("MYSQL__TLS__KEY", "/nonexistent", "mysql.tls.certificate"),
+            ("HTTP__TLS__CERTIFICATE", "/nonexistent", "http.tls.key"),
             ("LISTS__DEFAULT_LIMIT", "1001", "lists.default_limit"),
             ("KAFKA__CHANGES_RETENTION_HOURS", "24", "kafka.changes_retention_hours"),
             ("HTTP__LISTEN", "0.0.0.0:8101", "auth.mode"),

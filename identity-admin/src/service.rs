@@ -10,6 +10,8 @@ use service_kit::bus::{Bus, BusPublisher, died};
 use service_kit::health::{Component, Health};
 use service_kit::shutdown::{Shutdown, ShutdownTrigger};
 #[cfg(feature = "engines")]
+use service_kit::tls::{Acceptor, Listener, Protocol};
+#[cfg(feature = "engines")]
 use service_kit::{admin, http::serve};
 #[cfg(feature = "engines")]
 use tokio::net::TcpListener;
@@ -56,17 +58,20 @@ pub async fn run(
     shutdown: Shutdown,
 ) -> Result<(), Error> {
     config.validate()?;
+    let tls = Acceptor::start(&config.http.tls, "http.tls", "http", Protocol::Http1)?;
+    let http = Listener::new(listeners.http, tls);
+    let admin = Listener::new(listeners.admin, config.admin.acceptor()?);
     let health = Health::new();
     let routes = admin::router(health.clone(), render_metrics);
     // The admin listener outlives the drain, so that probes see it.
-    let admin = tokio::spawn(admin::serve(listeners.admin, routes));
+    let admin = tokio::spawn(admin::serve(admin, routes));
     let db = Db::new(&config.mysql.options()?);
     let bus = Bus::Kafka(config.kafka.cluster());
     let running = Running::start(&config, db, bus, &health, &shutdown).await?;
-    info!(http = %listeners.http.local_addr()?, "serving");
+    info!(http = %http.local_addr()?, "serving");
     let (trigger, draining) = Shutdown::new();
     let routes = running.routes();
-    let served = tokio::spawn(serve(listeners.http, routes, config.http_options(), draining));
+    let served = tokio::spawn(serve(http, routes, config.http_options(), draining));
     let dead = tokio::select! {
         () = shutdown.draining() => None,
         reason = running.died() => Some(reason),

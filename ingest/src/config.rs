@@ -10,6 +10,7 @@ use service_kit::auth::AuthConfig;
 use service_kit::bus::KafkaConfig;
 use service_kit::config::{ConfigError, Secret, check_ranges};
 use service_kit::telemetry::TelemetryConfig;
+use service_kit::tls::{ClientTls, TlsConfig};
 
 use crate::event::Limits;
 
@@ -48,6 +49,7 @@ pub struct HttpConfig {
     pub max_events: usize,
     pub header_read_timeout_ms: u64,
     pub request_timeout_ms: u64,
+    pub tls: TlsConfig,
 }
 
 /// Kafka: source, dead letters and accepted events.
@@ -92,6 +94,7 @@ pub struct CassandraConfig {
     pub username: Option<String>,
     pub password: Option<Secret>,
     pub password_file: Option<PathBuf>,
+    pub tls: ClientTls,
     pub replication: u8,
     pub datacenter: String,
     pub index: Index,
@@ -253,6 +256,9 @@ impl Config {
         if self.kafka.topic == self.kafka.dead_letter_topic {
             return Err(ConfigError::new("kafka.dead_letter_topic", "is the source topic"));
         }
+        self.http.tls.validate("http.tls")?;
+        self.admin.tls.validate("admin.tls")?;
+        self.cassandra.tls.read("cassandra.tls")?;
         self.kafka.cluster().validate()?;
         self.auth.validate()?;
         service_kit::http::require_loopback(

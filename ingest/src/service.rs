@@ -9,6 +9,7 @@ use service_kit::bus::{Bus, KafkaPublisher, died, warn_of_topics};
 use service_kit::health::{Component, Health};
 use service_kit::http::{HttpOptions, serve};
 use service_kit::shutdown::Shutdown;
+use service_kit::tls::{Acceptor, Listener, Protocol};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tracing::{error, info, warn};
@@ -53,18 +54,21 @@ pub async fn run(
     shutdown: Shutdown,
 ) -> Result<(), Error> {
     config.validate()?;
+    let tls = Acceptor::start(&config.http.tls, "http.tls", "http", Protocol::Http1)?;
+    let http = Listener::new(listeners.http, tls);
+    let admin = Listener::new(listeners.admin, config.admin.acceptor()?);
     let health = Health::new();
     let routes = admin::router(health.clone(), render_metrics);
     // The admin listener outlives the drain, so that probes see it.
-    let admin = tokio::spawn(admin::serve(listeners.admin, routes));
-    let outcome = serve_until_drained(&config, listeners.http, &health, &shutdown).await;
+    let admin = tokio::spawn(admin::serve(admin, routes));
+    let outcome = serve_until_drained(&config, http, &health, &shutdown).await;
     admin.abort();
     outcome
 }
 
 async fn serve_until_drained(
     config: &Config,
-    listener: TcpListener,
+    listener: Listener,
     health: &Health,
     shutdown: &Shutdown,
 ) -> Result<(), Error> {

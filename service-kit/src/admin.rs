@@ -1,15 +1,16 @@
 //! The admin listener and its routes. They belong on their own port, never on the public one.
 
 use crate::{
+    config::ConfigError,
     health::Health,
     http::{self, HttpOptions},
     problem,
     shutdown::Shutdown,
+    tls::{Acceptor, Listener, Protocol, TlsConfig},
 };
 use axum::{Router, http::StatusCode, http::header::CONTENT_TYPE, routing::get};
 use serde::Deserialize;
 use std::{fmt::Write as _, net::SocketAddr, sync::Arc, time::Duration};
-use tokio::net::TcpListener;
 
 /// Probes and scrapers are few, and quick.
 const OPTIONS: HttpOptions = HttpOptions {
@@ -24,10 +25,22 @@ const OPTIONS: HttpOptions = HttpOptions {
 pub struct AdminConfig {
     /// Address and port.
     pub listen: SocketAddr,
+    /// Its certificate; without, it speaks HTTP.
+    pub tls: TlsConfig,
+}
+
+impl AdminConfig {
+    /// The TLS of the listener, if it has any.
+    ///
+    /// # Errors
+    /// As [`Acceptor::start`], under `admin.tls`.
+    pub fn acceptor(&self) -> Result<Option<Acceptor>, ConfigError> {
+        Acceptor::start(&self.tls, "admin.tls", "admin", Protocol::Http1)
+    }
 }
 
 /// Serves until the future is dropped: probes are to see the drain, so it has to outlive it.
-pub async fn serve(listener: TcpListener, router: Router) {
+pub async fn serve(listener: impl Into<Listener>, router: Router) {
     let (_never, forever) = Shutdown::new();
     if let Err(error) = http::serve(listener, router, OPTIONS, forever).await {
         tracing::warn!(%error, "admin listener");

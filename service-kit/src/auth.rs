@@ -61,6 +61,8 @@ pub struct AuthConfig {
     pub introspection_url: Option<String>,
     /// The API key that asks, whose account may `token:introspect`.
     pub introspection_key_file: Option<PathBuf>,
+    /// Who signs certificates of `https` URLs above, PEM, instead of those whom the system trusts.
+    pub ca: Option<PathBuf>,
     /// The tenant of callers with mode `off`.
     pub default_tenant: Option<String>,
 }

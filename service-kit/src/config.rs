@@ -146,7 +146,7 @@ fn parse_yaml(text: &str) -> Result<Value, String> {
         .map_err(|error| error.to_string())
 }
 
-fn read_file(path: &Path) -> Result<String, ConfigError> {
+pub(crate) fn read_file(path: &Path) -> Result<String, ConfigError> {
     use std::io::Read as _;
     let refuse = |reason: &dyn fmt::Display| ConfigError::new(path.display().to_string(), reason);
     let file = std::fs::File::open(path).map_err(|error| refuse(&error))?;

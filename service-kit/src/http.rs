@@ -1,8 +1,12 @@
-//! Serving a router: bounded connections, bounded header reads, and a drain that ends.
+//! Serving a router, with TLS or without: bounded connections, bounded header reads, and a drain that ends.
 
 pub use crate::track::track;
 
-use crate::{config::ConfigError, shutdown::Shutdown};
+use crate::{
+    config::ConfigError,
+    shutdown::Shutdown,
+    tls::{Connection, Listener},
+};
 use axum::{BoxError, Router, body::Body, extract::ConnectInfo};
 use hyper::{Request, Response, body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::{
@@ -11,7 +15,6 @@ use hyper_util::{
 };
 use std::{convert::Infallible, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 use tokio::{
-    net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
     time::{sleep, timeout},
 };
@@ -31,8 +34,8 @@ pub struct HttpOptions {
     /// Connections at once; further ones wait in the listener's backlog. Too low starves clients
     /// that keep connections open, too high spends a file descriptor and some 20 KiB each.
     pub max_connections: usize,
-    /// How long a client may take to send a request's head, which also bounds how long an idle
-    /// connection is kept.
+    /// How long a client may take to send a request's head, its TLS handshake included, which also
+    /// bounds how long an idle connection is kept.
     pub header_read_timeout: Duration,
     /// How long requests in flight may take to finish once the drain has begun.
     pub drain_deadline: Duration,
@@ -75,16 +78,17 @@ impl App for Router {
 
 /// Serves HTTP/1.1 until `shutdown` drains: then the listener closes, idle connections end, requests
 /// in flight finish, and what is left at the deadline is cut. Returns when no connection is left.
-/// Dropping the future cuts every connection.
+/// A connection holds its slot from before its handshake. Dropping the future cuts every connection.
 ///
 /// # Errors
 /// None at present: a failed accept is logged and tried again with backoff.
 pub async fn serve(
-    listener: TcpListener,
+    listener: impl Into<Listener>,
     app: impl App,
     options: HttpOptions,
     shutdown: Shutdown,
 ) -> io::Result<()> {
+    let listener: Listener = listener.into();
     let graceful = GracefulShutdown::new();
     let cut = CancellationToken::new();
     let _cut_when_dropped = cut.clone().drop_guard();
@@ -132,16 +136,16 @@ impl<A: App> Server<A> {
         Self { app, http, slots: Arc::new(Semaphore::new(connections)), cut }
     }
 
-    async fn accept_all(&self, listener: &TcpListener, graceful: &GracefulShutdown) -> Infallible {
+    async fn accept_all(&self, listener: &Listener, graceful: &GracefulShutdown) -> Infallible {
         let (first, longest) = ACCEPT_BACKOFF;
         let mut backoff = first;
         loop {
             let slot = Arc::clone(&self.slots).acquire_owned().await;
             let slot = slot.expect("the semaphore is never closed");
             match listener.accept().await {
-                Ok((stream, peer)) => {
+                Ok((connection, peer)) => {
                     backoff = first;
-                    self.spawn(stream, peer, slot, graceful.watcher());
+                    self.spawn(connection, peer, slot, graceful.watcher());
                 }
                 Err(error) => {
                     tracing::warn!(%error, "accept failed");
@@ -154,20 +158,17 @@ impl<A: App> Server<A> {
 
     fn spawn(
         &self,
-        stream: TcpStream,
+        connection: Connection,
         peer: SocketAddr,
         slot: OwnedSemaphorePermit,
         watcher: Watcher,
     ) {
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "TCP_NODELAY was not set");
-        }
         let app = self.app.clone();
         let service = service_fn(move |request| {
             let answered = app.answer(peer, request);
             async { Ok::<_, Infallible>(answered.await) }
         });
-        let connection = self.http.serve_connection(TokioIo::new(stream), service);
+        let connection = self.http.serve_connection(TokioIo::new(connection), service);
         let connection = watcher.watch(connection);
         let cut = self.cut.clone();
         tokio::spawn(async move {

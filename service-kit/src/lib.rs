@@ -5,6 +5,7 @@
 //! | [`config`] | layered configuration, secrets, refusal by name |
 //! | [`shutdown`], [`health`] | signals, drain, readiness with reasons |
 //! | [`http`], [`track`], [`problem`], [`admin`] | serving, request metrics and traces, RFC 9457 errors, the admin listener |
+//! | [`tls`] | certificates of listeners, replaced while they serve; trust in engines |
 //! | [`telemetry`], [`trace`] | log and metric installation (by `main` only), W3C Trace Context |
 //! | [`auth`] | bearer verification (RFC 9068) and authorisation by tenant and scope |
 //! | [`bus`] | publishers, subscribers and topics |
@@ -24,6 +25,7 @@ pub mod http;
 pub mod problem;
 pub mod shutdown;
 pub mod telemetry;
+pub mod tls;
 pub mod trace;
 pub mod track;
 

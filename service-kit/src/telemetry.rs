@@ -79,6 +79,7 @@ pub fn install_metrics(
     });
     let process = metrics_process::Collector::default();
     process.describe();
+    crate::tls::describe();
     Ok(move || {
         process.collect();
         handle.render()
@@ -86,9 +87,10 @@ pub fn install_metrics(
 }
 
 /// Names and help of what every process tells of itself: Prometheus's standard names, such as
-/// `process_resident_memory_bytes`.
+/// `process_resident_memory_bytes`, and the certificates of its listeners.
 pub fn describe_process() {
     metrics_process::Collector::default().describe();
+    crate::tls::describe();
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ pub mod config;
 mod error;
 mod welcome;
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -19,6 +19,7 @@ use service_kit::admin;
 use service_kit::health::Health;
 use service_kit::http::serve;
 use service_kit::shutdown::{Shutdown, on_signal};
+use service_kit::tls::{Acceptor, Listener, Protocol};
 use tokio::net::TcpListener;
 use tracing::{info, warn};
 
@@ -84,25 +85,22 @@ pub async fn run(args: ServeArgs) -> Result<(), ServeError> {
     let (trigger, shutdown) = Shutdown::new();
     on_signal(trigger);
     // Before the folder is touched: an address that is taken is told first.
-    let public = bind("listen", config.listen).await?;
-    let admin = bind("admin.listen", config.admin.listen).await?;
-    let grpc = match config.ext_authz_listen {
-        Some(address) => Some(bind("ext_authz_listen", address).await?),
-        None => None,
-    };
-    // A port of 0 is any that is free.
-    config.listen = public.local_addr()?;
+    let listeners = Listeners::bind(&mut config).await?;
     let health = Health::new();
     // Nothing is ready before all have said what they wait for.
     let assembling = health.component("stores");
     let probes = admin::router(health.clone(), Arc::new(render));
-    let admin = tokio::spawn(admin::serve(admin, probes));
+    let admin = tokio::spawn(admin::serve(listeners.admin, probes));
     let assembly = Assembly::start(&config, &health, &shutdown).await?;
     assembling.ready();
     let (drain_trigger, draining) = Shutdown::new();
     let options = assembly.http_options();
+    if let Some(own) = listeners.own {
+        tokio::spawn(serve(own, assembly.service(), options, draining.clone()));
+    }
+    let public = listeners.public;
     let served = tokio::spawn(serve(public, assembly.service(), options, draining.clone()));
-    let grpc = grpc.map(|listener| tokio::spawn(assembly.grpc(listener, draining)));
+    let grpc = listeners.grpc.map(|listener| tokio::spawn(assembly.grpc(listener, draining)));
     say(&welcome::text(&config, assembly.is_new()));
     info!(listen = %config.listen, "serving");
     // Here and not in a task of its own: a command of the client stays on its thread.
@@ -146,6 +144,41 @@ async fn make_demo(config: &Config) {
             say(&format!("The demo's tenant, {}, is there already.", demo::DEFAULT));
         }
         Err(error) => warn!(%error, "the demo"),
+    }
+}
+
+/// Where the process listens.
+struct Listeners {
+    public: Listener,
+    admin: Listener,
+    grpc: Option<Listener>,
+    /// Where the process asks itself, when the public one speaks TLS: its certificate names the process for others.
+    own: Option<Listener>,
+}
+
+impl Listeners {
+    /// Binds all, and notes in `config` where they are: a port of 0 is any that is free.
+    async fn bind(config: &mut Config) -> Result<Self, ServeError> {
+        let tls = |listener, protocol| Acceptor::start(&config.tls, "tls", listener, protocol);
+        let http = tls("http", Protocol::Http1)?;
+        let public = bind("listen", config.listen).await?;
+        let admin = bind("admin.listen", config.admin.listen).await?;
+        let admin = Listener::new(admin, config.admin.acceptor()?);
+        let grpc = match config.ext_authz_listen {
+            Some(address) => {
+                let tcp = bind("ext_authz_listen", address).await?;
+                Some(Listener::new(tcp, tls("ext_authz", Protocol::Http2)?))
+            }
+            None => None,
+        };
+        let own = if config.tls.is_on() {
+            Some(bind("tls", (Ipv4Addr::LOCALHOST, 0).into()).await?)
+        } else {
+            None
+        };
+        config.listen = public.local_addr()?;
+        config.own = own.as_ref().map(TcpListener::local_addr).transpose()?;
+        Ok(Self { public: Listener::new(public, http), admin, grpc, own: own.map(Listener::from) })
     }
 }
 

@@ -162,6 +162,11 @@ impl Edges {
         Ok(command)
     }
 
+    /// The configuration of its processes.
+    pub(crate) fn env(&self) -> &[(String, String)] {
+        &self.env
+    }
+
     /// Starts an edge and waits until it is ready.
     pub(crate) async fn start(&self) -> Result<Edge> {
         Ok(Edge(Process::start("authz-edge", PREFIX, &self.env).await?))
@@ -179,6 +184,11 @@ pub(crate) struct Answer {
 }
 
 impl Edge {
+    /// One that was started already.
+    pub(crate) fn of(process: Process) -> Self {
+        Self(process)
+    }
+
     /// Its process.
     pub(crate) fn process(&self) -> &Process {
         &self.0

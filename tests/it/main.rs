@@ -33,6 +33,7 @@ mod schema;
 mod storms;
 mod surface;
 mod sweep;
+mod tls;
 mod tokens;
 mod transfer;
 mod walk;

@@ -1,6 +1,6 @@
 //! A service under test: one process of its binary, with free ports.
 
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
@@ -10,10 +10,33 @@ pub(crate) use tests::bed::{binary, free_port};
 
 use crate::world::until;
 
+/// How a process is asked.
+#[derive(Clone)]
+pub(crate) struct Reach {
+    scheme: &'static str,
+    client: reqwest::Client,
+}
+
+impl Reach {
+    /// Without TLS.
+    pub(crate) fn plain() -> Result<Self> {
+        // Another test of this binary may have installed it.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let client = reqwest::Client::builder().timeout(Duration::from_secs(30)).build()?;
+        Ok(Self { scheme: "http", client })
+    }
+
+    /// Over TLS, by a client that trusts its certificate.
+    pub(crate) fn tls(client: reqwest::Client) -> Self {
+        Self { scheme: "https", client }
+    }
+}
+
 /// Killed when dropped.
 pub(crate) struct Process {
     name: &'static str,
     child: Child,
+    scheme: &'static str,
     http: u16,
     admin: u16,
     pub(crate) client: reqwest::Client,
@@ -34,12 +57,20 @@ impl Process {
         name: &'static str,
         prefix: &str,
         env: &[(String, String)],
+        outputs: [Stdio; 2],
+    ) -> Result<Self> {
+        Self::spawn(name, prefix, env, outputs, Reach::plain()?)?.started().await
+    }
+
+    /// Starts it, and waits for nothing.
+    pub(crate) fn spawn(
+        name: &'static str,
+        prefix: &str,
+        env: &[(String, String)],
         [output, error]: [Stdio; 2],
+        Reach { scheme, client }: Reach,
     ) -> Result<Self> {
         let (http, admin) = (free_port()?, free_port()?);
-        // Another test of this binary may have installed it.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let client = reqwest::Client::builder().timeout(Duration::from_secs(30)).build()?;
         let child = Command::new(binary(name)?)
             .envs(env.iter().cloned())
             .env(format!("{prefix}HTTP__LISTEN"), format!("127.0.0.1:{http}"))
@@ -48,19 +79,34 @@ impl Process {
             .stdout(output)
             .stderr(error)
             .spawn()?;
-        let mut process = Self { name, child, http, admin, client };
+        Ok(Self { name, child, scheme, http, admin, client })
+    }
+
+    /// Waits until it is ready.
+    pub(crate) async fn started(mut self) -> Result<Self> {
+        let name = self.name;
         let mut ended = None;
         until(&format!("{name} is ready or has ended"), async || {
-            ended = process.child.try_wait()?;
-            Ok(if ended.is_some() { Ok(()) } else { process.ready().await? })
+            ended = self.ended()?;
+            Ok(if ended.is_some() { Ok(()) } else { self.ready().await? })
         })
         .await?;
         ensure!(ended.is_none(), "{name} ended with {ended:?}; its output is above");
-        Ok(process)
+        Ok(self)
+    }
+
+    /// How it ended, if it did.
+    pub(crate) fn ended(&mut self) -> Result<Option<ExitStatus>> {
+        Ok(self.child.try_wait()?)
     }
 
     pub(crate) fn url(&self, path: &str) -> String {
-        format!("http://127.0.0.1:{}{path}", self.http)
+        format!("{}://127.0.0.1:{}{path}", self.scheme, self.http)
+    }
+
+    /// On the admin listener.
+    pub(crate) fn admin_url(&self, path: &str) -> String {
+        format!("{}://{}{path}", self.scheme, self.admin_address())
     }
 
     /// Of probes and metrics.
@@ -69,10 +115,11 @@ impl Process {
     }
 
     async fn admin(&self, path: &str) -> Result<reqwest::Response> {
-        Ok(self.client.get(format!("http://127.0.0.1:{}{path}", self.admin)).send().await?)
+        Ok(self.client.get(self.admin_url(path)).send().await?)
     }
 
-    async fn ready(&self) -> Result<Result<(), String>> {
+    /// What it waits for, unless it is ready.
+    pub(crate) async fn ready(&self) -> Result<Result<(), String>> {
         let answer = self.admin("/readyz").await?;
         let ready = answer.status() == 200;
         Ok(if ready { Ok(()) } else { Err(answer.text().await?) })

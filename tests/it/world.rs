@@ -272,6 +272,11 @@ impl World {
         Ok((output.status.code(), String::from_utf8_lossy(&text).into_owned()))
     }
 
+    /// The configuration of its processes.
+    pub(crate) fn env(&self) -> &[(String, String)] {
+        &self.env
+    }
+
     /// Starts a process of ingest and waits until it is ready.
     pub(crate) async fn ingest(&self) -> Result<Process> {
         Process::start("ingest", ingest::config::ENV_PREFIX, &self.env).await

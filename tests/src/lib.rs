@@ -3,3 +3,4 @@
 
 pub mod audit;
 pub mod bed;
+pub mod tls;

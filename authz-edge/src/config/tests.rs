@@ -39,6 +39,7 @@ fn every_bad_value_is_refused_by_its_name() {
         ("dgraph.alpha_addresses", &["a:1,b", "a:70000"]),
         ("dgraph.timeout_ms", &["9", "60001"]),
         ("dgraph.connect_timeout_ms", &["9"]),
+        ("dgraph.tls.ca", &["/none"]),
         ("kafka.brokers", &["broker"]),
         ("kafka.properties", &["{acks: 1}"]),
         ("kafka.changes_topic", &["", ".", "a b", "audit.events"]),
@@ -99,6 +100,20 @@ fn an_alpha_is_given_by_either_key_and_never_by_both() {
     assert_eq!(two, ["a:1", "[::1]:2"]);
     let both = [("dgraph.alpha_address", "a:1"), ("dgraph.alpha_addresses", "a:1")];
     refused(&both, "dgraph.alpha_address");
+}
+
+#[test]
+fn certificates_are_whole_before_anything_binds() {
+    for section in ["http.tls", "admin.tls", "ext_authz.tls"] {
+        let key = |name: &str| format!("{section}.{name}");
+        let (certificate, private, client_ca) = (key("certificate"), key("key"), key("client_ca"));
+        refused(&[(certificate.as_str(), "/a.pem")], &private);
+        refused(&[(private.as_str(), "/a.pem")], &certificate);
+        refused(&[(client_ca.as_str(), "/a.pem")], &certificate);
+    }
+    refused(&[("dgraph.tls.key", "/a.pem")], "dgraph.tls.certificate");
+    let pair = [("dgraph.tls.certificate", "/a.pem"), ("dgraph.tls.key", "/a.pem")];
+    refused(&pair, "dgraph.tls.ca");
 }
 
 #[test]

@@ -20,6 +20,7 @@ impl Config {
     pub fn validate(&self) -> Result<(), ConfigError> {
         check_ranges([("drain_deadline_ms", self.drain_deadline_ms, 100, 600_000)])?;
         self.http.validate()?;
+        self.admin.tls.validate("admin.tls")?;
         self.dgraph.validate()?;
         self.kafka.validate()?;
         check_ranges(self.cache.ranges())?;
@@ -67,6 +68,7 @@ impl HttpConfig {
             ("http.body_read_timeout_ms", self.body_read_timeout_ms, 1, 600_000),
         ];
         check_ranges(ranges)?;
+        self.tls.validate("http.tls")?;
         match &self.public_url {
             Some(url) if !is_base(url) => {
                 let reason = "is not http(s)://host[:port][/path], without query and fragment";
@@ -93,7 +95,17 @@ impl DgraphConfig {
         check_ranges([
             ("dgraph.timeout_ms", self.timeout_ms, 10, 60_000),
             ("dgraph.connect_timeout_ms", self.connect_timeout_ms, 10, 60_000),
-        ])
+        ])?;
+        if self.tls.read()?.is_none() {
+            return Ok(());
+        }
+        let unnamed = self.tls.server_name.is_none();
+        if let Some(alpha) = self.alphas().iter().find(|alpha| unnamed && is_ip(alpha)) {
+            let reason =
+                format!("must name what {alpha} is in its certificate: a name, no address");
+            return Err(ConfigError::new("dgraph.tls.server_name", reason));
+        }
+        Ok(())
     }
 }
 
@@ -168,6 +180,12 @@ fn is_host_and_port(address: &str) -> bool {
         !authority.host().is_empty() && authority.port_u16().is_some_and(|port| port > 0)
     };
     !address.contains('@') && address.parse().is_ok_and(named)
+}
+
+/// Whether the host of `host:port` is an address.
+fn is_ip(address: &str) -> bool {
+    let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
+    host.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok()
 }
 
 /// What paths can be put behind.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use service_kit::config::ConfigError;
+use service_kit::tls::{Acceptor, Protocol, TlsConfig};
 
 use super::table::Table;
 use crate::model::SubjectRef;
@@ -24,6 +25,8 @@ pub struct ExtAuthzConfig {
     pub max_message_bytes: usize,
     /// Time for one check, in milliseconds; then it is answered with 503.
     pub deadline_ms: u64,
+    /// The certificate of the gRPC service; without, it speaks in the clear.
+    pub tls: TlsConfig,
     /// Which requests are which questions; the first that fits counts, what fits none is denied.
     pub routes: Vec<RouteConfig>,
 }
@@ -103,6 +106,7 @@ impl ExtAuthzConfig {
         self.within("max_concurrent_streams", self.max_concurrent_streams.into(), 1..=65_536)?;
         self.within("max_message_bytes", self.max_message_bytes as u64, 65_536..=16 << 20)?;
         self.within("deadline_ms", self.deadline_ms, 1..=60_000)?;
+        self.tls.validate("ext_authz.tls")?;
         Table::new(self).map(drop)
     }
 
@@ -117,6 +121,14 @@ impl ExtAuthzConfig {
         }
         let reason = format!("must be from {} to {}", range.start(), range.end());
         Err(ConfigError::new(format!("ext_authz.{key}"), reason))
+    }
+
+    /// The TLS of the gRPC service, if it has any.
+    ///
+    /// # Errors
+    /// As [`Acceptor::start`], under `ext_authz.tls`.
+    pub fn acceptor(&self) -> Result<Option<Acceptor>, ConfigError> {
+        Acceptor::start(&self.tls, "ext_authz.tls", "ext_authz", Protocol::Http2)
     }
 
     /// Time for one check.

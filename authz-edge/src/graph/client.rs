@@ -16,6 +16,7 @@ use super::dgraph::{self, Dgraph};
 #[cfg(feature = "embedded")]
 use super::embedded::{self, Embedded};
 use super::store::GraphError;
+use crate::config::DgraphTls;
 use crate::metrics;
 use crate::model::Key;
 
@@ -40,6 +41,8 @@ pub struct Options {
     pub timeout: Duration,
     /// For a connection.
     pub connect_timeout: Duration,
+    /// How alphas are recognised.
+    pub tls: DgraphTls,
 }
 
 /// A graph database.
@@ -91,7 +94,7 @@ impl GraphDb {
     /// A client of a Dgraph cluster; nothing is connected yet.
     ///
     /// # Errors
-    /// No address, or one that is none.
+    /// No address, or one that is none; certificates that the client does not take.
     #[cfg(feature = "engines")]
     pub fn dgraph(options: &Options) -> Result<Self, GraphError> {
         Dgraph::new(options).map(Self::Dgraph)

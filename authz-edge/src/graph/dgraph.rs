@@ -7,17 +7,19 @@ mod claim;
 mod snapshot;
 
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use contracts::Revision;
 use dgraph_tonic::{
-    Client, ClientError, DgraphError, Endpoint, EndpointConfig, Mutate, Mutation, Operation, Query,
-    Response, Status, Txn, TxnMutated,
+    Certificate, Client, ClientError, ClientTlsConfig, DgraphError, Endpoint, EndpointConfig,
+    Identity, Mutate, Mutation, Operation, Query, Response, Status, Txn, TxnMutated,
 };
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
+use service_kit::config::ConfigError;
 
 pub use snapshot::Snapshot;
 
@@ -37,17 +39,57 @@ struct Alpha {
     prototype: Mutex<Option<Txn>>,
 }
 
-#[derive(Debug)]
-struct Connect(Duration);
+#[derive(Clone)]
+struct Connect {
+    timeout: Duration,
+    tls: Option<ClientTlsConfig>,
+}
+
+/// Without `tls`, which holds a private key and shows it.
+impl fmt::Debug for Connect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connect").field("timeout", &self.timeout).finish_non_exhaustive()
+    }
+}
+
+impl Connect {
+    /// As configured.
+    fn new(options: &Options) -> Result<Self, GraphError> {
+        let refused = |error: ConfigError| GraphError::Refused(error.to_string());
+        let tls = options.tls.read().map_err(refused)?.map(|texts| {
+            let tls = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(texts.ca));
+            let tls = match texts.identity {
+                Some((certificate, key)) => tls.identity(Identity::from_pem(certificate, key)),
+                None => tls,
+            };
+            match &options.tls.server_name {
+                Some(name) => tls.domain_name(name),
+                None => tls,
+            }
+        });
+        Ok(Self { timeout: options.connect_timeout, tls })
+    }
+
+    /// With TLS if there is any, which the client may not take: it knows neither keys in SEC 1 nor names that are
+    /// addresses.
+    fn secure(&self, endpoint: Endpoint) -> Result<Endpoint, String> {
+        let Some(tls) = self.tls.clone() else { return Ok(endpoint) };
+        endpoint
+            .tls_config(tls)
+            .map_err(|error| format!("dgraph.tls: {:#}", anyhow::Error::from(error)))
+    }
+}
 
 impl EndpointConfig for Connect {
     fn configure_endpoint(&self, endpoint: Endpoint) -> Endpoint {
-        endpoint
-            .connect_timeout(self.0)
+        let plain = endpoint
+            .connect_timeout(self.timeout)
             .tcp_nodelay(true)
             .http2_keep_alive_interval(Duration::from_secs(10))
             .keep_alive_timeout(Duration::from_secs(5))
-            .keep_alive_while_idle(true)
+            .keep_alive_while_idle(true);
+        // It was tried before: see `Dgraph::new`. Without it, an https endpoint trusts public authorities alone.
+        self.secure(plain.clone()).unwrap_or(plain)
     }
 }
 
@@ -55,12 +97,18 @@ impl Dgraph {
     /// A client; nothing is connected yet.
     ///
     /// # Errors
-    /// No address, or one that is none.
+    /// No address, or one that is none; certificates that the client does not take.
     pub fn new(options: &Options) -> Result<Self, GraphError> {
+        let connect = Connect::new(options)?;
+        let scheme = if options.tls.is_on() { "https" } else { "http" };
         let alpha = |address: &String| {
-            let uri = format!("http://{address}");
-            let client = Client::new_with_endpoint_config(uri, Connect(options.connect_timeout))
-                .map_err(|error| GraphError::Refused(format!("{address}: {error}")))?;
+            let refused = |error: String| GraphError::Refused(format!("{address}: {error}"));
+            let uri = format!("{scheme}://{address}");
+            let endpoint = Endpoint::from_shared(uri.clone());
+            let endpoint = endpoint.map_err(|error| refused(error.to_string()))?;
+            connect.secure(endpoint).map_err(refused)?;
+            let client = Client::new_with_endpoint_config(uri, connect.clone())
+                .map_err(|error| refused(error.to_string()))?;
             Ok(Alpha { address: address.clone(), client, prototype: Mutex::new(None) })
         };
         let alphas = options.alphas.iter().map(alpha).collect::<Result<Box<[_]>, _>>()?;

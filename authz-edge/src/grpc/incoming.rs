@@ -7,8 +7,8 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures::Stream;
+use service_kit::tls::{Connection, Listener};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Sleep;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
@@ -23,9 +23,10 @@ const ACCEPT_BACKOFF: (Duration, Duration) = (Duration::from_millis(5), Duration
 const PREFACE: usize = 24;
 
 /// A connection that holds its slot for as long as it lives, and ends when it is cut, or when the preface
-/// does not come in time.
+/// does not come in time, which is behind its TLS handshake.
 pub struct Bounded {
-    stream: TcpStream,
+    stream: Connection,
+    info: TcpConnectInfo,
     cut: Pin<Box<WaitForCancellationFutureOwned>>,
     opening: Option<Opening>,
     _slot: OwnedSemaphorePermit,
@@ -40,7 +41,7 @@ struct Opening {
 /// Connections of `listener`, `max` at once, each of which has `patience` for its preface; `cut` ends them
 /// all.
 pub fn bounded(
-    listener: TcpListener,
+    listener: Listener,
     max: usize,
     patience: Duration,
     cut: CancellationToken,
@@ -49,23 +50,22 @@ pub fn bounded(
     futures::stream::unfold((listener, slots, cut), move |(listener, slots, cut)| async move {
         let slot = Arc::clone(&slots).acquire_owned().await;
         let slot = slot.expect("the semaphore is never closed");
-        let stream = accept(&listener).await;
+        let (stream, info) = accept(&listener).await;
         let ends = Box::pin(cut.clone().cancelled_owned());
         let deadline = Box::pin(tokio::time::sleep(patience));
         let opening = Some(Opening { missing: PREFACE, deadline });
-        Some((Ok(Bounded { stream, cut: ends, opening, _slot: slot }), (listener, slots, cut)))
+        let bounded = Bounded { stream, info, cut: ends, opening, _slot: slot };
+        Some((Ok(bounded), (listener, slots, cut)))
     })
 }
 
-async fn accept(listener: &TcpListener) -> TcpStream {
+async fn accept(listener: &Listener) -> (Connection, TcpConnectInfo) {
     let (mut backoff, longest) = ACCEPT_BACKOFF;
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => {
-                if let Err(error) = stream.set_nodelay(true) {
-                    tracing::debug!(%error, "TCP_NODELAY was not set");
-                }
-                return stream;
+            Ok((stream, peer)) => {
+                let local_addr = listener.local_addr().ok();
+                return (stream, TcpConnectInfo { local_addr, remote_addr: Some(peer) });
             }
             Err(error) => {
                 tracing::warn!(%error, "accept failed");
@@ -80,7 +80,23 @@ impl Connected for Bounded {
     type ConnectInfo = TcpConnectInfo;
 
     fn connect_info(&self) -> TcpConnectInfo {
-        self.stream.connect_info()
+        self.info.clone()
+    }
+}
+
+impl Bounded {
+    /// What became of a write. The server writes first, so it is a write that waits for the handshake: it ends as a
+    /// read would.
+    fn or_over<T>(
+        &mut self,
+        written: Poll<io::Result<T>>,
+        context: &mut Context<'_>,
+    ) -> Poll<io::Result<T>> {
+        let Some(opening) = &mut self.opening else { return written };
+        let is_over = written.is_pending()
+            && (opening.deadline.as_mut().poll(context).is_ready()
+                || self.cut.as_mut().poll(context).is_ready());
+        if is_over { Poll::Ready(Err(io::ErrorKind::TimedOut.into())) } else { written }
     }
 }
 
@@ -113,7 +129,8 @@ impl AsyncWrite for Bounded {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
+        let written = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.or_over(written, context)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -129,7 +146,8 @@ impl AsyncWrite for Bounded {
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
+        let written = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
+        self.or_over(written, context)
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use envoy_types::ext_authz::v3::pb::AuthorizationServer;
 use service_kit::shutdown::Shutdown;
-use tokio::net::TcpListener;
+use service_kit::tls::Listener;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Server;
 
@@ -27,7 +27,7 @@ use crate::graph::Graph;
 /// A peer that does not answer a ping within this long is gone, and so often it is asked.
 const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(10));
 
-/// How long a connection may hold a slot before it says that it speaks HTTP/2.
+/// How long a connection may hold a slot before it says that it speaks HTTP/2, its TLS handshake included.
 const PREFACE_PATIENCE: Duration = Duration::from_secs(10);
 
 /// The largest header list of a call, in bytes: Envoy's own metadata, not the request's headers.
@@ -72,7 +72,7 @@ impl GrpcOptions {
 /// # Errors
 /// Those of the transport; a failed accept is tried again.
 pub async fn serve<G: Graph>(
-    listener: TcpListener,
+    listener: impl Into<Listener>,
     ext_authz: Arc<ExtAuthz<G>>,
     options: GrpcOptions,
     shutdown: Shutdown,
@@ -90,7 +90,7 @@ pub async fn serve<G: Graph>(
         .timeout(options.call_deadline)
         .add_service(service);
     let (max, patience) = (options.max_connections, options.preface_patience);
-    let incoming = incoming::bounded(listener, max, patience, cut.clone());
+    let incoming = incoming::bounded(listener.into(), max, patience, cut.clone());
     let deadline = {
         let shutdown = shutdown.clone();
         async move {

@@ -11,6 +11,7 @@ cassandra_ip() { printf '127.0.0.%s' "${1#cassandra-}"; } # NAME
 
 cassandra_ports() { # NAME
   printf '%s %s\n' cassandra "$(cassandra_ip "$1")" cassandra-storage "$(cassandra_ip "$1")"
+  ! tls_on || printf 'cassandra-tls %s\n' "$(cassandra_ip "$1")"
   # JMX listens on the first loopback address, whatever the node's.
   printf '%s 127.0.0.1\n' "cassandra-jmx-${1#cassandra-}"
 }
@@ -57,6 +58,20 @@ credentials_validity: 500ms
 EOF
 }
 
+# On a port of its own, so that probes need no client of TLS.
+cassandra_tls_config() {
+  tls_on || return 0
+  cat <<EOF
+native_transport_port_ssl: $(port cassandra-tls)
+client_encryption_options:
+  enabled: true
+  optional: false
+  keystore: $STATE/tls/cassandra.p12
+  keystore_password: $TLS_STORE_PASSWORD
+  store_type: PKCS12
+EOF
+}
+
 cassandra_config() { # NAME
   local ip
   ip=$(cassandra_ip "$1")
@@ -88,6 +103,7 @@ memtable_allocation_type: ${OPT[memtable]}
 EOF
   cassandra_sync_config
   cassandra_auth_config
+  cassandra_tls_config
 }
 
 cassandra_logging() {
@@ -183,10 +199,15 @@ cassandra_ready() { # NAME
   done
 }
 
-cassandra_env() {
+cassandra_hosts() { # ROLE: every node's port of that role
   local name hosts=''
-  for name in $(cassandra_nodes); do hosts+="${hosts:+,}$(cassandra_ip "$name"):$(port cassandra)"; done
-  printf 'export TRIAD_CASSANDRA=%s\n' "$hosts"
+  for name in $(cassandra_nodes); do hosts+="${hosts:+,}$(cassandra_ip "$name"):$(port "$1")"; done
+  printf '%s' "$hosts"
+}
+
+cassandra_env() {
+  printf 'export TRIAD_CASSANDRA=%s\n' "$(cassandra_hosts cassandra)"
+  ! tls_on || printf 'export TRIAD_CASSANDRA_TLS=%s\n' "$(cassandra_hosts cassandra-tls)"
   [[ ${OPT[cassandra_auth]} == on ]] || return 0
   printf 'export TRIAD_CASSANDRA_USER=cassandra\nexport TRIAD_CASSANDRA_PASSWORD=cassandra\n'
 }

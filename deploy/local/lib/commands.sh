@@ -48,6 +48,7 @@ command_up() {
   refuse_busy_ports "${dead[@]}"
   add_engines "${wanted[@]}"
   save_instance
+  ! tls_on || tls_make
   up_all "${wanted[@]}"
 }
 
@@ -96,6 +97,7 @@ command_env() {
   require_instance
   local engine
   printf 'export TRIAD_STATE=%q\n' "$STATE"
+  ! tls_on || tls_env
   for engine in ${OPT[engines]}; do "${engine}_env"; done
 }
 

@@ -39,6 +39,9 @@ dgraph_start() { # NAME
       command+=("--my=127.0.0.1:$(port alpha-internal)" "--zero=$zero" --security whitelist=127.0.0.1
         --cache size-mb=512 -p "$STATE/$1/p" -w "$STATE/$1/w") ;;
   esac
+  # Of clients only: an alpha has one port for each protocol, and with certificates it speaks TLS alone there.
+  ! tls_on || [[ $role != alpha ]] || command+=(--tls "ca-cert=$STATE/tls/ca.pem; server-cert=$STATE/tls/server.pem; \
+server-key=$STATE/tls/server.key; client-auth-type=VERIFYIFGIVEN; use-system-ca=false; internal-port=false")
   # A soft limit: the garbage collector works harder instead of the machine running out.
   GOMEMLIMIT=1536MiB spawn "$1" "${command[@]}"
 }
@@ -46,12 +49,20 @@ dgraph_start() { # NAME
 dgraph_ready() { # NAME
   case $1 in
     dgraph-zero) probe zero 127.0.0.1 "$(port zero-http)" ;;
-    dgraph-alpha) probe alpha 127.0.0.1 "$(port alpha-http)" ;;
+    dgraph-alpha)
+      if tls_on; then
+        probe alpha-tls 127.0.0.1 "$(port alpha-http)" "$STATE/tls/ca.pem"
+      else
+        probe alpha 127.0.0.1 "$(port alpha-http)"
+      fi ;;
   esac
 }
 
+# By name where there are certificates: those who verify them do not all know addresses.
 dgraph_env() {
-  printf 'export TRIAD_DGRAPH=127.0.0.1:%s\n' "$(port alpha-grpc)"
+  local host=127.0.0.1
+  ! tls_on || host=localhost
+  printf 'export TRIAD_DGRAPH=%s:%s\n' "$host" "$(port alpha-grpc)"
   printf 'export TRIAD_DGRAPH_HTTP=127.0.0.1:%s\n' "$(port alpha-http)"
 }
 

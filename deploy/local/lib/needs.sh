@@ -46,6 +46,7 @@ collect_needs() { # ENGINE...
   need_command setsid util-linux
   need_command timeout coreutils
   need_command od coreutils
+  ! tls_on || tls_needs
   for engine; do
     "${engine}_needs"
     [[ ${OPT[cpus_$engine]:-all} == all ]] || need_command taskset util-linux

@@ -2,14 +2,16 @@
 # Which port each process listens on, whether it is free, and the choice of a free block.
 #
 # Dgraph can only shift all its ports by one number, and they lie 1000 apart. So a block is ten ports at N (Dgraph Zero
-# first) plus N+1000, +2000, +3000 and +4000, and blocks ten apart interleave without touching.
+# first) plus N+1000, +2000, +3000 and +4000, and blocks ten apart interleave without touching. What finds no place in the
+# ten is beside N+1000.
 
 # `auto` chooses here: below the kernel's ephemeral range, with N+4000 too, and above the engines' own ports.
 readonly AUTO_FIRST=10000 AUTO_LAST=10990
 
 declare -A DEFAULT_PORTS=(
-  [kafka]=9092 [kafka-controller]=9093
-  [cassandra]=9042 [cassandra-storage]=7000 [cassandra-jmx-1]=7199 [cassandra-jmx-2]=7200 [cassandra-jmx-3]=7201
+  [kafka]=9092 [kafka-controller]=9093 [kafka-tls]=9094
+  [cassandra]=9042 [cassandra-tls]=9142 [cassandra-storage]=7000
+ [cassandra-jmx-1]=7199 [cassandra-jmx-2]=7200 [cassandra-jmx-3]=7201
   [mysql]=3306 [prometheus]=9090
   [zero-grpc]=5080 [zero-http]=6080 [alpha-internal]=7080 [alpha-http]=8080 [alpha-grpc]=9080
 )
@@ -17,7 +19,7 @@ declare -A PORT_OFFSETS=(
   [zero-grpc]=0 [kafka]=1 [kafka-controller]=2
   [cassandra]=3 [cassandra-storage]=4 [cassandra-jmx-1]=5 [cassandra-jmx-2]=6 [cassandra-jmx-3]=7
   [mysql]=8 [prometheus]=9
-  [zero-http]=1000 [alpha-internal]=2000 [alpha-http]=3000 [alpha-grpc]=4000
+  [zero-http]=1000 [kafka-tls]=1001 [cassandra-tls]=1002 [alpha-internal]=2000 [alpha-http]=3000 [alpha-grpc]=4000
 )
 
 port() { # ROLE

@@ -3,6 +3,7 @@
 # Exit 0: the engine gave the answer of a working one. The caller sets the deadline.
 #
 #   probe.sh kafka|mysql|zero|alpha|prometheus IP PORT
+#   probe.sh alpha-tls IP PORT AUTHORITY
 #   probe.sh cassandra-options IP PORT
 #   probe.sh cassandra-read IP PORT ONE|TWO|ALL [USER PASSWORD]
 set -euo pipefail
@@ -112,16 +113,27 @@ zero() { http GET /health '' | grep '^HTTP/1.. 200' >/dev/null; }
 
 prometheus() { http GET /-/ready '' | grep '^HTTP/1.. 200' >/dev/null; }
 
+readonly DQL='{ q(func: has(dgraph.type), first: 1) { uid } }'
+
+alpha_health() { http GET /health '' | grep '"status":"healthy"' >/dev/null; }
+
 alpha() { # IP PORT: the first connection is open
-  http GET /health '' | grep '"status":"healthy"' >/dev/null
+  alpha_health
   connect "$1" "$2"
-  http POST /query '{ q(func: has(dgraph.type), first: 1) { uid } }' | grep '"data":{"q":' >/dev/null
+  http POST /query "$DQL" | grep '"data":{"q":' >/dev/null
+}
+
+alpha_tls() { # IP PORT AUTHORITY: its health, and nothing else, is told without TLS
+  alpha_health
+  curl -fsS --noproxy '*' --cacert "$3" -H 'Content-Type: application/dql' --data "$DQL" "https://$1:$2/query" |
+    grep '"data":{"q":' >/dev/null
 }
 
 connect "$2" "$3"
 case $1 in
   kafka | mysql | zero | prometheus) "$1" ;;
   alpha) alpha "$2" "$3" ;;
+  alpha-tls) alpha_tls "${@:2}" ;;
   cassandra-options) cassandra_options ;;
   cassandra-read) cassandra_read "${@:4}" ;;
   *) echo "unknown question $1" >&2; exit 64 ;;

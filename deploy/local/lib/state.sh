@@ -4,12 +4,13 @@
 
 declare -A OPT=()
 
-readonly STATE_KEYS='^(engines|port_base|cassandra_nodes|cassandra_auth|commitlog_sync|memtable|cpus_(kafka|cassandra|mysql|dgraph|prometheus))$'
+readonly STATE_KEYS='^(engines|port_base|cassandra_nodes|cassandra_auth|tls|commitlog_sync|memtable|cpus_(kafka|cassandra|mysql|dgraph|prometheus))$'
 
 have_instance() { [[ -f $STATE/instance ]]; }
 
 load_instance() {
-  OPT=([engines]='' [port_base]=default [cassandra_nodes]=1 [cassandra_auth]=off [commitlog_sync]=group [memtable]=heap_buffers)
+  OPT=([engines]='' [port_base]=default [cassandra_nodes]=1 [cassandra_auth]=off [tls]=off [commitlog_sync]=group
+    [memtable]=heap_buffers)
   have_instance || return 0
   local key value
   while IFS='=' read -r key value; do
@@ -54,6 +55,7 @@ check_given() {
   fi
   check_choice cassandra-nodes "${GIVEN[cassandra_nodes]:-1}" 1 3
   check_choice cassandra-auth "${GIVEN[cassandra_auth]:-off}" on off
+  check_choice tls "${GIVEN[tls]:-off}" on off
   check_choice commitlog-sync "${GIVEN[commitlog_sync]:-group}" group batch periodic
   check_choice memtable "${GIVEN[memtable]:-heap_buffers}" heap_buffers offheap_objects
   local base=${GIVEN[port_base]:-auto}
@@ -81,6 +83,10 @@ merge_given() {
       cassandra_nodes)
         [[ " ${OPT[engines]} " != *" cassandra "* ]] ||
           die "$STATE holds a cluster of ${OPT[$key]} Cassandra node(s): engines reset first" ;;
+      tls)
+        for engine in ${OPT[engines]}; do
+          ! engine_runs "$engine" || die "$engine is running with tls ${OPT[tls]}: engines down first"
+        done ;;
       *)
         ! engine_runs "$engine" ||
           die "$engine is running with ${key//_/-} ${OPT[$key]:-all}: engines down first" ;;
@@ -103,6 +109,6 @@ delete_state() {
   local name
   release_ports
   for name in $(known_nodes); do rm -rf -- "${STATE:?}/$name"; done
-  rm -rf -- "${STATE:?}"/{log,run,instance,instance.new,.gitignore,lock}
+  rm -rf -- "${STATE:?}"/{log,run,tls,tls.new,instance,instance.new,.gitignore,lock}
   rmdir --ignore-fail-on-non-empty -- "$STATE"
 }

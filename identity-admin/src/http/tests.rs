@@ -64,6 +64,7 @@ async fn service(mode: AuthMode) -> Router {
         revocations_topic: None,
         introspection_url: None,
         introspection_key_file: None,
+        ca: None,
         default_tenant: None,
     };
     let db = Db::new(&db::Options {

@@ -95,6 +95,7 @@ fn auth() -> AuthConfig {
         revocations_topic: None,
         introspection_url: None,
         introspection_key_file: None,
+        ca: None,
         default_tenant: None,
     }
 }

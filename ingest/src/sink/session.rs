@@ -29,7 +29,7 @@ pub struct Cassandra {
 /// Why there is no session.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
-    /// The credentials are misconfigured.
+    /// The credentials or TLS are misconfigured.
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// Nobody answered, or the answer was no.
@@ -97,6 +97,7 @@ impl Cassandra {
         if let (Some(user), Some(password)) = (&config.username, &password) {
             builder = builder.user(user, password.expose());
         }
+        builder = builder.tls_context(config.tls.rustls("cassandra.tls")?);
         let session = Arc::new(builder.build().await?);
         Ok(Self { session, keyspace: config.keyspace.clone(), consistency, timeout })
     }

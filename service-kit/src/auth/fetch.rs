@@ -1,11 +1,13 @@
 //! Asking the issuer over HTTP: bounded in time and size, and never led elsewhere.
 
-use crate::config::ConfigError;
+use super::AuthConfig;
+use crate::{config::ConfigError, tls};
 use anyhow::ensure;
 use std::time::Duration;
 
 /// A client, and where it asks; `key` is where that is configured.
 pub(super) fn client(
+    config: &AuthConfig,
     key: &str,
     url: &str,
     timeout: Duration,
@@ -17,11 +19,16 @@ pub(super) fn client(
     }
     // A second installation fails because one is installed, which is what is wanted.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let client = reqwest::Client::builder()
-        .timeout(timeout)
-        .redirect(reqwest::redirect::Policy::none())
-        .build()
-        .map_err(|error| refuse(&error))?;
+    let mut client =
+        reqwest::Client::builder().timeout(timeout).redirect(reqwest::redirect::Policy::none());
+    if let Some(path) = &config.ca {
+        let trusted = tls::certificates("auth.ca", path)?;
+        let trusted = trusted.iter().map(|der| reqwest::Certificate::from_der(der));
+        let trusted = trusted.collect::<Result<Vec<_>, _>>();
+        client =
+            client.tls_certs_only(trusted.map_err(|error| ConfigError::new("auth.ca", error))?);
+    }
+    let client = client.build().map_err(|error| refuse(&error))?;
     Ok((client, url))
 }
 

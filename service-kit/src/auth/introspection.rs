@@ -54,7 +54,7 @@ impl Introspector {
     /// As configured; none without `introspection_url`.
     pub(super) fn new(config: &AuthConfig) -> Result<Option<Self>, ConfigError> {
         let Some(url) = &config.introspection_url else { return Ok(None) };
-        let (client, url) = fetch::client("auth.introspection_url", url, TIMEOUT)?;
+        let (client, url) = fetch::client(config, "auth.introspection_url", url, TIMEOUT)?;
         let file = &config.introspection_key_file;
         let key = secret_or_file("auth.introspection_key", &None, file)?;
         let key = key.ok_or_else(|| {

@@ -163,7 +163,7 @@ impl Source {
         let Some(url) = &config.jwks_url else {
             return Ok(config.jwks_file.clone().map(Self::File));
         };
-        let (client, url) = fetch::client("auth.jwks_url", url, FETCH_TIMEOUT)?;
+        let (client, url) = fetch::client(config, "auth.jwks_url", url, FETCH_TIMEOUT)?;
         Ok(Some(Self::Url(client, url)))
     }
 

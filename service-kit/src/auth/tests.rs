@@ -98,6 +98,7 @@ fn config() -> AuthConfig {
         revocations_topic: None,
         introspection_url: None,
         introspection_key_file: None,
+        ca: None,
         default_tenant: None,
     }
 }

@@ -35,8 +35,8 @@ const FILE_SUFFIX: &str = "_file";
 pub struct KafkaConfig {
     /// Brokers to begin with, as `host:port`.
     pub brokers: Vec<String>,
-    /// Handed to librdkafka, for SASL PLAIN and sockets; it is built without TLS. `<name>_file` reads
-    /// `<name>` from a file.
+    /// Handed to librdkafka: TLS (`security.protocol`, `ssl.ca.location`), SASL PLAIN and SCRAM, sockets.
+    /// `<name>_file` reads `<name>` from a file.
     pub properties: BTreeMap<String, String>,
 }
 
@@ -167,6 +167,24 @@ mod tests {
         assert_eq!(refused_key(&["a:1"], &[("no.such", "1")]), "kafka.properties.no.such");
         let refused = refused_key(&["a:1"], &[("socket.timeout.ms", "long")]);
         assert_eq!(refused, "kafka.properties.socket.timeout.ms");
+    }
+
+    #[cfg(feature = "engines")]
+    #[test]
+    fn it_is_built_with_tls_and_scram() {
+        let config = config(
+            &["a:1"],
+            &[
+                ("security.protocol", "SASL_SSL"),
+                ("sasl.mechanism", "SCRAM-SHA-512"),
+                ("sasl.username", "u"),
+                ("sasl.password", "p"),
+            ],
+        );
+        config.validate().unwrap();
+        // Without either, a client is refused and not its properties.
+        let client: Result<rdkafka::producer::BaseProducer, _> = config.client().create();
+        client.map(drop).unwrap();
     }
 
     #[cfg(feature = "engines")]

@@ -3,6 +3,7 @@ use crate::{health::Health, shutdown::ShutdownTrigger};
 use axum::routing::get;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
     sync::Notify,
     task::JoinHandle,
 };

@@ -16,7 +16,7 @@ use service_kit::embedded::{Disk, Folder};
 use service_kit::health::Health;
 use service_kit::http::HttpOptions;
 use service_kit::shutdown::Shutdown;
-use tokio::net::TcpListener;
+use service_kit::tls::Listener;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
@@ -144,7 +144,7 @@ impl Assembly {
     /// Envoy's gRPC form, until the drain.
     pub(super) fn grpc(
         &self,
-        listener: TcpListener,
+        listener: Listener,
         draining: Shutdown,
     ) -> impl Future<Output = Result<(), tonic::transport::Error>> + Send + use<> {
         self.authz.grpc(&self.services.authz, listener, draining)

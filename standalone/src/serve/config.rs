@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 use service_kit::admin::AdminConfig;
 use service_kit::config::{ConfigError, Source, load, load_over};
 use service_kit::telemetry::TelemetryConfig;
+use service_kit::tls::TlsConfig;
 
 /// The commented defaults, embedded.
 pub const DEFAULTS: &str = include_str!("../../config.example.yaml");
@@ -18,6 +19,9 @@ pub const ENV_PREFIX: &str = "TRIAD_STANDALONE__";
 /// Sections of services that are decided here.
 const OWNED: [&str; 8] =
     ["admin", "auth", "cassandra", "dgraph", "drain_deadline_ms", "kafka", "telemetry", "sync"];
+
+/// Keys of services, below a section of which others may be given, that are decided here.
+const OWNED_KEYS: [(&str, &str); 3] = [("http", "listen"), ("http", "tls"), ("ext_authz", "tls")];
 
 /// Whether callers are verified.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -36,6 +40,10 @@ pub enum Auth {
 pub struct Config {
     pub listen: SocketAddr,
     pub public_url: Option<String>,
+    pub tls: TlsConfig,
+    /// Where this process asks itself, if it is not `listen`: nobody configures it.
+    #[serde(skip)]
+    pub own: Option<SocketAddr>,
     pub admin: AdminConfig,
     pub ext_authz_listen: Option<SocketAddr>,
     pub data_dir: PathBuf,
@@ -69,7 +77,8 @@ impl Config {
     /// Where clients find it.
     #[must_use]
     pub fn public_url(&self) -> String {
-        self.public_url.clone().unwrap_or_else(|| format!("http://{}", self.listen))
+        let scheme = if self.tls.is_on() { "https" } else { "http" };
+        self.public_url.clone().unwrap_or_else(|| format!("{scheme}://{}", self.listen))
     }
 
     /// Where the API key of a service is, or of `admin`.
@@ -81,12 +90,13 @@ impl Config {
     /// Where this process finds itself.
     #[must_use]
     pub fn own_url(&self) -> String {
-        let ip = match self.listen.ip() {
+        let listen = self.own.unwrap_or(self.listen);
+        let ip = match listen.ip() {
             ip if !ip.is_unspecified() => ip,
             IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::LOCALHOST),
             IpAddr::V6(_) => IpAddr::V6(Ipv6Addr::LOCALHOST),
         };
-        format!("http://{}", SocketAddr::new(ip, self.listen.port()))
+        format!("http://{}", SocketAddr::new(ip, listen.port()))
     }
 
     /// What the services are started with.
@@ -95,6 +105,8 @@ impl Config {
     /// The key that is refused, with its section before it.
     pub fn services(&self) -> Result<Services, ConfigError> {
         service_kit::http::require_loopback(&self.listen, self.auth == Auth::Off)?;
+        self.tls.validate("tls")?;
+        self.admin.tls.validate("admin.tls")?;
         let (own, public) = (self.own_url(), self.public_url());
         let common = |service: &str| {
             let auth = match self.auth {
@@ -151,8 +163,10 @@ fn service<T: serde::de::DeserializeOwned>(
     theirs: &Map<String, Value>,
     section: &str,
 ) -> Result<T, ConfigError> {
-    let of_http = theirs.get("http").and_then(|http| http.get("listen")).map(|_| "http.listen");
-    if let Some(owned) = OWNED.iter().copied().find(|key| theirs.contains_key(*key)).or(of_http) {
+    let has = |(of, key): &(&str, &str)| theirs.get(*of).is_some_and(|of| of.get(key).is_some());
+    let nested = OWNED_KEYS.iter().find(|at| has(at)).map(|(of, key)| format!("{of}.{key}"));
+    let whole = OWNED.iter().find(|key| theirs.contains_key(**key)).map(|key| (*key).to_owned());
+    if let Some(owned) = whole.or(nested) {
         let reason = "is decided by standalone, or has no meaning without engines";
         return Err(ConfigError::new(format!("{section}.{owned}"), reason));
     }
@@ -182,6 +196,8 @@ mod tests {
         for (yaml, refused) in [
             ("ingest: {kafka: {brokers: [a]}}", "ingest.kafka: is decided by standalone"),
             ("identity: {http: {listen: 'x'}}", "identity.http.listen: is decided by standalone"),
+            ("ingest: {http: {tls: {}}}", "ingest.http.tls: is decided by standalone"),
+            ("tls: {key: /a.pem}", "tls.certificate: key needs it"),
             ("authz: {cache: {lif_ms: 1}}", "authz.cache.lif_ms: "),
             ("ingest: {query: {default_limit: 0}}", "ingest.query.default_limit: "),
             ("datadir: x", "datadir: "),

@@ -8,8 +8,9 @@ use super::config::{Auth, Config};
 /// Where it listens and keeps its data; the first time the administrator's key, and what to try.
 pub(super) fn text(config: &Config, is_new: bool) -> String {
     let (url, admin) = (config.public_url(), config.admin.listen);
+    let scheme = if config.admin.tls.is_on() { "https" } else { "http" };
     let mut text = format!(
-        "Triad serves on {url}  (probes and metrics: http://{admin})\nIts data is in {}",
+        "Triad serves on {url}  (probes and metrics: {scheme}://{admin})\nIts data is in {}",
         config.data_dir.display()
     );
     let key_file = config.key_file("admin");

@@ -104,6 +104,11 @@ impl Identities {
         })?)
     }
 
+    /// The configuration of its processes.
+    pub(crate) fn env(&self) -> &[(String, String)] {
+        &self.env
+    }
+
     /// The program with this test's configuration.
     pub(crate) fn command(&self) -> Result<Command> {
         let mut command = Command::new(binary("identity-admin")?);
@@ -206,6 +211,11 @@ impl Answer {
 }
 
 impl Service {
+    /// One that was started already.
+    pub(crate) fn of(process: Process) -> Self {
+        Self(process)
+    }
+
     /// One request; a body of null is none.
     pub(crate) async fn ask(
         &self,

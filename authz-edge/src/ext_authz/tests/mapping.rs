@@ -140,6 +140,7 @@ ext_authz:
   max_concurrent_streams: 1024
   max_message_bytes: 1048576
   deadline_ms: 1000
+  tls: {}
   routes:
     - host: "*.example.com"
       path: /v1/documents/{id}

@@ -169,7 +169,7 @@ fn checker(graph: &Arc<Fake>) -> Checker<Arc<Fake>> {
 pub(crate) fn config(routes: &Value) -> ExtAuthzConfig {
     serde_json::from_value(json!({
         "listen": null, "max_connections": 8, "max_concurrent_streams": 8,
-        "max_message_bytes": 65_536, "deadline_ms": 10_000, "routes": routes,
+        "max_message_bytes": 65_536, "deadline_ms": 10_000, "tls": {}, "routes": routes,
     }))
     .unwrap()
 }
@@ -230,6 +230,7 @@ async fn verifier(mode: AuthMode) -> Verifier {
         revocations_topic: None,
         introspection_url: None,
         introspection_key_file: None,
+        ca: None,
         default_tenant: Some("acme".to_owned()),
     };
     // Nothing drains here, so the keys are kept until the runtime ends.

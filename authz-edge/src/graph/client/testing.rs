@@ -42,7 +42,9 @@ impl GraphDb {
     #[cfg(feature = "engines")]
     pub(crate) fn at(alpha: &str) -> Self {
         let alphas = vec![alpha.to_owned()];
-        Self::dgraph(&Options { alphas, timeout: TIMEOUT, connect_timeout: TIMEOUT }).unwrap()
+        let options =
+            Options { alphas, timeout: TIMEOUT, connect_timeout: TIMEOUT, tls: Default::default() };
+        Self::dgraph(&options).unwrap()
     }
 
     /// Nothing is in it, not even the schema.

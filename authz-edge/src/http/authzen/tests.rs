@@ -57,6 +57,7 @@ pub(in crate::http) fn off(tenant: Option<&str>) -> AuthConfig {
         revocations_topic: None,
         introspection_url: None,
         introspection_key_file: None,
+        ca: None,
         default_tenant: tenant.map(str::to_owned),
     }
 }

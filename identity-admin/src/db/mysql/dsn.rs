@@ -4,6 +4,7 @@
 use std::fmt;
 use std::str::FromStr as _;
 
+use service_kit::tls::ClientTls;
 use sqlx::ConnectOptions as _;
 use sqlx::mysql::{MySqlConnectOptions, MySqlSslMode};
 
@@ -31,7 +32,7 @@ impl fmt::Display for Dsn {
 }
 
 impl Dsn {
-    /// Reads either form.
+    /// Reads either form, without TLS: see [`Dsn::secured`].
     ///
     /// # Errors
     /// What is wrong with it, without repeating any of it.
@@ -46,6 +47,20 @@ impl Dsn {
         }
         // Slow statements are seen in metrics; their text in a log would say nothing more.
         Ok(Self(options.ssl_mode(MySqlSslMode::Disabled).disable_statement_logging()))
+    }
+
+    /// Over TLS, if it is configured: the server's certificate must name the host, and be signed by `ca` or by whom
+    /// the system trusts.
+    #[must_use]
+    pub fn secured(self, tls: &ClientTls) -> Self {
+        let Some(ca) = &tls.ca else { return self };
+        let options = self.0.ssl_mode(MySqlSslMode::VerifyIdentity).ssl_ca(ca);
+        Self(match (&tls.certificate, &tls.key) {
+            (Some(certificate), Some(key)) => {
+                options.ssl_client_cert(certificate).ssl_client_key(key)
+            }
+            _ => options,
+        })
     }
 
     /// The name of the database.
@@ -105,7 +120,10 @@ fn check_parameters(parameters: &str) -> Result<(), String> {
             "loc" => value == "UTC",
             "charset" => value.starts_with("utf8mb4"),
             "collation" => value.starts_with("utf8mb4_"),
-            "tls" => value == "false",
+            "tls" if value != "false" => {
+                return Err("has the parameter tls, which is the section mysql.tls here".to_owned());
+            }
+            "tls" => true,
             _ => false,
         };
         if !kept {
@@ -143,7 +161,7 @@ mod tests {
             ("u:secret@tcp(h:x)/d", "has a port that is none"),
             ("u:secret@udp(h)/d", "is reached by neither tcp(…) nor unix(…)"),
             ("mysql://u:secret@h:x/d", "is no mysql:// URL"),
-            ("u:secret@/d?tls=true", "has the parameter tls, whose value is not supported here"),
+            ("u:secret@/d?tls=true", "has the parameter tls, which is the section mysql.tls here"),
         ] {
             assert_eq!(shown(dsn), refusal);
         }
