@@ -15,6 +15,7 @@ use tokio::net::TcpListener;
 const OPTIONS: HttpOptions = HttpOptions {
     max_connections: 64,
     header_read_timeout: Duration::from_secs(5),
+    write_timeout: Duration::from_secs(5),
     drain_deadline: Duration::from_secs(1),
 };
 
