@@ -12,6 +12,7 @@ use contracts::Scope;
 use serde::de::DeserializeOwned;
 use service_kit::Problem;
 use service_kit::auth::Principal;
+use service_kit::rate::Rates;
 
 use super::answer::invalid;
 use super::api::{Api, Caller, administers, made_by};
@@ -61,6 +62,7 @@ pub(crate) struct Incoming {
     pub(crate) headers: HeaderMap,
     pub(super) source: Option<IpAddr>,
     peer: Option<SocketAddr>,
+    rates: Arc<Rates>,
     pub(crate) body: Bytes,
 }
 
@@ -79,7 +81,8 @@ impl FromRequest<Arc<Api>> for Incoming {
             }
             _ => Problem::bad_request(rejection.body_text()),
         })?;
-        Ok(Self { principal, method, path, headers, source, peer, body })
+        let rates = Arc::clone(&api.rates);
+        Ok(Self { principal, method, path, headers, source, peer, rates, body })
     }
 }
 
@@ -129,12 +132,12 @@ impl Incoming {
 
     /// Its caller, who may use `scope` in the tenant of a path.
     pub(crate) fn caller(&self, tenant: &str, scope: Scope) -> Result<Caller, Problem> {
-        Caller::new(&self.principal, tenant, scope)
+        Caller::new(&self.principal, tenant, scope)?.within(&self.rates)
     }
 
     /// Its caller, who may use `scope` in the tenant that it comes from.
     pub(crate) fn caller_at_home(&self, scope: Scope) -> Result<Caller, Problem> {
-        Caller::at_home(&self.principal, scope)
+        Caller::at_home(&self.principal, scope)?.within(&self.rates)
     }
 
     /// Gives a request that is made of this one what says who asks.
