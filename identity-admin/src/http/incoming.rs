@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use axum::body::Bytes;
+use axum::body::{Bytes, HttpBody as _};
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{self, ConnectInfo, FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
@@ -74,11 +74,16 @@ impl FromRequest<Arc<Api>> for Incoming {
         let headers = request.headers().clone();
         let principal = api.principal(&headers).await?;
         let (source, peer) = (came_from(&request, api), peer(&request));
+        let too_large = || Problem::payload_too_large("the body is larger than this route takes");
+        let (options, is_own) = (&api.options, path.starts_with("/v1/"));
+        let most = if is_own { options.max_body_bytes } else { options.scim.max_body_bytes };
+        // One that says so is not waited for; others are cut off by the route's own limit.
+        if request.body().size_hint().lower() > most as u64 {
+            return Err(too_large());
+        }
         let body = Bytes::from_request(request, api).await;
         let body = body.map_err(|rejection| match rejection.status() {
-            StatusCode::PAYLOAD_TOO_LARGE => {
-                Problem::payload_too_large("the body is larger than this route takes")
-            }
+            StatusCode::PAYLOAD_TOO_LARGE => too_large(),
             _ => Problem::bad_request(rejection.body_text()),
         })?;
         let rates = Arc::clone(&api.rates);
