@@ -31,20 +31,21 @@ impl Slow {
 
     /// Until the server gives up.
     pub(super) async fn annoy(self, mut stream: TcpStream, request: String) {
+        let request = request.into_bytes();
         match self {
             Self::Silent => {
                 // A reset is an end, too.
                 let _ = stream.read(&mut [0; 1]).await;
             }
             Self::Head | Self::Body => trickle(stream, &request).await,
-            Self::Deaf => while stream.write_all(request.as_bytes()).await.is_ok() {},
+            Self::Deaf => while stream.write_all(&request).await.is_ok() {},
         }
     }
 }
 
-async fn trickle(mut stream: TcpStream, begin: &str) {
+async fn trickle(mut stream: TcpStream, begin: &[u8]) {
     let (mut reader, mut writer) = stream.split();
-    if writer.write_all(begin.as_bytes()).await.is_err() {
+    if writer.write_all(begin).await.is_err() {
         return;
     }
     let (mut tick, mut some) = (interval(TRICKLE), [0; 4096]);
