@@ -12,6 +12,7 @@ use service_kit::auth::AuthConfig;
 use service_kit::bus::KafkaConfig;
 use service_kit::config::ConfigError;
 use service_kit::http::HttpOptions;
+use service_kit::rate::RateConfig;
 use service_kit::telemetry::TelemetryConfig;
 use service_kit::tls::{ClientPem, ClientTls, TlsConfig};
 
@@ -37,6 +38,7 @@ pub const ENV_PREFIX: &str = "TRIAD_AUTHZ__";
 #[allow(missing_docs, reason = "config.example.yaml documents every key, with unit and range")]
 pub struct Config {
     pub http: HttpConfig,
+    pub rate: RateConfig,
     pub admin: AdminConfig,
     pub telemetry: TelemetryConfig,
     pub drain_deadline_ms: u64,
@@ -62,6 +64,7 @@ pub struct HttpConfig {
     pub max_body_bytes: usize,
     pub header_read_timeout_ms: u64,
     pub body_read_timeout_ms: u64,
+    pub write_timeout_ms: u64,
     pub public_url: Option<String>,
     pub tls: TlsConfig,
 }
@@ -268,6 +271,7 @@ impl Config {
         HttpOptions {
             max_connections: self.http.max_connections,
             header_read_timeout: Duration::from_millis(self.http.header_read_timeout_ms),
+            write_timeout: Duration::from_millis(self.http.write_timeout_ms),
             drain_deadline: self.drain_deadline(),
         }
     }

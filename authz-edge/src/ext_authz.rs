@@ -27,6 +27,7 @@ use serde_json::Value;
 use service_kit::Problem;
 use service_kit::auth::{Principal, Verifier};
 use service_kit::config::ConfigError;
+use service_kit::rate::Rates;
 
 use self::config::ExtAuthzConfig;
 use self::table::{Mapped, Route, Table};
@@ -59,7 +60,7 @@ pub enum Verdict {
     },
     /// It is answered with this.
     Deny {
-        /// 400, 401 or 403.
+        /// 400, 401, 403 or 429.
         problem: Problem,
         /// The consistency token, when the graph was asked.
         token: Option<HeaderValue>,
@@ -113,6 +114,7 @@ pub struct ExtAuthz<G> {
     checker: Arc<Checker<G>>,
     verifier: Verifier,
     audit: DecisionAudit,
+    rates: Arc<Rates>,
     deadline: Duration,
 }
 
@@ -126,10 +128,11 @@ impl<G: Graph> ExtAuthz<G> {
         checker: Arc<Checker<G>>,
         verifier: Verifier,
         audit: DecisionAudit,
+        rates: Arc<Rates>,
     ) -> Result<Self, ConfigError> {
         config.validate()?;
         let (table, deadline) = (Table::new(config)?, config.deadline());
-        Ok(Self { table, checker, verifier, audit, deadline })
+        Ok(Self { table, checker, verifier, audit, rates, deadline })
     }
 
     /// Decides one request within the deadline.
@@ -150,6 +153,10 @@ impl<G: Graph> ExtAuthz<G> {
         };
         let (question, principal) = self.question(&mapped, headers).await?;
         let tenant = &question.tenant;
+        // Who asks without a token is nobody's: strangers use nothing of a tenant's rate up.
+        if principal.is_some() {
+            self.rates.take(tenant, 1)?;
+        }
         let caller = principal.as_ref().map(|principal| &*principal.subject);
         let asker = Asker { caller, headers, route: audit::Route::ExtAuthz };
         // Ids that are no ids have no permissions: a denial, and no load on the graph.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use metrics::{Gauge, counter, gauge, histogram};
+use metrics::{Counter, Gauge, counter, gauge, histogram};
 use moka::notification::RemovalCause;
 
 use crate::graph::GraphError;
@@ -92,6 +92,11 @@ pub fn describe() {
         "Requests of Envoy by result (allow, deny, error)"
     );
     count!(
+        "triad_authz_rate_limited_total",
+        Unit::Count,
+        "Requests refused as their tenant is above its rate"
+    );
+    count!(
         "triad_authz_audit_retries_total",
         Unit::Count,
         "Audit events of changes that Kafka did not take at once; they are kept"
@@ -153,6 +158,11 @@ fn begin() {
     for reason in ["malformed", "unknown_type", "invalid"] {
         counter!("triad_authz_sync_parked_total", "reason" => reason).increment(0);
     }
+}
+
+/// Of requests above their tenants' rates.
+pub fn rate_limited() -> Counter {
+    counter!("triad_authz_rate_limited_total")
 }
 
 /// A request to Dgraph ended.

@@ -12,6 +12,7 @@ use futures::future::BoxFuture;
 use service_kit::auth::{Verifier, follow_revocations};
 use service_kit::bus::{Bus, BusPublisher, PublisherOptions, died, warn_of_topics};
 use service_kit::health::Health;
+use service_kit::rate::Rates;
 use service_kit::shutdown::{Shutdown, ShutdownTrigger};
 use service_kit::tls::Listener;
 #[cfg(feature = "engines")]
@@ -46,7 +47,7 @@ use crate::sync::identity::Consumer;
 use crate::sync::lag;
 use crate::sync::relay::audit::Events;
 use crate::sync::relay::{self, Relay};
-use crate::{Config, Error, topics};
+use crate::{Config, Error, metrics, topics};
 pub use drain::Listening;
 use housekeeping::keep_house;
 
@@ -224,15 +225,18 @@ impl Running {
                 DecisionAudit::new(&config.decision_audit, Arc::clone(&auditor), topic);
             let decisions =
                 publishing.map(|publishing| tokio::spawn(publishing.run(last_answered)));
+            let rates = Arc::new(Rates::new(config.rate, metrics::rate_limited()));
             let (checks, callers) = (Arc::clone(&checker), verifier.clone());
-            let ext_authz =
-                Arc::new(ExtAuthz::new(&config.ext_authz, checks, callers, audit.clone())?);
+            let (section, limits) = (&config.ext_authz, Arc::clone(&rates));
+            let ext_authz = ExtAuthz::new(section, checks, callers, audit.clone(), limits)?;
+            let ext_authz = Arc::new(ext_authz);
             let options = http::Options {
                 ownership: config.sync.mode.ownership(),
                 public_url: config.http.public_url.clone(),
             };
             let bodies = config.http.bodies();
-            let api = Arc::new(Api { checker, graph, verifier, options, bodies, audit, wake });
+            let api = Api { checker, graph, verifier, options, bodies, rates, audit, wake };
+            let api = Arc::new(api);
             let keeping = [changes, housekeeping].into_iter().chain(sync).collect();
             Ok(Self {
                 api,

@@ -136,6 +136,7 @@ fn every_expression_parses_and_asks_for_what_a_service_declares() {
         "triad_authz_fences_total",
         "triad_authz_fills_total",
         "triad_authz_outbox_set_aside_total",
+        "triad_authz_rate_limited_total",
         "triad_authz_relay_rounds_total",
         "triad_authz_relayed_changes_total",
         "triad_authz_reread_total",
@@ -147,6 +148,7 @@ fn every_expression_parses_and_asks_for_what_a_service_declares() {
         "triad_identity_password_wait_seconds_bucket",
         "triad_identity_password_wait_seconds_count",
         "triad_identity_password_wait_seconds_sum",
+        "triad_identity_rate_limited_total",
         "triad_identity_relayed_total",
         "triad_identity_snapshots_running",
         "triad_identity_swept_total",
@@ -159,6 +161,7 @@ fn every_expression_parses_and_asks_for_what_a_service_declares() {
         "triad_ingest_promotions_total",
         "triad_ingest_query_index_fallbacks_total",
         "triad_ingest_query_partitions_total",
+        "triad_ingest_rate_limited_total",
         "triad_ingest_record_bytes_total",
         // Only of listeners with TLS: docs/security.md says what to watch.
         "triad_tls_certificate_expiry_timestamp_seconds",

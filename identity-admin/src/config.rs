@@ -14,6 +14,7 @@ use service_kit::bus::{KafkaConfig, PublisherOptions};
 use service_kit::config::secret_or_file;
 use service_kit::config::{ConfigError, Secret, check_ranges};
 use service_kit::http::HttpOptions;
+use service_kit::rate::RateConfig;
 use service_kit::telemetry::TelemetryConfig;
 use service_kit::tls::{ClientTls, TlsConfig};
 
@@ -36,6 +37,7 @@ pub const ENV_PREFIX: &str = "TRIAD_IDENTITY__";
 #[allow(missing_docs, reason = "config.example.yaml documents every key, with unit and range")]
 pub struct Config {
     pub http: HttpConfig,
+    pub rate: RateConfig,
     pub admin: AdminConfig,
     pub telemetry: TelemetryConfig,
     pub drain_deadline_ms: u64,
@@ -64,6 +66,7 @@ pub struct HttpConfig {
     pub max_connections: usize,
     pub max_body_bytes: usize,
     pub header_read_timeout_ms: u64,
+    pub write_timeout_ms: u64,
     pub request_timeout_ms: u64,
     pub trusted_proxies: Vec<ipnet::IpNet>,
     pub tls: TlsConfig,
@@ -292,6 +295,8 @@ impl Config {
         check_ranges([
             ("http.max_connections", self.http.max_connections as u64, 1, 1_000_000),
             ("http.max_body_bytes", self.http.max_body_bytes as u64, 1024, 64 << 20),
+            ("http.header_read_timeout_ms", self.http.header_read_timeout_ms, 100, 600_000),
+            ("http.write_timeout_ms", self.http.write_timeout_ms, 100, 600_000),
             ("http.request_timeout_ms", self.http.request_timeout_ms, 100, 600_000),
             ("mysql.max_open_conns", u64::from(mysql.max_open_conns), 1, 10_000),
             ("mysql.max_idle_conns", u64::from(mysql.max_idle_conns), 0, 10_000),
@@ -336,6 +341,7 @@ impl Config {
             ("lists.max_limit", lists.max_limit as u64, 1, 10_000),
             ("lists.default_limit", lists.default_limit as u64, 1, lists.max_limit as u64),
         ])?;
+        self.rate.validate()?;
         let url = &self.http.public_url;
         if !is_url(url) || url.ends_with('/') || url.contains(' ') {
             let reason = "an http or https URL without / at its end";
@@ -364,6 +370,7 @@ impl Config {
         HttpOptions {
             max_connections: self.http.max_connections,
             header_read_timeout: Duration::from_millis(self.http.header_read_timeout_ms),
+            write_timeout: Duration::from_millis(self.http.write_timeout_ms),
             drain_deadline: self.drain_deadline(),
         }
     }
@@ -380,6 +387,7 @@ impl Config {
             // Others go on beside them.
             snapshots: self.snapshots.at_once.min(self.mysql.max_open_conns as usize / 2).max(1),
             snapshot_timeout: Duration::from_secs(self.snapshots.timeout_seconds),
+            rate: self.rate,
             scim: scim::Options {
                 passwords: self.scim.passwords,
                 public_url: self.http.public_url.clone(),

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use metrics::{counter, gauge, histogram};
+use metrics::{Counter, counter, gauge, histogram};
 
 use service_kit::bus::PublishError;
 
@@ -123,6 +123,11 @@ pub fn describe() {
         "Passwords that are hashed or wait for it"
     );
     count!(
+        "triad_identity_rate_limited_total",
+        Unit::Count,
+        "Requests refused as their tenant is above its rate"
+    );
+    count!(
         "triad_identity_logins_total",
         Unit::Count,
         "Log-ins of people by outcome: succeeded, wrong, locked, busy, failed"
@@ -152,6 +157,11 @@ fn begin() {
     for reason in ["full", "refused", "unknown", "too_large"] {
         counter!("triad_identity_unpublished_total", "reason" => reason).increment(0);
     }
+}
+
+/// Of requests above their tenants' rates.
+pub fn rate_limited() -> Counter {
+    counter!("triad_identity_rate_limited_total")
 }
 
 /// How a mutation ended.

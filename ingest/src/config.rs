@@ -9,6 +9,8 @@ use service_kit::admin::AdminConfig;
 use service_kit::auth::AuthConfig;
 use service_kit::bus::KafkaConfig;
 use service_kit::config::{ConfigError, Secret, check_ranges};
+use service_kit::http::HttpOptions;
+use service_kit::rate::RateConfig;
 use service_kit::telemetry::TelemetryConfig;
 use service_kit::tls::{ClientTls, TlsConfig};
 
@@ -26,6 +28,7 @@ pub const ENV_PREFIX: &str = "TRIAD_INGEST__";
 #[allow(missing_docs, reason = "config.example.yaml documents every key, with unit and range")]
 pub struct Config {
     pub http: HttpConfig,
+    pub rate: RateConfig,
     pub admin: AdminConfig,
     pub telemetry: TelemetryConfig,
     pub drain_deadline_ms: u64,
@@ -48,6 +51,7 @@ pub struct HttpConfig {
     pub max_body_bytes: usize,
     pub max_events: usize,
     pub header_read_timeout_ms: u64,
+    pub write_timeout_ms: u64,
     pub request_timeout_ms: u64,
     pub tls: TlsConfig,
 }
@@ -216,6 +220,9 @@ impl Config {
             ("http.max_events", self.http.max_events, 1, 10_000),
             ("http.max_body_bytes", self.http.max_body_bytes, 1024, 64 << 20),
             ("http.max_connections", self.http.max_connections, 1, 1_000_000),
+            ("http.header_read_timeout_ms", whole(self.http.header_read_timeout_ms), 100, 600_000),
+            ("http.write_timeout_ms", whole(self.http.write_timeout_ms), 100, 600_000),
+            ("http.request_timeout_ms", whole(self.http.request_timeout_ms), 100, 600_000),
             ("kafka.prefetch_kib", self.kafka.prefetch_kib as usize, 64, 2_097_151),
             ("kafka.session_timeout_ms", self.kafka.session_timeout_ms as usize, 6_000, 300_000),
             ("pipeline.in_flight_bytes", self.pipeline.in_flight_bytes, 1 << 20, 16 << 30),
@@ -243,6 +250,10 @@ impl Config {
             ("query.page_rows", self.query.page_rows, self.query.max_limit, 1_000_000),
         ];
         check_ranges(ranges)?;
+        self.rate.validate()?;
+        if self.rate.is_on() && (self.rate.burst as usize) < self.http.max_events {
+            return Err(ConfigError::new("rate.burst", "is below http.max_events"));
+        }
         if self.pipeline.linger_min_ms > self.pipeline.linger_max_ms {
             return Err(ConfigError::new("pipeline.linger_min_ms", "above pipeline.linger_max_ms"));
         }
@@ -265,6 +276,17 @@ impl Config {
             &self.http.listen,
             self.auth.mode == service_kit::auth::AuthMode::Off,
         )
+    }
+
+    /// Of the public listener.
+    #[must_use]
+    pub fn http_options(&self) -> HttpOptions {
+        HttpOptions {
+            max_connections: self.http.max_connections,
+            header_read_timeout: Duration::from_millis(self.http.header_read_timeout_ms),
+            write_timeout: Duration::from_millis(self.http.write_timeout_ms),
+            drain_deadline: self.drain_deadline(),
+        }
     }
 
     /// The time from SIGTERM to exit.

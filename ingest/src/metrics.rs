@@ -69,6 +69,11 @@ pub fn describe() {
     count!("triad_ingest_commits_total", Unit::Count, "Offset commits by outcome");
     count!("triad_ingest_promotions_total", Unit::Count, "Tenants promoted to a finer layout");
     count!("triad_ingest_http_events_total", Unit::Count, "Events taken over HTTP, by outcome");
+    count!(
+        "triad_ingest_rate_limited_total",
+        Unit::Count,
+        "Requests refused as their tenant is above its rate"
+    );
     spread!("triad_ingest_query_page_seconds", Unit::Seconds, "Time of one page of a range query");
     count!(
         "triad_ingest_query_partitions_total",
@@ -116,6 +121,11 @@ fn begin() {
     for outcome in ["acknowledged", "buffer_full", "too_large", "refused", "unknown"] {
         counter!("triad_ingest_http_events_total", "outcome" => outcome).increment(0);
     }
+}
+
+/// Of requests above their tenants' rates.
+pub fn rate_limited() -> Counter {
+    counter!("triad_ingest_rate_limited_total")
 }
 
 /// Bucket bounds, by a metric's name or by the beginning of several, which ends with `_`.

@@ -7,7 +7,7 @@ use service_kit::admin;
 use service_kit::auth::{Verifier, follow_revocations};
 use service_kit::bus::{Bus, KafkaPublisher, died, warn_of_topics};
 use service_kit::health::{Component, Health};
-use service_kit::http::{HttpOptions, serve};
+use service_kit::http::serve;
 use service_kit::shutdown::Shutdown;
 use service_kit::tls::{Acceptor, Listener, Protocol};
 use tokio::net::TcpListener;
@@ -107,11 +107,7 @@ async fn serve_until_drained(
     let api = Api::new(config, intake, verifier, store, move || registry.current())?;
     info!(http = %listener.local_addr()?, topic = config.kafka.topic, "serving");
 
-    let options = HttpOptions {
-        max_connections: config.http.max_connections,
-        header_read_timeout: Duration::from_millis(config.http.header_read_timeout_ms),
-        drain_deadline: config.drain_deadline(),
-    };
+    let options = config.http_options();
     let routes = http::router(api);
     let served = tokio::spawn(serve(listener, routes, options, draining));
     let dead = tokio::select! {

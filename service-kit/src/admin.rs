@@ -16,6 +16,7 @@ use std::{fmt::Write as _, net::SocketAddr, sync::Arc, time::Duration};
 const OPTIONS: HttpOptions = HttpOptions {
     max_connections: 64,
     header_read_timeout: Duration::from_secs(5),
+    write_timeout: Duration::from_secs(5),
     drain_deadline: Duration::from_secs(1),
 };
 

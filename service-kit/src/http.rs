@@ -1,7 +1,11 @@
-//! Serving a router, with TLS or without: bounded connections, bounded header reads, and a drain that ends.
+//! Serving a router, with TLS or without: bounded connections, bounded heads, patience for slow peers, and a
+//! drain that ends.
+
+mod patient;
 
 pub use crate::track::track;
 
+use self::patient::Patient;
 use crate::{
     config::ConfigError,
     shutdown::Shutdown,
@@ -24,6 +28,11 @@ use tower::Service as _;
 /// More header fields in one request are answered with 431.
 const MAX_HEADERS: usize = 64;
 
+/// A longer head, request line included, is answered with 431, in bytes: what strangers can have each connection
+/// hold. hyper alone would take 400 KiB, with 4 096 connections more than most machines have. A token has 8 KiB at
+/// most, and Envoy forwards heads of 60 KiB. Bodies are read in pieces of as much.
+const MAX_HEAD_BYTES: usize = 64 << 10;
+
 /// The wait after a failed accept, first and longest: out of file descriptors, accept fails at once
 /// and would spin.
 const ACCEPT_BACKOFF: (Duration, Duration) = (Duration::from_millis(5), Duration::from_secs(1));
@@ -37,6 +46,8 @@ pub struct HttpOptions {
     /// How long a client may take to send a request's head, its TLS handshake included, which also
     /// bounds how long an idle connection is kept.
     pub header_read_timeout: Duration,
+    /// How long a client may take nothing of an answer; then its connection ends.
+    pub write_timeout: Duration,
     /// How long requests in flight may take to finish once the drain has begun.
     pub drain_deadline: Duration,
 }
@@ -122,6 +133,7 @@ pub fn require_loopback(addr: &SocketAddr, auth_mode_is_off: bool) -> Result<(),
 struct Server<A> {
     app: A,
     http: http1::Builder,
+    write_timeout: Duration,
     slots: Arc<Semaphore>,
     cut: CancellationToken,
 }
@@ -131,9 +143,11 @@ impl<A: App> Server<A> {
         let mut http = http1::Builder::new();
         http.timer(TokioTimer::new())
             .header_read_timeout(options.header_read_timeout)
-            .max_headers(MAX_HEADERS);
+            .max_headers(MAX_HEADERS)
+            .max_buf_size(MAX_HEAD_BYTES);
         let connections = options.max_connections.clamp(1, Semaphore::MAX_PERMITS);
-        Self { app, http, slots: Arc::new(Semaphore::new(connections)), cut }
+        let (write_timeout, slots) = (options.write_timeout, Arc::new(Semaphore::new(connections)));
+        Self { app, http, write_timeout, slots, cut }
     }
 
     async fn accept_all(&self, listener: &Listener, graceful: &GracefulShutdown) -> Infallible {
@@ -168,7 +182,8 @@ impl<A: App> Server<A> {
             let answered = app.answer(peer, request);
             async { Ok::<_, Infallible>(answered.await) }
         });
-        let connection = self.http.serve_connection(TokioIo::new(connection), service);
+        let stream = TokioIo::new(Patient::new(connection, self.write_timeout));
+        let connection = self.http.serve_connection(stream, service);
         let connection = watcher.watch(connection);
         let cut = self.cut.clone();
         tokio::spawn(async move {

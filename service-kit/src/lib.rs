@@ -4,7 +4,7 @@
 //! |---|---|
 //! | [`config`] | layered configuration, secrets, refusal by name |
 //! | [`shutdown`], [`health`] | signals, drain, readiness with reasons |
-//! | [`http`], [`track`], [`problem`], [`admin`] | serving, request metrics and traces, RFC 9457 errors, the admin listener |
+//! | [`http`], [`rate`], [`track`], [`problem`], [`admin`] | bounded serving, rates of tenants, request metrics and traces, RFC 9457 errors, the admin listener |
 //! | [`tls`] | certificates of listeners, replaced while they serve; trust in engines |
 //! | [`telemetry`], [`trace`] | log and metric installation (by `main` only), W3C Trace Context |
 //! | [`auth`] | bearer verification (RFC 9068) and authorisation by tenant and scope |
@@ -23,6 +23,7 @@ pub mod embedded;
 pub mod health;
 pub mod http;
 pub mod problem;
+pub mod rate;
 pub mod shutdown;
 pub mod telemetry;
 pub mod tls;

@@ -4,6 +4,7 @@
 //! Each has topics, a group and a keyspace of its own.
 #![allow(clippy::expect_used, reason = "tests")]
 
+mod abuse;
 mod agreement;
 mod alphas;
 mod checks;

@@ -109,6 +109,15 @@ impl Process {
         format!("{}://{}{path}", self.scheme, self.admin_address())
     }
 
+    /// Of its public routes.
+    pub(crate) fn port(&self) -> u16 {
+        self.http
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Of probes and metrics.
     pub(crate) fn admin_address(&self) -> String {
         format!("127.0.0.1:{}", self.admin)

@@ -117,6 +117,11 @@ impl Triad {
         format!("http://127.0.0.1:{}{path}", self.admin)
     }
 
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// The administrator's API key.
     pub fn key(&self) -> &str {
         &self.key

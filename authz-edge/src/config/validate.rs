@@ -21,6 +21,7 @@ impl Config {
         check_ranges([("drain_deadline_ms", self.drain_deadline_ms, 100, 600_000)])?;
         self.http.validate()?;
         self.admin.tls.validate("admin.tls")?;
+        self.rate.validate()?;
         self.dgraph.validate()?;
         self.kafka.validate()?;
         check_ranges(self.cache.ranges())?;
@@ -61,11 +62,12 @@ impl Config {
 
 impl HttpConfig {
     fn validate(&self) -> Result<(), ConfigError> {
-        let ranges: [Range; 4] = [
+        let ranges: [Range; 5] = [
             ("http.max_connections", self.max_connections as u64, 1, 1_000_000),
             ("http.max_body_bytes", self.max_body_bytes as u64, 1024, 64 << 20),
             ("http.header_read_timeout_ms", self.header_read_timeout_ms, 100, 600_000),
             ("http.body_read_timeout_ms", self.body_read_timeout_ms, 1, 600_000),
+            ("http.write_timeout_ms", self.write_timeout_ms, 100, 600_000),
         ];
         check_ranges(ranges)?;
         self.tls.validate("http.tls")?;

@@ -90,6 +90,7 @@ async fn reply(verdict: Verdict) -> CheckResponse {
             let code = match problem.status.as_u16() {
                 401 => Code::Unauthenticated,
                 403 => Code::PermissionDenied,
+                429 => Code::ResourceExhausted,
                 _ => Code::InvalidArgument,
             };
             (code, HttpResponse::DeniedResponse(denied(problem, token).await))

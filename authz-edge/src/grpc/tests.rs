@@ -15,6 +15,9 @@ use envoy_types::pb::envoy::service::auth::v3::attribute_context::{HttpRequest, 
 use envoy_types::pb::envoy::service::auth::v3::{
     AttributeContext, authorization_client::AuthorizationClient,
 };
+use metrics::Counter;
+use service_kit::auth::AuthMode;
+use service_kit::rate::{RateConfig, Rates};
 use service_kit::shutdown::{Shutdown, ShutdownTrigger};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
@@ -22,6 +25,7 @@ use tokio::task::JoinHandle;
 use tonic::transport::Channel;
 
 use super::{GrpcOptions, serve};
+use crate::audit::DecisionAudit;
 use crate::ext_authz::tests::world::{AT, World, bearer, config, routes, token};
 
 type Served = JoinHandle<Result<(), tonic::transport::Error>>;
@@ -39,7 +43,10 @@ impl Server {
     }
 
     async fn patient(max_connections: usize, preface_patience: Duration) -> Self {
-        let world = World::usual().await;
+        Self::of(World::usual().await, max_connections, preface_patience).await
+    }
+
+    async fn of(world: World, max_connections: usize, preface_patience: Duration) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let options = GrpcOptions {
@@ -174,6 +181,28 @@ async fn a_graph_that_is_down_is_a_denial_with_503_and_no_grpc_error() {
     let (code, status, denied) = denial(response.into_inner());
     assert_eq!((code, status), (14, 503));
     assert_eq!(values(&denied.headers)["retry-after"], "1");
+}
+
+#[tokio::test]
+async fn above_its_tenants_rate_a_request_is_a_denial_with_429_and_never_allowed() {
+    let rates = Rates::new(RateConfig { per_second: 1, burst: 1 }, Counter::noop());
+    let config = config(&routes());
+    let world = World::limited(AuthMode::Jwt, &config, DecisionAudit::off(), rates).await;
+    let server = Server::of(world, 8, Duration::from_secs(60)).await;
+    let mut client = server.client().await;
+    let bearer = bearer("acme", "user:u-1");
+    // One is gained back each second.
+    for _ in 0..100 {
+        let asked = asks(http("GET", "/v1/docs/7", &[("authorization", &bearer)]));
+        let response = client.check(asked).await.unwrap().into_inner();
+        if response.status.as_ref().unwrap().code != 0 {
+            let (code, status, denied) = denial(response);
+            assert_eq!((code, status), (8, 429));
+            assert_eq!(values(&denied.headers)["retry-after"], "1");
+            return;
+        }
+    }
+    panic!("a hundred were allowed");
 }
 
 #[tokio::test]

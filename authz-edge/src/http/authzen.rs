@@ -150,20 +150,21 @@ impl FromRequest<Arc<Api>> for Call {
     }
 }
 
-/// The caller, and the tenant of the path, else of the caller.
+/// The caller, and the tenant of the path, else of the caller, to whose rate something is left.
 async fn authorize(
     api: &Api,
     path: Option<String>,
     headers: &HeaderMap,
 ) -> Result<(Arc<Principal>, TenantId), Refusal> {
     if let Some(path) = path {
-        return Ok(api.authorize(headers, &path, Scope::AuthzCheck).await?);
+        return Ok(api.authorize_for(headers, &path, Scope::AuthzCheck, 0).await?);
     }
     let principal = api.verifier.verify(headers.get(header::AUTHORIZATION)).await?;
     let Some(tenant) = principal.tenant.clone() else {
         return Err(Refusal::bad("the caller has no tenant; ask at /tenants/{tenant}/access/v1"));
     };
     principal.authorize(&tenant, Scope::AuthzCheck)?;
+    api.rates.take(&tenant, 0)?;
     Ok((principal, tenant))
 }
 
@@ -180,6 +181,11 @@ impl Call {
     /// The body as a form, naming the member that is wrong.
     fn read<'a, T: serde::Deserialize<'a>>(&'a self) -> Result<T, Refusal> {
         serde_json::from_slice(&self.body).map_err(|error| Refusal::bad(error.to_string()))
+    }
+
+    /// Takes what is asked of the tenant's rate.
+    fn take(&self, questions: usize) -> Result<(), Refusal> {
+        Ok(self.api.rates.take(&self.tenant, questions)?)
     }
 
     /// An evaluation was answered.

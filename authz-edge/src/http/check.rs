@@ -196,13 +196,14 @@ async fn batch(
     headers: HeaderMap,
     body: Unread,
 ) -> Result<Response, Problem> {
-    let (principal, tenant) = api.authorize(&headers, &tenant, Scope::AuthzCheck).await?;
+    let (principal, tenant) = api.authorize_for(&headers, &tenant, Scope::AuthzCheck, 0).await?;
     let body = api.bodies.read(body).await?;
     let form: BatchForm<'_> =
         serde_json::from_slice(&body).map_err(|error| Problem::bad_request(error.to_string()))?;
     if form.checks.is_empty() || form.checks.len() > MAX_BATCH {
         return Err(Problem::bad_request(format!("checks: a batch has 1 to {MAX_BATCH}")));
     }
+    api.rates.take(&tenant, form.checks.len())?;
     let all = api.at_least(&headers, form.at_least.as_deref(), &tenant)?;
     let caller = Some(&*principal.subject);
     let asker = Asker { caller, headers: &headers, route: Route::Batch };

@@ -36,6 +36,7 @@ use contracts::{CONSISTENCY_TOKEN_HEADER, Revision, Scope, TenantId};
 use service_kit::Problem;
 use service_kit::auth::{Principal, Verifier};
 use service_kit::problem::{no_method, no_route};
+use service_kit::rate::Rates;
 use service_kit::track::{given_id, track};
 use tokio::sync::Notify;
 
@@ -79,6 +80,8 @@ pub struct Api {
     pub options: Options,
     /// The bounds of bodies.
     pub bodies: Bodies,
+    /// What tenants may ask.
+    pub rates: Arc<Rates>,
     /// Takes the answers that are audited.
     pub audit: DecisionAudit,
     /// Begins a round of the relay.
@@ -86,19 +89,34 @@ pub struct Api {
 }
 
 impl Api {
-    /// A caller who may use `scope` in the tenant of a path, and that tenant.
+    /// A caller who may use `scope` in the tenant of a path, and that tenant, of whose rate one request is taken.
     ///
     /// # Errors
-    /// 401, 403 and 404; a malformed tenant is 404.
+    /// 401, 403 and 404; a malformed tenant is 404. 429 above the tenant's rate.
     pub async fn authorize(
         &self,
         headers: &HeaderMap,
         tenant: &str,
         scope: Scope,
     ) -> Result<(Arc<Principal>, TenantId), Problem> {
+        self.authorize_for(headers, tenant, scope, 1).await
+    }
+
+    /// The same for what costs more, or 0 while that is not known.
+    ///
+    /// # Errors
+    /// As [`Api::authorize`].
+    pub async fn authorize_for(
+        &self,
+        headers: &HeaderMap,
+        tenant: &str,
+        scope: Scope,
+        cost: usize,
+    ) -> Result<(Arc<Principal>, TenantId), Problem> {
         let principal = self.verifier.verify(headers.get(header::AUTHORIZATION)).await?;
         let tenant = TenantId::parse(tenant).map_err(|_| Problem::not_found("no such tenant"))?;
         principal.authorize(&tenant, scope)?;
+        self.rates.take(&tenant, cost)?;
         Ok((principal, tenant))
     }
 

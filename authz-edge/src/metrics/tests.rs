@@ -2,7 +2,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Mutex;
 
-use metrics::{Counter, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit};
+use metrics::{Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit};
 use metrics_exporter_prometheus::PrometheusBuilder;
 use moka::sync::Cache;
 

@@ -10,6 +10,7 @@ use contracts::{Scope, TenantId};
 use ipnet::IpNet;
 use service_kit::Problem;
 use service_kit::auth::{Principal, Verifier};
+use service_kit::rate::{RateConfig, Rates};
 use service_kit::track::REQUEST_ID;
 use tokio::sync::Semaphore;
 
@@ -18,6 +19,7 @@ use super::incoming::Incoming;
 use crate::change::{Author, Core, Key, Mutation, Opening, Request};
 use crate::credentials::Credentials;
 use crate::db::{Db, params};
+use crate::metrics;
 use crate::oauth::{Fault, OAuth};
 
 /// The header that tells a repeat.
@@ -40,6 +42,8 @@ pub struct Options {
     pub snapshots: usize,
     /// Until a snapshot is cut.
     pub snapshot_timeout: Duration,
+    /// What a tenant may ask.
+    pub rate: RateConfig,
     /// Of SCIM.
     pub scim: crate::scim::Options,
 }
@@ -52,6 +56,8 @@ pub struct Api {
     pub verifier: Verifier,
     /// The bounds.
     pub options: Options,
+    /// What tenants may ask.
+    pub(crate) rates: Arc<Rates>,
     /// What issues tokens; none without `secrets_file`.
     pub(crate) oauth: Option<OAuth>,
     /// One for each snapshot that may be read.
@@ -66,6 +72,15 @@ pub(crate) struct Caller {
 }
 
 impl Caller {
+    /// Once a request was taken of its tenant's rate.
+    ///
+    /// # Errors
+    /// 429 above that rate.
+    pub(super) fn within(self, rates: &Rates) -> Result<Self, Problem> {
+        rates.take(&self.tenant, 1)?;
+        Ok(self)
+    }
+
     /// That the principal may use `scope` in the tenant of a path.
     ///
     /// # Errors
@@ -110,7 +125,8 @@ impl Api {
         oauth: Option<OAuth>,
     ) -> Self {
         let snapshots = Arc::new(Semaphore::new(options.snapshots));
-        Self { core, verifier, options, oauth, snapshots }
+        let rates = Arc::new(Rates::new(options.rate, metrics::rate_limited()));
+        Self { core, verifier, options, rates, oauth, snapshots }
     }
 
     /// What issues tokens.
@@ -148,7 +164,7 @@ impl Api {
     /// A caller who may use `scope` in the tenant of a path, for reads.
     ///
     /// # Errors
-    /// As [`Api::principal`], 403, and 404 for another tenant.
+    /// As [`Api::principal`], 403, 404 for another tenant, and 429 above the tenant's rate.
     pub(crate) async fn caller(
         &self,
         headers: &HeaderMap,
@@ -156,20 +172,20 @@ impl Api {
         scope: Scope,
     ) -> Result<Caller, Problem> {
         let principal = self.principal(headers).await?;
-        Caller::new(&principal, tenant, scope)
+        Caller::new(&principal, tenant, scope)?.within(&self.rates)
     }
 
     /// A caller who may use `scope` in the tenant that it comes from, for reads.
     ///
     /// # Errors
-    /// As [`Api::principal`], and 403.
+    /// As [`Api::principal`], 403, and 429 above the tenant's rate.
     pub(crate) async fn caller_at_home(
         &self,
         headers: &HeaderMap,
         scope: Scope,
     ) -> Result<Caller, Problem> {
         let principal = self.principal(headers).await?;
-        Caller::at_home(&principal, scope)
+        Caller::at_home(&principal, scope)?.within(&self.rates)
     }
 
     /// That the caller administers the platform, for reads.

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use axum::body::Bytes;
+use axum::body::{Bytes, HttpBody as _};
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{self, ConnectInfo, FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
@@ -12,6 +12,7 @@ use contracts::Scope;
 use serde::de::DeserializeOwned;
 use service_kit::Problem;
 use service_kit::auth::Principal;
+use service_kit::rate::Rates;
 
 use super::answer::invalid;
 use super::api::{Api, Caller, administers, made_by};
@@ -61,6 +62,7 @@ pub(crate) struct Incoming {
     pub(crate) headers: HeaderMap,
     pub(super) source: Option<IpAddr>,
     peer: Option<SocketAddr>,
+    rates: Arc<Rates>,
     pub(crate) body: Bytes,
 }
 
@@ -72,14 +74,20 @@ impl FromRequest<Arc<Api>> for Incoming {
         let headers = request.headers().clone();
         let principal = api.principal(&headers).await?;
         let (source, peer) = (came_from(&request, api), peer(&request));
+        let too_large = || Problem::payload_too_large("the body is larger than this route takes");
+        let (options, is_own) = (&api.options, path.starts_with("/v1/"));
+        let most = if is_own { options.max_body_bytes } else { options.scim.max_body_bytes };
+        // One that says so is not waited for; others are cut off by the route's own limit.
+        if request.body().size_hint().lower() > most as u64 {
+            return Err(too_large());
+        }
         let body = Bytes::from_request(request, api).await;
         let body = body.map_err(|rejection| match rejection.status() {
-            StatusCode::PAYLOAD_TOO_LARGE => {
-                Problem::payload_too_large("the body is larger than this route takes")
-            }
+            StatusCode::PAYLOAD_TOO_LARGE => too_large(),
             _ => Problem::bad_request(rejection.body_text()),
         })?;
-        Ok(Self { principal, method, path, headers, source, peer, body })
+        let rates = Arc::clone(&api.rates);
+        Ok(Self { principal, method, path, headers, source, peer, rates, body })
     }
 }
 
@@ -129,12 +137,12 @@ impl Incoming {
 
     /// Its caller, who may use `scope` in the tenant of a path.
     pub(crate) fn caller(&self, tenant: &str, scope: Scope) -> Result<Caller, Problem> {
-        Caller::new(&self.principal, tenant, scope)
+        Caller::new(&self.principal, tenant, scope)?.within(&self.rates)
     }
 
     /// Its caller, who may use `scope` in the tenant that it comes from.
     pub(crate) fn caller_at_home(&self, scope: Scope) -> Result<Caller, Problem> {
-        Caller::at_home(&self.principal, scope)
+        Caller::at_home(&self.principal, scope)?.within(&self.rates)
     }
 
     /// Gives a request that is made of this one what says who asks.

@@ -177,6 +177,7 @@ fn problems(path: &str, does: Does, has_body: bool) -> Vec<(&'static str, &'stat
     ];
     if path != "/v1/tenants" {
         problems.push(("404", "No such tenant for this caller, or no such thing."));
+        problems.push(("429", "The tenant is above its rate. Nothing was done."));
     }
     let writes = matches!(does, Does::Create | Does::Change);
     if writes || does == Does::List {
@@ -209,7 +210,7 @@ fn problem(status: &str, description: &str) -> Response {
         let content = ContentBuilder::new().schema(Some(schema)).build();
         answer = answer.content("application/problem+json", content);
     }
-    if status == "503" {
+    if matches!(status, "429" | "503") {
         answer = answer.header("Retry-After", text_header("Seconds to wait."));
     }
     answer.build()

@@ -8,6 +8,7 @@ use jsonwebtoken::jwk::Jwk;
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use serde_json::{Value, json};
 use service_kit::auth::{AuthConfig, AuthMode, Verifier};
+use service_kit::rate::RateConfig;
 use service_kit::shutdown::Shutdown;
 use tower::ServiceExt as _;
 
@@ -49,6 +50,11 @@ fn nowhere() -> db::Place {
 
 /// A service whose database nobody can reach.
 async fn service(mode: AuthMode) -> Router {
+    limited(mode, RateConfig { per_second: 0, burst: 1 }).await
+}
+
+/// The same with a rate for each tenant.
+async fn limited(mode: AuthMode, rate: RateConfig) -> Router {
     let mut jwk = Jwk::from_encoding_key(&signing_key(), Algorithm::EdDSA).unwrap();
     jwk.common.key_id = Some("k".to_owned());
     let file = tempfile::NamedTempFile::new().unwrap();
@@ -86,6 +92,7 @@ async fn service(mode: AuthMode) -> Router {
         max_limit: 20,
         snapshots: 1,
         snapshot_timeout: Duration::from_secs(5),
+        rate,
         scim: crate::scim::Options {
             passwords: crate::scim::Passwords::Ignore,
             public_url: "http://127.0.0.1:8101".to_owned(),
@@ -254,4 +261,61 @@ async fn who_is_not_known_is_told_before_the_body_is_read() {
     let request = Request::post("/v1/tenants/acme/users").body(Body::from_stream(never)).unwrap();
     let response = router.oneshot(request).await.unwrap();
     assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test]
+async fn a_tenant_above_its_rate_waits_alone_and_strangers_use_nothing_up() {
+    // What it takes to gain one back outlasts the test.
+    let router = limited(AuthMode::Jwt, RateConfig { per_second: 1, burst: 60 }).await;
+    let scopes = "identity:read identity:write";
+    let (acme, other) = (token("acme", scopes), token("other", scopes));
+    let scopeless = token("acme", "audit:read");
+    let list = ("GET", "/v1/tenants/acme/users");
+    let with = |token: &str| [("authorization".to_owned(), token.to_owned())];
+    let status = async |at: (&str, &str), token: &str| {
+        let headers = with(token);
+        let headers: Vec<_> = headers.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
+        ask(&router, at, &headers, "{}").await
+    };
+    for _ in 0..100 {
+        assert_eq!(status(list, "Bearer x").await.0, 401);
+        assert_eq!(status(list, &other).await.0, 404);
+        assert_eq!(status(list, &scopeless).await.0, 403);
+    }
+    // Reads, writes and SCIM are of one rate; what is let in finds no database.
+    let create = ("POST", "/v1/tenants/acme/users");
+    let mut let_in = 0;
+    let refused = loop {
+        let at = [list, create, ("GET", "/scim/v2/Users")][let_in % 3];
+        let (answered, body) = status(at, &acme).await;
+        if answered == StatusCode::TOO_MANY_REQUESTS {
+            break body;
+        }
+        assert!(matches!(answered.as_u16(), 400 | 503), "{at:?} {answered} {body}");
+        let_in += 1;
+        assert!(let_in < 1000);
+    };
+    assert!(let_in >= 60, "{let_in}");
+    // SCIM's errors have it as a text.
+    assert!(refused["status"] == 429 || refused["status"] == "429", "{refused}");
+    let (answered, _) = status(("GET", "/v1/tenants/other/users"), &other).await;
+    assert_eq!(answered, 503, "another tenant has its own");
+}
+
+#[tokio::test]
+async fn who_is_above_a_rate_is_told_when_to_come_again() {
+    let router = limited(AuthMode::Off, RateConfig { per_second: 1, burst: 1 }).await;
+    let request = || Request::get("/v1/tenants/acme/users?limit=1").body(Body::empty()).unwrap();
+    let first = router.clone().oneshot(request()).await.unwrap();
+    assert_eq!(first.status(), StatusCode::SERVICE_UNAVAILABLE, "let in");
+    let mut second = router.clone().oneshot(request()).await.unwrap();
+    // On a machine that stood still for a second there was one again.
+    for _ in 0..100 {
+        if second.status() == StatusCode::TOO_MANY_REQUESTS {
+            break;
+        }
+        second = router.clone().oneshot(request()).await.unwrap();
+    }
+    assert_eq!(second.status(), StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(second.headers()[header::RETRY_AFTER], "1");
 }

@@ -31,6 +31,7 @@ use crate::metrics;
         (status = 200, description = "`access_token`, `token_type`, `expires_in`, `scope`, and for people `refresh_token`.", body = Value),
         (status = 400, description = "`error` and `error_description`, as RFC 6749 has them.", body = Value),
         (status = 401, description = "Nobody who is known.", body = Value),
+        (status = 429, description = "The tenant is above its rate.", body = Value),
     ),
     security(("client" = []))
 )]
@@ -75,6 +76,11 @@ async fn of_client(api: &Api, posted: &Posted, form: &Form) -> Result<Response, 
         }
         Standing::Unknown => return Err(Fault::client()),
     };
+    let above = |_| {
+        let description = "the tenant is above its rate";
+        Fault::new(StatusCode::TOO_MANY_REQUESTS, "temporarily_unavailable", description)
+    };
+    api.rates.take(&client.tenant, 1).map_err(above)?;
     let scopes = granted(&client.scopes, form.get("scope"))?;
     let holder = Holder {
         tenant: &client.tenant,

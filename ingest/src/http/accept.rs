@@ -58,7 +58,7 @@ const OTHER_TENANT: &str = "tenant_mismatch";
             body = super::openapi::Problem, content_type = "application/problem+json"),
         (status = 415, description = "The content type is none of these.",
             body = super::openapi::Problem, content_type = "application/problem+json"),
-        (status = 429, description = "Too much is under way. No event was accepted.",
+        (status = 429, description = "Too much is under way, or the tenant is above its rate. No event was accepted.",
             body = super::openapi::Problem, content_type = "application/problem+json",
             headers(("Retry-After" = u64, description = "Seconds to wait."))),
         (status = 503, description = "Not now. With `events` the outcome is unknown: send them again with these ids \
@@ -75,13 +75,14 @@ pub(super) async fn accept<I: Intake, S: Store>(
 ) -> Result<Response, Problem> {
     let options = &shared.api.options;
     let deadline = Instant::now() + options.request_timeout;
-    let tenant = shared.authorize(request.headers(), &path?.0, Scope::AuditWrite).await?;
+    let tenant = shared.authorize(request.headers(), &path?.0, Scope::AuditWrite, 0).await?;
     let kind = Kind::of(request.headers())?;
     let trace = request.extensions().get::<TraceContext>().map(ToString::to_string);
     // Held until the answer: what is being worked on is bounded.
     let (body, _held) = receive(&shared, request, deadline).await?;
     let events = {
         let events = body::split(&body, kind, options.max_events)?;
+        shared.api.rates.take(&tenant, events.len())?;
         let rules = Rules { intake: &shared.api.intake, kind, options, now: super::now() };
         rules.check(&events, &tenant, &mut rand::rng())?
     };

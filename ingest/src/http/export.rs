@@ -61,6 +61,9 @@ const BACKOFF: Duration = Duration::from_millis(200);
         ), headers(("Content-Disposition" = String, description = "The file's name."))),
         (status = 400, description = "A parameter is unknown or malformed.",
             body = super::openapi::Problem, content_type = "application/problem+json"),
+        (status = 429, description = "The tenant is above its rate.",
+            body = super::openapi::Problem, content_type = "application/problem+json",
+            headers(("Retry-After" = u64, description = "Seconds to wait."))),
         (status = 503, description = "Not now: too many exports or reads, or the store does not answer.",
             body = super::openapi::Problem, content_type = "application/problem+json",
             headers(("Retry-After" = u64, description = "Seconds to wait."))),
@@ -73,7 +76,7 @@ pub(super) async fn export<I: Intake, S: Store>(
     headers: HeaderMap,
     params: Result<Query<ExportParams>, QueryRejection>,
 ) -> Result<Response, Problem> {
-    let tenant = shared.authorize(&headers, &path?.0, Scope::AuditRead).await?;
+    let tenant = shared.authorize(&headers, &path?.0, Scope::AuditRead, 1).await?;
     let (query, format) = params?.0.ask(tenant, super::now())?;
     let permit = Arc::clone(&shared.exports).try_acquire_owned();
     let permit = permit

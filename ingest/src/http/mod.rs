@@ -34,11 +34,13 @@ use contracts::{Scope, TenantId};
 use service_kit::Problem;
 use service_kit::auth::Verifier;
 use service_kit::config::ConfigError;
+use service_kit::rate::Rates;
 use tokio::sync::Semaphore;
 
 use crate::config::Config;
 use crate::event::Limits;
 use crate::layout::Layouts;
+use crate::metrics;
 use crate::query::cursor::CursorKey;
 use crate::query::store::Store;
 use crate::query::{self, Engine, QueryError};
@@ -112,6 +114,8 @@ pub struct Api<I, S> {
     pub cursors: CursorKey,
     /// The bounds.
     pub options: Options,
+    /// What tenants may send, in events, and read, in requests.
+    pub rates: Rates,
 }
 
 impl<I, S: Store> Api<I, S> {
@@ -129,7 +133,8 @@ impl<I, S: Store> Api<I, S> {
         let options = query::Options::new(&config.query, &config.limits);
         let engine = Arc::new(Engine::new(store, layouts, options));
         let cursors = CursorKey::from_config(&config.query, &mut rand::rng())?;
-        Ok(Self { intake, verifier, engine, cursors, options: Options::new(config) })
+        let rates = Rates::new(config.rate, metrics::rate_limited());
+        Ok(Self { intake, verifier, engine, cursors, options: Options::new(config), rates })
     }
 }
 
@@ -141,19 +146,21 @@ struct Shared<I, S> {
 }
 
 impl<I, S> Shared<I, S> {
-    /// The tenant of a path, once the caller may use `scope` there.
+    /// The tenant of a path, once the caller may use `scope` there and `cost` was taken of the tenant's rate.
     ///
     /// # Errors
-    /// 401, 403 and 404 as [`service_kit::auth::Principal::authorize`]; a malformed tenant is 404.
+    /// 401, 403 and 404 as [`service_kit::auth::Principal::authorize`]; a malformed tenant is 404. 429 above the rate.
     async fn authorize(
         &self,
         headers: &HeaderMap,
         tenant: &str,
         scope: Scope,
+        cost: usize,
     ) -> Result<TenantId, Problem> {
         let principal = self.api.verifier.verify(headers.get(header::AUTHORIZATION)).await?;
         let tenant = TenantId::parse(tenant).map_err(|_| Problem::not_found("no such tenant"))?;
         principal.authorize(&tenant, scope)?;
+        self.api.rates.take(&tenant, cost)?;
         Ok(tenant)
     }
 }

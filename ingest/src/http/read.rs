@@ -31,6 +31,9 @@ use crate::query::store::Store;
         (status = 200, description = "One page.", body = PageView<'_>),
         (status = 400, description = "A parameter is unknown or malformed, or the cursor is not of this query.",
             body = super::openapi::Problem, content_type = "application/problem+json"),
+        (status = 429, description = "The tenant is above its rate.",
+            body = super::openapi::Problem, content_type = "application/problem+json",
+            headers(("Retry-After" = u64, description = "Seconds to wait."))),
         (status = 503, description = "Not now: too many reads, or the store does not answer.",
             body = super::openapi::Problem, content_type = "application/problem+json",
             headers(("Retry-After" = u64, description = "Seconds to wait."))),
@@ -43,7 +46,7 @@ pub(super) async fn list<I: Intake, S: Store>(
     headers: HeaderMap,
     params: Result<Query<ListParams>, QueryRejection>,
 ) -> Result<Response, Problem> {
-    let tenant = shared.authorize(&headers, &path?.0, Scope::AuditRead).await?;
+    let tenant = shared.authorize(&headers, &path?.0, Scope::AuditRead, 1).await?;
     let (api, now) = (&shared.api, super::now());
     let asked = params?.0.ask(tenant, now, &api.cursors, &api.options)?;
     let page = api.engine.page(&asked.query, asked.resume, asked.limit, now.millis()).await;
@@ -67,6 +70,9 @@ pub(super) async fn list<I: Intake, S: Store>(
     ),
     responses(
         (status = 200, description = "The event.", body = EventView<'_>),
+        (status = 429, description = "The tenant is above its rate.",
+            body = super::openapi::Problem, content_type = "application/problem+json",
+            headers(("Retry-After" = u64, description = "Seconds to wait."))),
         (status = 503, description = "Not now: too many reads, or the store does not answer.",
             body = super::openapi::Problem, content_type = "application/problem+json",
             headers(("Retry-After" = u64, description = "Seconds to wait."))),
@@ -79,7 +85,7 @@ pub(super) async fn one<I: Intake, S: Store>(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let Path((tenant, id)) = path?;
-    let tenant = shared.authorize(&headers, &tenant, Scope::AuditRead).await?;
+    let tenant = shared.authorize(&headers, &tenant, Scope::AuditRead, 1).await?;
     let absent = || Problem::not_found("no such event");
     // Any other form of the same UUID is no id of ours: one event, one address.
     let id = Uuid::parse_str(&id).ok().filter(|uuid| uuid.to_string() == id).ok_or_else(absent)?;

@@ -17,6 +17,7 @@ use contracts::audit::EVENTS_TOPIC;
 use serde_json::Value;
 use service_kit::auth::{AuthConfig, AuthMode, Verifier};
 use service_kit::bus::{Ack, BusError, PublishError, Publisher, Record};
+use service_kit::rate::Rates;
 use service_kit::shutdown::Shutdown;
 use tower::ServiceExt as _;
 
@@ -106,6 +107,11 @@ fn layouts() -> Arc<Layouts> {
 
 /// The service over `store`, callers verified as `auth` says.
 async fn serve_as(store: Model, auth: &AuthConfig) -> Service {
+    serve_within(store, auth, Rates::off()).await
+}
+
+/// The same within rates of tenants.
+async fn serve_within(store: Model, auth: &AuthConfig, rates: Rates) -> Service {
     let (recorder, stale) = (Arc::new(Recorder::default()), Arc::new(AtomicBool::new(false)));
     let layouts = layouts();
     let source = {
@@ -126,6 +132,7 @@ async fn serve_as(store: Model, auth: &AuthConfig) -> Service {
         engine: Arc::new(Engine::new(store, source, bounds)),
         cursors: CursorKey::derive(&[7; 32]),
         options: options(),
+        rates,
     };
     Service { router: router(api), recorder, stale }
 }

@@ -9,14 +9,17 @@
 //! | `authz` | permission checks |
 //! | `identity` | identities |
 //! | `standalone` | the one process |
+//! | `idle`, `flood` | what a service costs that does nothing; a tenant that floods |
 //! | `drive`, `turns` | requests from many connections; runs of a measurement |
 
 mod audit;
 mod authz;
 mod drive;
 mod file;
+mod flood;
 mod goals;
 mod identity;
+mod idle;
 mod standalone;
 mod suite;
 mod turns;

@@ -35,6 +35,7 @@ async fn start(max_connections: usize, drain_deadline: Duration) -> Fixture {
     let options = HttpOptions {
         max_connections,
         header_read_timeout: Duration::from_secs(600),
+        write_timeout: Duration::from_secs(600),
         drain_deadline,
     };
     let (trigger, shutdown) = Shutdown::new();
@@ -108,6 +109,21 @@ async fn handlers_know_the_peer() {
     let mut response = Vec::new();
     while !response.ends_with(b"127.0.0.1") {
         assert_ne!(stream.read_buf(&mut response).await.unwrap(), 0);
+    }
+}
+
+#[tokio::test]
+async fn a_head_that_is_too_long_or_has_too_many_fields_is_431() {
+    let server = start(8, Duration::ZERO).await;
+    let long = format!("x-long: {}\r\n", "x".repeat(MAX_HEAD_BYTES));
+    let many = "x-many: x\r\n".repeat(MAX_HEADERS);
+    for fields in [long, many] {
+        let mut stream = TcpStream::connect(server.addr).await.unwrap();
+        let request = format!("GET /peer HTTP/1.1\r\nhost: test\r\n{fields}\r\n");
+        // The answer may come before all of it was taken.
+        let _ = stream.write_all(request.as_bytes()).await;
+        let response = read_to_end(stream).await;
+        assert!(response.is_empty() || response.starts_with("HTTP/1.1 431"), "{response}");
     }
 }
 

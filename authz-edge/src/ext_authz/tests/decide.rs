@@ -3,10 +3,13 @@
 use std::sync::atomic::Ordering;
 
 use contracts::Revision;
+use metrics::Counter;
 use serde_json::json;
 use service_kit::auth::AuthMode;
+use service_kit::rate::{RateConfig, Rates};
 
 use super::world::{AT, World, bearer, config, routes, status, token};
+use crate::audit::DecisionAudit;
 use crate::ext_authz::Verdict;
 
 #[tokio::test]
@@ -176,4 +179,30 @@ async fn a_graph_that_hangs_is_503_at_the_deadline() {
     let world = World::new(AuthMode::Jwt, &config).await;
     world.graph.hangs.store(true, Ordering::Release);
     assert_eq!(status(&world.ask("GET", "/pages/a", &[]).await), 503);
+}
+
+#[tokio::test]
+async fn above_its_tenants_rate_a_request_is_denied_and_who_has_no_token_uses_nothing_up() {
+    let rates = Rates::new(RateConfig { per_second: 1, burst: 1 }, Counter::noop());
+    let config = config(&routes());
+    let world = World::limited(AuthMode::Jwt, &config, DecisionAudit::off(), rates).await;
+    for _ in 0..50 {
+        assert_eq!(status(&world.ask("GET", "/pages/a", &[]).await), 200, "nobody's");
+        assert_eq!(status(&world.ask("GET", "/v1/docs/7", &[]).await), 401);
+    }
+    let ask = async |tenant: &str| {
+        let bearer = bearer(tenant, "user:u-1");
+        status(&world.ask("GET", "/v1/docs/7", &[("authorization", &bearer)]).await)
+    };
+    assert_eq!(ask("acme").await, 200);
+    // One is gained back each second.
+    let mut refused = 200;
+    for _ in 0..100 {
+        refused = ask("acme").await;
+        if refused != 200 {
+            break;
+        }
+    }
+    assert_eq!(refused, 429);
+    assert_eq!(ask("other").await, 403, "its own rate");
 }

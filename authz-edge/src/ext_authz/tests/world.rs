@@ -9,6 +9,7 @@ use contracts::{ConsistencyToken, GraphEpoch, Revision, TenantId};
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode, jwk::Jwk};
 use serde_json::{Value, json};
 use service_kit::auth::{AuthConfig, AuthMode, Verifier};
+use service_kit::rate::Rates;
 use service_kit::shutdown::Shutdown;
 
 use crate::audit::DecisionAudit;
@@ -252,9 +253,19 @@ impl World {
         config: &ExtAuthzConfig,
         audit: DecisionAudit,
     ) -> Self {
+        Self::limited(mode, config, audit, Rates::off()).await
+    }
+
+    pub(crate) async fn limited(
+        mode: AuthMode,
+        config: &ExtAuthzConfig,
+        audit: DecisionAudit,
+        rates: Rates,
+    ) -> Self {
         let graph = Arc::new(Fake::default());
-        let checker = Arc::new(checker(&graph));
-        let ext_authz = ExtAuthz::new(config, checker, verifier(mode).await, audit).unwrap();
+        let (checker, rates) = (Arc::new(checker(&graph)), Arc::new(rates));
+        let verifier = verifier(mode).await;
+        let ext_authz = ExtAuthz::new(config, checker, verifier, audit, rates).unwrap();
         Self { graph, ext_authz: Arc::new(ext_authz) }
     }
 

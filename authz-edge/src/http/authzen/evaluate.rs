@@ -79,6 +79,7 @@ pub(super) async fn evaluations(call: Call) -> Result<Response, Refusal> {
     }
     // They are copied for every evaluation: what is too large for one is not copied a thousand times.
     defaults.clone().take_given().check()?;
+    call.take(items.len())?;
     let semantic = batch.options.and_then(|options| options.evaluations_semantic);
     let semantic = semantic.unwrap_or_default();
     let (decisions, revision) = several(&call, &defaults, items, semantic).await?;
@@ -86,6 +87,7 @@ pub(super) async fn evaluations(call: Call) -> Result<Response, Refusal> {
 }
 
 async fn single(call: &Call, tuple: Tuple<'_>) -> Result<Response, Refusal> {
+    call.take(1)?;
     let asked = tuple.complete()?;
     let (decision, revision) = decide(call, call.at_least, &asked).await?;
     call.audit(&asked, (decision, revision));

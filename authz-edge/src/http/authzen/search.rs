@@ -190,6 +190,7 @@ impl Paging {
 
 /// `POST …/search/subject`: an id of the subject is ignored.
 pub(super) async fn subjects(call: Call) -> Result<Response, Refusal> {
+    call.take(1)?;
     let mut parts = call.read::<Form<'_>>()?.parts()?;
     let type_ = named("subject.type", parts.subject.type_.take())?;
     let (action, resource) = (parts.action()?, parts.resource()?);
@@ -203,6 +204,7 @@ pub(super) async fn subjects(call: Call) -> Result<Response, Refusal> {
 
 /// `POST …/search/resource`: an id of the resource is ignored.
 pub(super) async fn resources(call: Call) -> Result<Response, Refusal> {
+    call.take(1)?;
     let mut parts = call.read::<Form<'_>>()?.parts()?;
     let (subject, action) = (parts.subject()?, parts.action()?);
     let type_ = named("resource.type", parts.resource.type_.take())?;
@@ -216,6 +218,7 @@ pub(super) async fn resources(call: Call) -> Result<Response, Refusal> {
 
 /// `POST …/search/action`: an action is ignored.
 pub(super) async fn actions(call: Call) -> Result<Response, Refusal> {
+    call.take(1)?;
     let mut parts = call.read::<Form<'_>>()?.parts()?;
     let (subject, resource) = (parts.subject()?, parts.resource()?);
     let Ok(subject) = subject else { return nothing(&call, parts) };

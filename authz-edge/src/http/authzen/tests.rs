@@ -12,6 +12,7 @@ use contracts::audit::Status;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde_json::{Value, json};
 use service_kit::auth::{AuthConfig, AuthMode, Verifier};
+use service_kit::rate::Rates;
 use service_kit::shutdown::Shutdown;
 use tower::ServiceExt as _;
 
@@ -90,6 +91,17 @@ pub(in crate::http) async fn api(
     public_url: Option<&str>,
     audit: DecisionAudit,
 ) -> Arc<Api> {
+    limited(graph, auth, public_url, audit, Rates::off()).await
+}
+
+/// The same with a limit for each tenant.
+pub(in crate::http) async fn limited(
+    graph: Option<Arc<GraphDb>>,
+    auth: &AuthConfig,
+    public_url: Option<&str>,
+    audit: DecisionAudit,
+    rates: Rates,
+) -> Arc<Api> {
     let freshness = Arc::<crate::check::freshness::Freshness>::default();
     if let Some(graph) = &graph {
         freshness.set_epoch(schema::apply(graph).await.unwrap().epoch);
@@ -106,6 +118,7 @@ pub(in crate::http) async fn api(
         verifier: Verifier::start(auth, shutdown).await.unwrap(),
         options,
         bodies: Bodies::new(1 << 20, Duration::from_secs(10)),
+        rates: Arc::new(rates),
         audit,
         wake: Arc::default(),
     })
@@ -365,13 +378,18 @@ pub(in crate::http) fn bearer(tenant: &str, scope: &str) -> String {
     format!("Bearer {token}")
 }
 
-#[tokio::test]
-async fn the_token_names_the_tenant_and_must_have_the_scope() {
+/// What verifies the tokens of [`bearer`], and the file that it reads when it starts.
+pub(in crate::http) fn jwt() -> (tempfile::NamedTempFile, AuthConfig) {
     let mut file = tempfile::NamedTempFile::new().unwrap();
     let key = json!({ "kty": "OKP", "crv": "Ed25519", "alg": "EdDSA", "kid": "k", "x": PUBLIC });
     write!(file, "{}", json!({ "keys": [key] })).unwrap();
     let jwks_file = Some(file.path().to_owned());
-    let auth = AuthConfig { mode: AuthMode::Jwt, jwks_file, ..off(None) };
+    (file, AuthConfig { mode: AuthMode::Jwt, jwks_file, ..off(None) })
+}
+
+#[tokio::test]
+async fn the_token_names_the_tenant_and_must_have_the_scope() {
+    let (_file, auth) = jwt();
     let pdp = Pdp::new(None, &auth, None).await;
     let mut body = asked();
     body["subject"]["type"] = "robot".into();

@@ -2,7 +2,7 @@
 
 use crate::bench::goals::{Goal, goal};
 
-pub(in crate::bench) static GOALS: [Goal; 11] = [
+pub(in crate::bench) static GOALS: [Goal; 14] = [
     goal(
         "audit.pipeline_ratio_pinned",
         0.95,
@@ -60,6 +60,15 @@ pub(in crate::bench) static GOALS: [Goal; 11] = [
         false,
         "ms",
         "first page (100 events) of a tenant's day, 20 M rows stored, p99; runs show it by rows stored",
+    ),
+    goal("audit.scrape_ms", 20.0, false, "ms", "time of a scrape of an idle ingest, median of 50"),
+    goal("audit.series_idle", 300.0, false, "series", "series in a scrape of an idle ingest"),
+    goal(
+        "audit.flood_p99_ratio",
+        2.0,
+        false,
+        "ratio",
+        "p99 of a tenant's POSTs (50/s) beside another one that floods, rates of 5 000 events/s a tenant, ÷ p99 alone",
     ),
     goal(
         "audit.read_slowdown",

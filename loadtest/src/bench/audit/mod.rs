@@ -6,8 +6,10 @@
 //! | `bed` | engines, backlogs, one run of the ceiling or of the pipeline |
 //! | `ratios` | alternating runs, pinned and not |
 //! | `others` | lag, memory, reads, stored rows |
+//! | `flood` | one tenant beside another that floods; what an idle process costs whoever looks |
 
 mod bed;
+mod flood;
 mod goals;
 mod others;
 mod ratios;
@@ -23,7 +25,7 @@ pub(super) use goals::GOALS;
 
 pub(super) static SUITE: Suite = Suite { service: "audit", parts: &PARTS, goals: &GOALS };
 
-const PARTS: [Part; 7] = [
+const PARTS: [Part; 9] = [
     Part {
         name: "pinned",
         weight: 15.0,
@@ -43,6 +45,8 @@ const PARTS: [Part; 7] = [
         weight: 7.0,
         ids: &["audit.stored_20m_ratio", "audit.first_page_p99_ms"],
     },
+    Part { name: "idle", weight: 0.5, ids: &["audit.scrape_ms", "audit.series_idle"] },
+    Part { name: "flood", weight: 1.5, ids: &["audit.flood_p99_ratio"] },
 ];
 
 /// Measures what `args` ask for; returns whether all of it was measured.
@@ -74,6 +78,8 @@ async fn measure(
         "lag unpinned" => Box::pin(others::lag(bed, ids[0], Pinning::Unpinned)).await,
         "rss" => Box::pin(others::memory(bed)).await,
         "read" => Box::pin(others::reads(bed)).await,
+        "idle" => Box::pin(flood::idle(bed)).await,
+        "flood" => Box::pin(flood::flood(bed, until)).await,
         _ => Box::pin(others::stored(bed, ids)).await,
     }
 }

@@ -1,5 +1,6 @@
 //! One edge under measurement, or the bare server in its place.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -108,6 +109,11 @@ impl Edge {
     pub(super) async fn cache(&self, metric: &str, kind: &str) -> anyhow::Result<f64> {
         let text = scrape::text(&self.client, self.service.admin).await?;
         Ok(scrape::sum(&text, metric, ("kind", kind)))
+    }
+
+    /// Its admin listener.
+    pub(super) fn admin(&self) -> SocketAddr {
+        self.service.admin
     }
 
     pub(super) fn pid(&self) -> u32 {

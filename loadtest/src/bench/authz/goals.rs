@@ -2,7 +2,7 @@
 
 use crate::bench::goals::{Goal, goal};
 
-pub(in crate::bench) static GOALS: [Goal; 16] = [
+pub(in crate::bench) static GOALS: [Goal; 19] = [
     goal(
         "authz.hot_ratio",
         0.85,
@@ -86,6 +86,15 @@ pub(in crate::bench) static GOALS: [Goal; 16] = [
         true,
         "1/s",
         "relationships/s of `authz-edge graph import`, from its start to its end, of one file into a fresh tenant",
+    ),
+    goal("authz.scrape_ms", 20.0, false, "ms", "time of a scrape of an idle edge, median of 50"),
+    goal("authz.series_idle", 300.0, false, "series", "series in a scrape of an idle edge"),
+    goal(
+        "authz.flood_p99_ratio",
+        2.0,
+        false,
+        "ratio",
+        "p99 of a tenant's checks (200/s) beside another one that floods, rates of 1 000/s a tenant, ÷ p99 alone",
     ),
     goal("authz.vs_openfga_hot", 10.0, true, "ratio", "hot checks/s ÷ OpenFGA's"),
     goal("authz.vs_openfga_wide", 30.0, true, "ratio", "wide checks/s ÷ OpenFGA's"),

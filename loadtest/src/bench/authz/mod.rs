@@ -9,6 +9,7 @@
 //! | `storm` | hot checks beside writes |
 //! | `revocation` | how long a revoked right is still seen |
 //! | `memory` | a million decisions |
+//! | `flood` | one tenant beside another that floods; what an idle edge costs whoever looks |
 //! | `import` | a graph from a file into a fresh tenant |
 //! | `peers` | OpenFGA and SpiceDB |
 
@@ -16,6 +17,7 @@ mod access;
 mod bed;
 mod cold;
 mod edge;
+mod flood;
 mod goals;
 mod import;
 mod memory;
@@ -38,7 +40,7 @@ pub(super) use goals::GOALS;
 
 pub(super) static SUITE: Suite = Suite { service: "authz", parts: &PARTS, goals: &GOALS };
 
-const PARTS: [Part; 13] = [
+const PARTS: [Part; 15] = [
     Part { name: "hot", weight: 2.0, ids: &["authz.hot_ratio"] },
     Part { name: "tail", weight: 1.5, ids: &["authz.hot_p99_ratio"] },
     Part { name: "jwt", weight: 1.5, ids: &["authz.jwt_hot_ratio"] },
@@ -49,6 +51,8 @@ const PARTS: [Part; 13] = [
     Part { name: "no-kafka", weight: 1.0, ids: &["authz.revocation_no_kafka_ms"] },
     Part { name: "memory", weight: 2.0, ids: &["authz.rss_1m_mib"] },
     Part { name: "storm", weight: 6.0, ids: &["authz.storm_hit_ratio", "authz.storm_rate_ratio"] },
+    Part { name: "idle", weight: 0.2, ids: &["authz.scrape_ms", "authz.series_idle"] },
+    Part { name: "flood", weight: 1.5, ids: &["authz.flood_p99_ratio"] },
     Part { name: "import", weight: 2.0, ids: &["authz.import_edges_per_second"] },
     Part { name: "openfga", weight: 4.0, ids: &["authz.vs_openfga_hot", "authz.vs_openfga_wide"] },
     Part { name: "spicedb", weight: 4.0, ids: &["authz.vs_spicedb_hot", "authz.vs_spicedb_wide"] },
@@ -84,6 +88,8 @@ async fn measure(
         "cold" => Box::pin(cold::raw(bed, until)).await,
         "depth" => Box::pin(cold::depth(bed, until)).await,
         "storm" => Box::pin(storm::storm(bed, ids, until)).await,
+        "idle" => Box::pin(flood::idle(bed)).await,
+        "flood" => Box::pin(flood::flood(bed, until)).await,
         "import" => Box::pin(import::import(bed, until)).await,
         "memory" => Box::pin(memory::memory(bed, until)).await,
         "revocation" => Box::pin(revocation::with_kafka(bed)).await,

@@ -193,6 +193,11 @@ impl Admin {
         format!("http://{}{path}", self.service.http)
     }
 
+    /// Its admin listener.
+    pub(super) fn looked_at(&self) -> std::net::SocketAddr {
+        self.service.admin
+    }
+
     /// What it tells of itself.
     pub(super) async fn metrics(&self) -> anyhow::Result<String> {
         scrape::text(&self.client, self.service.admin).await

@@ -2,7 +2,7 @@
 
 use crate::bench::goals::{Goal, goal};
 
-pub(in crate::bench) static GOALS: [Goal; 11] = [
+pub(in crate::bench) static GOALS: [Goal; 13] = [
     goal(
         "identity.create_ratio",
         0.65,
@@ -58,6 +58,20 @@ pub(in crate::bench) static GOALS: [Goal; 11] = [
         false,
         "s",
         "import of 100 000 users without passwords",
+    ),
+    goal(
+        "identity.scrape_ms",
+        20.0,
+        false,
+        "ms",
+        "time of a scrape of an idle identity-admin, median of 50",
+    ),
+    goal(
+        "identity.series_idle",
+        300.0,
+        false,
+        "series",
+        "series in a scrape of an idle identity-admin",
     ),
     goal(
         "identity.rss_mib",

@@ -9,10 +9,12 @@
 //! | `lag` | how long until others know of a write |
 //! | `import` | many users from a file |
 //! | `memory` | at full load, and flooded |
+//! | `idle` | what an idle service costs whoever looks |
 
 mod bare;
 mod bed;
 mod goals;
+mod idle;
 mod import;
 mod lag;
 mod memory;
@@ -30,7 +32,7 @@ pub(super) use goals::GOALS;
 
 pub(super) static SUITE: Suite = Suite { service: "identity", parts: &PARTS, goals: &GOALS };
 
-const PARTS: [Part; 8] = [
+const PARTS: [Part; 9] = [
     Part {
         name: "create",
         weight: 2.5,
@@ -41,6 +43,7 @@ const PARTS: [Part; 8] = [
     Part { name: "login", weight: 2.0, ids: &["identity.login_ratio"] },
     Part { name: "kafka", weight: 1.0, ids: &["identity.kafka_p99_ms"] },
     Part { name: "check", weight: 1.0, ids: &["identity.check_p99_ms"] },
+    Part { name: "idle", weight: 0.2, ids: &["identity.scrape_ms", "identity.series_idle"] },
     Part { name: "import", weight: 1.5, ids: &["identity.import_100k_seconds"] },
     Part {
         name: "memory",
@@ -89,6 +92,7 @@ async fn measure(bed: &mut Bed, part: &str, until: Instant) -> anyhow::Result<Ve
         "login" => Box::pin(tokens::login(bed, until)).await,
         "kafka" => Box::pin(lag::kafka(bed)).await,
         "check" => Box::pin(lag::check(bed)).await,
+        "idle" => Box::pin(idle::idle(bed)).await,
         "import" => Box::pin(import::import(bed)).await,
         _ => Box::pin(memory::memory(bed)).await,
     }
