@@ -59,6 +59,7 @@ pub struct HttpConfig {
     pub max_body_bytes: usize,
     pub header_read_timeout_ms: u64,
     pub body_read_timeout_ms: u64,
+    pub drain_delay_ms: u64,
     pub public_url: Option<String>,
 }
 
@@ -235,6 +236,7 @@ impl Config {
             max_connections: self.http.max_connections,
             header_read_timeout: Duration::from_millis(self.http.header_read_timeout_ms),
             drain_deadline: self.drain_deadline(),
+            drain_delay: Duration::from_millis(self.http.drain_delay_ms),
         }
     }
 

@@ -64,6 +64,7 @@ pub struct HttpConfig {
     pub max_body_bytes: usize,
     pub header_read_timeout_ms: u64,
     pub request_timeout_ms: u64,
+    pub drain_delay_ms: u64,
     pub trusted_proxies: Vec<ipnet::IpNet>,
 }
 
@@ -287,6 +288,7 @@ impl Config {
             ("http.max_connections", self.http.max_connections as u64, 1, 1_000_000),
             ("http.max_body_bytes", self.http.max_body_bytes as u64, 1024, 64 << 20),
             ("http.request_timeout_ms", self.http.request_timeout_ms, 100, 600_000),
+            ("http.drain_delay_ms", self.http.drain_delay_ms, 0, self.drain_deadline_ms),
             ("mysql.max_open_conns", u64::from(mysql.max_open_conns), 1, 10_000),
             ("mysql.max_idle_conns", u64::from(mysql.max_idle_conns), 0, 10_000),
             ("mysql.conn_max_lifetime_minutes", mysql.conn_max_lifetime_minutes.into(), 1, 1440),
@@ -357,6 +359,7 @@ impl Config {
             max_connections: self.http.max_connections,
             header_read_timeout: Duration::from_millis(self.http.header_read_timeout_ms),
             drain_deadline: self.drain_deadline(),
+            drain_delay: Duration::from_millis(self.http.drain_delay_ms),
         }
     }
 

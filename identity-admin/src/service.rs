@@ -116,8 +116,10 @@ impl Running {
         Box::pin(async move {
             let component = health.component("identity_database");
             let verifier = Verifier::start(&config.auth, shutdown.clone()).await?;
+            // What is answered during the drain hears of revocations as ever.
+            let (end_relay, relay_drains) = Shutdown::new();
             let heard = health.component("identity_revocations");
-            follow_revocations(&verifier, bus.clone(), heard, shutdown.clone());
+            follow_revocations(&verifier, bus.clone(), heard, relay_drains.clone());
             let credentials = config.credentials()?;
             let core = Arc::new(Core {
                 secrets: credentials.as_ref().map(|credentials| Arc::clone(&credentials.secrets)),
@@ -127,7 +129,6 @@ impl Running {
             let holder = Uuid::now_v7().to_string();
             let options = config.relay_options();
             let relay = Relay::new(Arc::clone(&core), publisher.clone(), options, holder.clone());
-            let (end_relay, relay_drains) = Shutdown::new();
             let relaying = tokio::spawn(relay.run(relay_drains, config.drain_deadline()));
             let sweep = Duration::from_secs(config.idempotency.sweep_seconds);
             let mut keeping = vec![

@@ -48,6 +48,7 @@ pub struct HttpConfig {
     pub max_events: usize,
     pub header_read_timeout_ms: u64,
     pub request_timeout_ms: u64,
+    pub drain_delay_ms: u64,
 }
 
 /// Kafka: source, dead letters and accepted events.
@@ -213,6 +214,12 @@ impl Config {
             ("http.max_events", self.http.max_events, 1, 10_000),
             ("http.max_body_bytes", self.http.max_body_bytes, 1024, 64 << 20),
             ("http.max_connections", self.http.max_connections, 1, 1_000_000),
+            (
+                "http.drain_delay_ms",
+                whole(self.http.drain_delay_ms),
+                0,
+                whole(self.drain_deadline_ms),
+            ),
             ("kafka.prefetch_kib", self.kafka.prefetch_kib as usize, 64, 2_097_151),
             ("kafka.session_timeout_ms", self.kafka.session_timeout_ms as usize, 6_000, 300_000),
             ("pipeline.in_flight_bytes", self.pipeline.in_flight_bytes, 1 << 20, 16 << 30),

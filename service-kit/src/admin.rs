@@ -16,6 +16,7 @@ const OPTIONS: HttpOptions = HttpOptions {
     max_connections: 64,
     header_read_timeout: Duration::from_secs(5),
     drain_deadline: Duration::from_secs(1),
+    drain_delay: Duration::ZERO,
 };
 
 /// The admin listener.

@@ -4,12 +4,28 @@ pub use crate::track::track;
 
 use crate::{config::ConfigError, shutdown::Shutdown};
 use axum::{BoxError, Router, body::Body, extract::ConnectInfo};
-use hyper::{Request, Response, body::Incoming, server::conn::http1, service::service_fn};
+use hyper::{
+    Request, Response,
+    body::Incoming,
+    header::{CONNECTION, HeaderValue},
+    server::conn::http1,
+    service::service_fn,
+};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     server::graceful::{GracefulShutdown, Watcher},
 };
-use std::{convert::Infallible, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    io,
+    net::SocketAddr,
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
@@ -36,6 +52,10 @@ pub struct HttpOptions {
     pub header_read_timeout: Duration,
     /// How long requests in flight may take to finish once the drain has begun.
     pub drain_deadline: Duration,
+    /// For how much of that time connections are still taken, each answer being the last one of its connection. With
+    /// none, a connection that is idle at that moment is closed under a client that may be sending on it: its request
+    /// fails though nothing is wrong. Too much delays every end.
+    pub drain_delay: Duration,
 }
 
 /// What answers requests: a router, or what stands before one.
@@ -73,9 +93,9 @@ impl App for Router {
     }
 }
 
-/// Serves HTTP/1.1 until `shutdown` drains: then the listener closes, idle connections end, requests
-/// in flight finish, and what is left at the deadline is cut. Returns when no connection is left.
-/// Dropping the future cuts every connection.
+/// Serves HTTP/1.1 until `shutdown` drains. Then answers say that their connection ends (RFC 9112 section 9.6), and
+/// after `drain_delay` the listener closes, idle connections end, requests in flight finish, and what is left at the
+/// deadline is cut. Returns when no connection is left. Dropping the future cuts every connection.
 ///
 /// # Errors
 /// None at present: a failed accept is logged and tried again with backoff.
@@ -89,13 +109,19 @@ pub async fn serve(
     let cut = CancellationToken::new();
     let _cut_when_dropped = cut.clone().drop_guard();
     let server = Server::new(app, options, cut.clone());
+    let leave = async {
+        shutdown.draining().await;
+        server.leaving.store(true, Ordering::Relaxed);
+        sleep(options.drain_delay).await;
+    };
     tokio::select! {
-        () = shutdown.draining() => {}
+        () = leave => {}
         never = server.accept_all(&listener, &graceful) => match never {},
     }
     drop(listener);
     let mut finished = pin!(graceful.shutdown());
-    if timeout(options.drain_deadline, &mut finished).await.is_err() {
+    let left = options.drain_deadline.saturating_sub(options.drain_delay);
+    if timeout(left, &mut finished).await.is_err() {
         tracing::warn!("cutting requests that outlast the drain deadline");
         cut.cancel();
         finished.await;
@@ -120,6 +146,8 @@ struct Server<A> {
     http: http1::Builder,
     slots: Arc<Semaphore>,
     cut: CancellationToken,
+    /// Each answer is the last of its connection. Read with each one, so no lock.
+    leaving: Arc<AtomicBool>,
 }
 
 impl<A: App> Server<A> {
@@ -129,7 +157,8 @@ impl<A: App> Server<A> {
             .header_read_timeout(options.header_read_timeout)
             .max_headers(MAX_HEADERS);
         let connections = options.max_connections.clamp(1, Semaphore::MAX_PERMITS);
-        Self { app, http, slots: Arc::new(Semaphore::new(connections)), cut }
+        let (slots, leaving) = (Arc::new(Semaphore::new(connections)), Arc::default());
+        Self { app, http, slots, cut, leaving }
     }
 
     async fn accept_all(&self, listener: &TcpListener, graceful: &GracefulShutdown) -> Infallible {
@@ -162,10 +191,17 @@ impl<A: App> Server<A> {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "TCP_NODELAY was not set");
         }
-        let app = self.app.clone();
+        let (app, leaving) = (self.app.clone(), Arc::clone(&self.leaving));
         let service = service_fn(move |request| {
-            let answered = app.answer(peer, request);
-            async { Ok::<_, Infallible>(answered.await) }
+            let (answered, leaving) = (app.answer(peer, request), Arc::clone(&leaving));
+            async move {
+                let mut response = answered.await;
+                if leaving.load(Ordering::Relaxed) {
+                    let close = HeaderValue::from_static("close");
+                    response.headers_mut().insert(CONNECTION, close);
+                }
+                Ok::<_, Infallible>(response)
+            }
         });
         let connection = self.http.serve_connection(TokioIo::new(stream), service);
         let connection = watcher.watch(connection);

@@ -20,6 +20,8 @@ impl Config {
     pub fn validate(&self) -> Result<(), ConfigError> {
         check_ranges([("drain_deadline_ms", self.drain_deadline_ms, 100, 600_000)])?;
         self.http.validate()?;
+        let delay = ("http.drain_delay_ms", self.http.drain_delay_ms, 0, self.drain_deadline_ms);
+        check_ranges([delay])?;
         self.dgraph.validate()?;
         self.kafka.validate()?;
         check_ranges(self.cache.ranges())?;

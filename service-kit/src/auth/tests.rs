@@ -271,6 +271,7 @@ async fn introspection() -> (String, Arc<Mutex<u32>>, ShutdownTrigger) {
         max_connections: 16,
         header_read_timeout: Duration::from_secs(5),
         drain_deadline: Duration::from_secs(1),
+        drain_delay: Duration::ZERO,
     };
     tokio::spawn(serve(listener, routes, options, shutdown));
     (url, asked, trigger)
@@ -350,8 +351,12 @@ impl Issuer {
         let jwks_url = Some(format!("http://{}/jwks.json", listener.local_addr().unwrap()));
         let (_trigger, shutdown) = Shutdown::new();
         let long = Duration::from_secs(600);
-        let options =
-            HttpOptions { max_connections: 8, header_read_timeout: long, drain_deadline: long };
+        let options = HttpOptions {
+            max_connections: 8,
+            header_read_timeout: long,
+            drain_deadline: long,
+            drain_delay: Duration::ZERO,
+        };
         tokio::spawn(serve(
             listener,
             Router::new().route("/jwks.json", get(keys)),
