@@ -35,6 +35,7 @@ mod surface;
 mod sweep;
 mod tokens;
 mod transfer;
+mod upgrade;
 mod walk;
 mod world;
 mod writes;

@@ -34,9 +34,19 @@ impl Process {
         name: &'static str,
         prefix: &str,
         env: &[(String, String)],
+        outputs: [Stdio; 2],
+    ) -> Result<Self> {
+        Self::start_on([free_port()?, free_port()?], name, prefix, env, outputs).await
+    }
+
+    /// As [`Process::start`], on these ports: of the public routes, and of the others.
+    pub(crate) async fn start_on(
+        [http, admin]: [u16; 2],
+        name: &'static str,
+        prefix: &str,
+        env: &[(String, String)],
         [output, error]: [Stdio; 2],
     ) -> Result<Self> {
-        let (http, admin) = (free_port()?, free_port()?);
         // Another test of this binary may have installed it.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let client = reqwest::Client::builder().timeout(Duration::from_secs(30)).build()?;

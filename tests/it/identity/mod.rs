@@ -13,7 +13,7 @@ mod scim;
 mod snapshot;
 mod surface;
 
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -114,6 +114,12 @@ impl Identities {
     /// Starts the service and waits until it is ready.
     pub(crate) async fn start(&self) -> Result<Service> {
         Ok(Service(Process::start("identity-admin", PREFIX, &self.env).await?))
+    }
+
+    /// A process of the service on these ports.
+    pub(crate) async fn start_on(&self, ports: [u16; 2]) -> Result<Process> {
+        let outputs = [Stdio::inherit(), Stdio::inherit()];
+        Process::start_on(ports, "identity-admin", PREFIX, &self.env, outputs).await
     }
 
     /// As [`Identities::start`], with everything that it logs in a file.
