@@ -29,6 +29,7 @@ mod outage;
 mod process;
 mod recorder;
 mod relay;
+mod restore;
 mod schema;
 mod storms;
 mod surface;

@@ -94,6 +94,13 @@ impl Identities {
         Self { env, place: self.place.clone(), db: self.db.clone() }
     }
 
+    /// The same on connections of its own: those of before know no database once theirs was dropped.
+    pub(crate) fn reconnected(&self) -> Self {
+        let (env, place) = (self.env.clone(), self.place.clone());
+        let db = Db::new(&patient(&place));
+        Self { env, place, db }
+    }
+
     /// The configuration as services of this test have it.
     pub(crate) fn config(&self) -> Result<identity_admin::Config> {
         Ok(service_kit::config::load(&Source {
