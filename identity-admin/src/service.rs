@@ -194,11 +194,19 @@ fn tokens(
     (oauth, vec![tokio::spawn(storing), tokio::spawn(looking_up), tokio::spawn(rotating)])
 }
 
-/// Keeps readiness and gauges up to date.
+/// Keeps readiness and gauges up to date. Who has been ready goes on while the next release's migrations, which only
+/// add, are run and stand; who starts then does not.
 async fn watch(db: Db, component: Component) {
+    let mut began = false;
     loop {
-        match db.version().await {
-            Ok(version) if version == db::VERSION => component.ready(),
+        let found = db.version().await;
+        let migrating = began && matches!(found, Ok(0)) && is_migrating(&db).await;
+        match found {
+            Ok(version) if version == db::VERSION => {
+                began = true;
+                component.ready();
+            }
+            Ok(version) if migrating || (began && version > db::VERSION) => component.ready(),
             Ok(version) => component.not_ready(format!(
                 "schema version {version}, not {}: identity-admin migrate",
                 db::VERSION
@@ -211,4 +219,10 @@ async fn watch(db: Db, component: Component) {
         }
         tokio::time::sleep(LOOK).await;
     }
+}
+
+/// Whether a database without a version has one all the same, half-way to the next.
+async fn is_migrating(db: &Db) -> bool {
+    let begun = db.row("SELECT COUNT(*) AS n FROM _sqlx_migrations", &[]).await;
+    begun.is_ok_and(|row| row.is_some_and(|row| row.int("n").is_ok_and(|n| n > 0)))
 }
