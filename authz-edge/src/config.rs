@@ -65,6 +65,7 @@ pub struct HttpConfig {
     pub header_read_timeout_ms: u64,
     pub body_read_timeout_ms: u64,
     pub write_timeout_ms: u64,
+    pub drain_delay_ms: u64,
     pub public_url: Option<String>,
     pub tls: TlsConfig,
 }
@@ -273,6 +274,7 @@ impl Config {
             header_read_timeout: Duration::from_millis(self.http.header_read_timeout_ms),
             write_timeout: Duration::from_millis(self.http.write_timeout_ms),
             drain_deadline: self.drain_deadline(),
+            drain_delay: Duration::from_millis(self.http.drain_delay_ms),
         }
     }
 

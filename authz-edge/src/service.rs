@@ -163,8 +163,10 @@ impl Running {
             let auditor = Arc::new(producer(config, &bus, "triad-authz-audit")?);
             tokio::spawn(warn_of_topics(bus.clone(), topics::specs(config)));
             let verifier = Verifier::start(&config.auth, shutdown.clone()).await?;
+            // What is answered during the drain hears of revocations as ever.
+            let (last_trigger, last_answered) = Shutdown::new();
             let heard = health.component("authz_token_revocations");
-            follow_revocations(&verifier, bus.clone(), heard, shutdown.clone());
+            follow_revocations(&verifier, bus.clone(), heard, last_answered.clone());
             let (fences, freshness) = (Arc::<Fences>::default(), Arc::<Freshness>::default());
             freshness.set_epoch(meta.epoch);
             let clock = Clock::system();
@@ -178,7 +180,6 @@ impl Running {
             );
             let checker = Arc::new(checker);
             let wake = Arc::new(Notify::new());
-            let (last_trigger, last_answered) = Shutdown::new();
             let changes = Source {
                 bus: bus.clone(),
                 topic: config.kafka.changes_topic.clone(),

@@ -68,6 +68,7 @@ pub struct HttpConfig {
     pub header_read_timeout_ms: u64,
     pub write_timeout_ms: u64,
     pub request_timeout_ms: u64,
+    pub drain_delay_ms: u64,
     pub trusted_proxies: Vec<ipnet::IpNet>,
     pub tls: TlsConfig,
 }
@@ -298,6 +299,7 @@ impl Config {
             ("http.header_read_timeout_ms", self.http.header_read_timeout_ms, 100, 600_000),
             ("http.write_timeout_ms", self.http.write_timeout_ms, 100, 600_000),
             ("http.request_timeout_ms", self.http.request_timeout_ms, 100, 600_000),
+            ("http.drain_delay_ms", self.http.drain_delay_ms, 0, self.drain_deadline_ms),
             ("mysql.max_open_conns", u64::from(mysql.max_open_conns), 1, 10_000),
             ("mysql.max_idle_conns", u64::from(mysql.max_idle_conns), 0, 10_000),
             ("mysql.conn_max_lifetime_minutes", mysql.conn_max_lifetime_minutes.into(), 1, 1440),
@@ -372,6 +374,7 @@ impl Config {
             header_read_timeout: Duration::from_millis(self.http.header_read_timeout_ms),
             write_timeout: Duration::from_millis(self.http.write_timeout_ms),
             drain_deadline: self.drain_deadline(),
+            drain_delay: Duration::from_millis(self.http.drain_delay_ms),
         }
     }
 

@@ -121,8 +121,10 @@ impl Running {
         Box::pin(async move {
             let component = health.component("identity_database");
             let verifier = Verifier::start(&config.auth, shutdown.clone()).await?;
+            // What is answered during the drain hears of revocations as ever.
+            let (end_relay, relay_drains) = Shutdown::new();
             let heard = health.component("identity_revocations");
-            follow_revocations(&verifier, bus.clone(), heard, shutdown.clone());
+            follow_revocations(&verifier, bus.clone(), heard, relay_drains.clone());
             let credentials = config.credentials()?;
             let core = Arc::new(Core {
                 secrets: credentials.as_ref().map(|credentials| Arc::clone(&credentials.secrets)),
@@ -132,7 +134,6 @@ impl Running {
             let holder = Uuid::now_v7().to_string();
             let options = config.relay_options();
             let relay = Relay::new(Arc::clone(&core), publisher.clone(), options, holder.clone());
-            let (end_relay, relay_drains) = Shutdown::new();
             let relaying = tokio::spawn(relay.run(relay_drains, config.drain_deadline()));
             let sweep = Duration::from_secs(config.idempotency.sweep_seconds);
             let mut keeping = vec![
@@ -198,11 +199,19 @@ fn tokens(
     (oauth, vec![tokio::spawn(storing), tokio::spawn(looking_up), tokio::spawn(rotating)])
 }
 
-/// Keeps readiness and gauges up to date.
+/// Keeps readiness and gauges up to date. Who has been ready goes on while the next release's migrations, which only
+/// add, are run and stand; who starts then does not.
 async fn watch(db: Db, component: Component) {
+    let mut began = false;
     loop {
-        match db.version().await {
-            Ok(version) if version == db::VERSION => component.ready(),
+        let found = db.version().await;
+        let migrating = began && matches!(found, Ok(0)) && is_migrating(&db).await;
+        match found {
+            Ok(version) if version == db::VERSION => {
+                began = true;
+                component.ready();
+            }
+            Ok(version) if migrating || (began && version > db::VERSION) => component.ready(),
             Ok(version) => component.not_ready(format!(
                 "schema version {version}, not {}: identity-admin migrate",
                 db::VERSION
@@ -215,4 +224,10 @@ async fn watch(db: Db, component: Component) {
         }
         tokio::time::sleep(LOOK).await;
     }
+}
+
+/// Whether a database without a version has one all the same, half-way to the next.
+async fn is_migrating(db: &Db) -> bool {
+    let begun = db.row("SELECT COUNT(*) AS n FROM _sqlx_migrations", &[]).await;
+    begun.is_ok_and(|row| row.is_some_and(|row| row.int("n").is_ok_and(|n| n > 0)))
 }

@@ -53,6 +53,7 @@ pub struct HttpConfig {
     pub header_read_timeout_ms: u64,
     pub write_timeout_ms: u64,
     pub request_timeout_ms: u64,
+    pub drain_delay_ms: u64,
     pub tls: TlsConfig,
 }
 
@@ -223,6 +224,12 @@ impl Config {
             ("http.header_read_timeout_ms", whole(self.http.header_read_timeout_ms), 100, 600_000),
             ("http.write_timeout_ms", whole(self.http.write_timeout_ms), 100, 600_000),
             ("http.request_timeout_ms", whole(self.http.request_timeout_ms), 100, 600_000),
+            (
+                "http.drain_delay_ms",
+                whole(self.http.drain_delay_ms),
+                0,
+                whole(self.drain_deadline_ms),
+            ),
             ("kafka.prefetch_kib", self.kafka.prefetch_kib as usize, 64, 2_097_151),
             ("kafka.session_timeout_ms", self.kafka.session_timeout_ms as usize, 6_000, 300_000),
             ("pipeline.in_flight_bytes", self.pipeline.in_flight_bytes, 1 << 20, 16 << 30),
@@ -286,6 +293,7 @@ impl Config {
             header_read_timeout: Duration::from_millis(self.http.header_read_timeout_ms),
             write_timeout: Duration::from_millis(self.http.write_timeout_ms),
             drain_deadline: self.drain_deadline(),
+            drain_delay: Duration::from_millis(self.http.drain_delay_ms),
         }
     }
 

@@ -77,7 +77,9 @@ async fn serve_until_drained(
     let bus = Bus::Kafka(config.kafka.cluster());
     tokio::spawn(warn_of_topics(bus.clone(), topics::specs(config)));
     let verifier = Verifier::start(&config.auth, shutdown.clone()).await?;
-    follow_revocations(&verifier, bus, health.component("revocations"), shutdown.clone());
+    // What is answered during the drain hears of revocations as ever.
+    let (last_trigger, last_answered) = Shutdown::new();
+    follow_revocations(&verifier, bus, health.component("revocations"), last_answered);
     // A dead producer drains as a signal does.
     let (drain_trigger, draining) = Shutdown::new();
     let registry_task =
@@ -125,6 +127,7 @@ async fn serve_until_drained(
     if tokio::time::timeout(config.drain_deadline(), drained).await.is_err() {
         warn!("the drain deadline passed; what was not committed is read again");
     }
+    last_trigger.trigger();
     registry_task.abort();
     if let Some(promoter) = promoter {
         promoter.abort();

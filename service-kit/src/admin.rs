@@ -18,6 +18,7 @@ const OPTIONS: HttpOptions = HttpOptions {
     header_read_timeout: Duration::from_secs(5),
     write_timeout: Duration::from_secs(5),
     drain_deadline: Duration::from_secs(1),
+    drain_delay: Duration::ZERO,
 };
 
 /// The admin listener.

@@ -12,12 +12,28 @@ use crate::{
     tls::{Connection, Listener},
 };
 use axum::{BoxError, Router, body::Body, extract::ConnectInfo};
-use hyper::{Request, Response, body::Incoming, server::conn::http1, service::service_fn};
+use hyper::{
+    Request, Response,
+    body::Incoming,
+    header::{CONNECTION, HeaderValue},
+    server::conn::http1,
+    service::service_fn,
+};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     server::graceful::{GracefulShutdown, Watcher},
 };
-use std::{convert::Infallible, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    io,
+    net::SocketAddr,
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::{sleep, timeout},
@@ -50,6 +66,10 @@ pub struct HttpOptions {
     pub write_timeout: Duration,
     /// How long requests in flight may take to finish once the drain has begun.
     pub drain_deadline: Duration,
+    /// For how much of that time connections are still taken, each answer being the last one of its connection. With
+    /// none, a connection that is idle at that moment is closed under a client that may be sending on it: its request
+    /// fails though nothing is wrong. Too much delays every end.
+    pub drain_delay: Duration,
 }
 
 /// What answers requests: a router, or what stands before one.
@@ -87,9 +107,10 @@ impl App for Router {
     }
 }
 
-/// Serves HTTP/1.1 until `shutdown` drains: then the listener closes, idle connections end, requests
-/// in flight finish, and what is left at the deadline is cut. Returns when no connection is left.
-/// A connection holds its slot from before its handshake. Dropping the future cuts every connection.
+/// Serves HTTP/1.1 until `shutdown` drains. Then answers say that their connection ends (RFC 9112 section 9.6), and
+/// after `drain_delay` the listener closes, idle connections end, requests in flight finish, and what is left at the
+/// deadline is cut. Returns when no connection is left. A connection holds its slot from before its handshake.
+/// Dropping the future cuts every connection.
 ///
 /// # Errors
 /// None at present: a failed accept is logged and tried again with backoff.
@@ -104,13 +125,19 @@ pub async fn serve(
     let cut = CancellationToken::new();
     let _cut_when_dropped = cut.clone().drop_guard();
     let server = Server::new(app, options, cut.clone());
+    let leave = async {
+        shutdown.draining().await;
+        server.leaving.store(true, Ordering::Relaxed);
+        sleep(options.drain_delay).await;
+    };
     tokio::select! {
-        () = shutdown.draining() => {}
+        () = leave => {}
         never = server.accept_all(&listener, &graceful) => match never {},
     }
     drop(listener);
     let mut finished = pin!(graceful.shutdown());
-    if timeout(options.drain_deadline, &mut finished).await.is_err() {
+    let left = options.drain_deadline.saturating_sub(options.drain_delay);
+    if timeout(left, &mut finished).await.is_err() {
         tracing::warn!("cutting requests that outlast the drain deadline");
         cut.cancel();
         finished.await;
@@ -136,6 +163,8 @@ struct Server<A> {
     write_timeout: Duration,
     slots: Arc<Semaphore>,
     cut: CancellationToken,
+    /// Each answer is the last of its connection. Read with each one, so no lock.
+    leaving: Arc<AtomicBool>,
 }
 
 impl<A: App> Server<A> {
@@ -147,7 +176,7 @@ impl<A: App> Server<A> {
             .max_buf_size(MAX_HEAD_BYTES);
         let connections = options.max_connections.clamp(1, Semaphore::MAX_PERMITS);
         let (write_timeout, slots) = (options.write_timeout, Arc::new(Semaphore::new(connections)));
-        Self { app, http, write_timeout, slots, cut }
+        Self { app, http, write_timeout, slots, cut, leaving: Arc::default() }
     }
 
     async fn accept_all(&self, listener: &Listener, graceful: &GracefulShutdown) -> Infallible {
@@ -177,10 +206,17 @@ impl<A: App> Server<A> {
         slot: OwnedSemaphorePermit,
         watcher: Watcher,
     ) {
-        let app = self.app.clone();
+        let (app, leaving) = (self.app.clone(), Arc::clone(&self.leaving));
         let service = service_fn(move |request| {
-            let answered = app.answer(peer, request);
-            async { Ok::<_, Infallible>(answered.await) }
+            let (answered, leaving) = (app.answer(peer, request), Arc::clone(&leaving));
+            async move {
+                let mut response = answered.await;
+                if leaving.load(Ordering::Relaxed) {
+                    let close = HeaderValue::from_static("close");
+                    response.headers_mut().insert(CONNECTION, close);
+                }
+                Ok::<_, Infallible>(response)
+            }
         });
         let stream = TokioIo::new(Patient::new(connection, self.write_timeout));
         let connection = self.http.serve_connection(stream, service);

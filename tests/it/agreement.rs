@@ -20,7 +20,7 @@ const TEAMS: usize = 3;
 
 /// Who there is, whether active, and who is in which team.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Said {
+pub(crate) struct Said {
     users: BTreeMap<String, bool>,
     members: BTreeSet<(String, String)>,
 }
@@ -54,7 +54,7 @@ impl Said {
         said
     }
 
-    async fn by_rows(identities: &Identities, tenant: &str) -> Result<Self> {
+    pub(crate) async fn by_rows(identities: &Identities, tenant: &str) -> Result<Self> {
         let sql = "SELECT id, is_active FROM users WHERE tenant_id = ?";
         let users = identities.db.rows(sql, &[tenant.into()]).await?;
         let sql = "SELECT team_id, user_id FROM team_members WHERE tenant_id = ?";
@@ -68,7 +68,7 @@ impl Said {
         })
     }
 
-    async fn by_graph(edge: &Edge, tenant: &str, teams: &[String]) -> Result<Self> {
+    pub(crate) async fn by_graph(edge: &Edge, tenant: &str, teams: &[String]) -> Result<Self> {
         let text = |value: &Value| value.as_str().map(str::to_owned).context("no text");
         let mut said = Self::default();
         for user in list(edge, tenant, "subjects/user?limit=20").await? {

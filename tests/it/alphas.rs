@@ -75,6 +75,7 @@ async fn two_ways() -> Result<([Way; 2], Arc<GraphDb>)> {
         alphas: ways.iter().map(|way| way.address.clone()).collect(),
         timeout: Duration::from_secs(2),
         connect_timeout: Duration::from_millis(500),
+        tls: Default::default(),
     })?;
     Ok((ways, Arc::new(graph)))
 }

@@ -1,6 +1,6 @@
 //! The harness of `authz-edge`: tenants of its own on the shared graph, topics of its own.
 
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -170,6 +170,12 @@ impl Edges {
     /// Starts an edge and waits until it is ready.
     pub(crate) async fn start(&self) -> Result<Edge> {
         Ok(Edge(Process::start("authz-edge", PREFIX, &self.env).await?))
+    }
+
+    /// A process of an edge on these ports.
+    pub(crate) async fn start_on(&self, ports: [u16; 2]) -> Result<Process> {
+        let outputs = [Stdio::inherit(), Stdio::inherit()];
+        Process::start_on(ports, "authz-edge", PREFIX, &self.env, outputs).await
     }
 }
 

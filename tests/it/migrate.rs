@@ -393,7 +393,7 @@ fn questions(users: &[Value]) -> Vec<Value> {
 }
 
 /// Everything in Dgraph goes: a target's graph is its own, and other tests leave a system tenant there.
-async fn empty_graph() -> Result<()> {
+pub(crate) async fn empty_graph() -> Result<()> {
     let url = format!("http://{}/alter", engine("TRIAD_DGRAPH_HTTP")?);
     let answer = reqwest::Client::new().post(url).body(r#"{"drop_all": true}"#).send().await?;
     let (status, text) = (answer.status(), answer.text().await?);

@@ -59,18 +59,29 @@ impl Process {
         env: &[(String, String)],
         outputs: [Stdio; 2],
     ) -> Result<Self> {
-        Self::spawn(name, prefix, env, outputs, Reach::plain()?)?.started().await
+        Self::start_on(free_ports()?, name, prefix, env, outputs).await
+    }
+
+    /// As [`Process::start`], on these ports: of the public routes, and of the others.
+    pub(crate) async fn start_on(
+        ports: [u16; 2],
+        name: &'static str,
+        prefix: &str,
+        env: &[(String, String)],
+        outputs: [Stdio; 2],
+    ) -> Result<Self> {
+        Self::spawn(ports, name, prefix, env, outputs, Reach::plain()?)?.started().await
     }
 
     /// Starts it, and waits for nothing.
     pub(crate) fn spawn(
+        [http, admin]: [u16; 2],
         name: &'static str,
         prefix: &str,
         env: &[(String, String)],
         [output, error]: [Stdio; 2],
         Reach { scheme, client }: Reach,
     ) -> Result<Self> {
-        let (http, admin) = (free_port()?, free_port()?);
         let child = Command::new(binary(name)?)
             .envs(env.iter().cloned())
             .env(format!("{prefix}HTTP__LISTEN"), format!("127.0.0.1:{http}"))
@@ -195,4 +206,9 @@ impl Drop for Process {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// For the public routes, and for the others.
+pub(crate) fn free_ports() -> Result<[u16; 2]> {
+    Ok([free_port()?, free_port()?])
 }

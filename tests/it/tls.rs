@@ -12,7 +12,7 @@ use tests::tls::{Authority, Issued, shown, shown_by_grpc, trusting};
 
 use crate::edge::{Edge, Edges, question, role};
 use crate::identity::{Identities, Service};
-use crate::process::{Process, Reach, free_port};
+use crate::process::{Process, Reach, free_port, free_ports};
 use crate::world::{World, engine, until};
 
 const TOKEN: &str = "triad-consistency-token";
@@ -160,7 +160,7 @@ impl Settings {
     async fn process(&self, service: &'static str) -> Result<Process> {
         let (prefix, env) = self.of(service);
         let outputs = [Stdio::inherit(), Stdio::inherit()];
-        Process::spawn(service, prefix, env, outputs, self.reach()?)?.started().await
+        Process::spawn(free_ports()?, service, prefix, env, outputs, self.reach()?)?.started().await
     }
 
     /// Starts them, and waits until they are ready.
@@ -296,7 +296,7 @@ impl Broken {
         let file = std::fs::File::create(&log)?;
         let outputs = [file.try_clone()?.into(), file.into()];
         let reach = settings.reach()?;
-        let mut process = Process::spawn(self.service, prefix, &env, outputs, reach)?;
+        let mut process = Process::spawn(free_ports()?, self.service, prefix, &env, outputs, reach)?;
         let mut was_ready = false;
         until(&format!("{what} says why it is refused"), async || {
             let ended = process.ended()?;

@@ -401,6 +401,14 @@ async fn where_sync_owns_identities_an_import_leaves_them_to_it() -> Result<()> 
     ensure!(refusal.contains("line 3") && refusal.contains("sync"), "{refusal}");
     let said = desk.imported(&t, &file, &["--skip-identities"])?;
     ensure!(said.contains("2 left out"), "{said}");
+    // Who is not there has no role: refused, or left out, and the others have theirs.
+    let gone = |id: &str| bound(&role("user", id, "reader", &Value::Null));
+    let lines = [role_line.clone(), gone("gone"), everyone.clone(), gone("too")];
+    let file = desk.file("missing.ndjson", &lines)?;
+    let refusal = desk.refused(&t, &file, &[])?;
+    ensure!(refusal.contains("user gone does not exist"), "{refusal}");
+    let said = desk.imported(&t, &file, &["--skip-missing"])?;
+    ensure!(said.contains("4 lines, 0 of them were not so yet, 2 left out"), "{said}");
     let star = json!({"subject": {"type": "user", "id": "*"}});
     ensure!(values(&desk.exported(&t)?)? == sorted(vec![role_line, star, everyone]));
     Ok(())

@@ -6,7 +6,7 @@ use anyhow::Result;
 use contracts::audit::header;
 use rdkafka::ClientConfig;
 use rdkafka::producer::{FutureProducer, FutureRecord};
-use serde_json::json;
+use serde_json::{Value, json};
 use tests::audit::Trail;
 
 use crate::world::{World, header_of, until};
@@ -75,6 +75,57 @@ async fn schema_and_topics_can_be_applied_again_and_replication_is_no_start_up_s
         assert_eq!(code, Some(64), "{key}: {text}");
     }
     Ok(())
+}
+
+/// The forms of contracts/golden, and one with fields that are to come; `from` makes their ids.
+fn versions(from: &str) -> Result<[Value; 3]> {
+    let least = include_str!("../../contracts/golden/audit_event_minimal.json");
+    let whole = include_str!("../../contracts/golden/audit_event.json");
+    let now = chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Millis, true);
+    let mut all =
+        [serde_json::from_str::<Value>(least)?, serde_json::from_str(whole)?, Value::Null];
+    all[2] = all[1].clone();
+    for (n, event) in all.iter_mut().enumerate() {
+        event["id"] = json!(format!("{from}-{n}"));
+        event["tenant_id"] = json!("acme");
+        event["event_time"] = json!(now);
+    }
+    all[2]["region"] = json!("eu");
+    all[2]["trace"] = json!({"id": "t-1", "sampled": true});
+    all[2]["details"]["risk"] = json!({"score": 7});
+    Ok(all)
+}
+
+/// Producers are not updated together: what is sent in the first form, and in one that is to come, is stored side by
+/// side, by whichever way it comes, and nothing of it is lost.
+#[tokio::test(flavor = "multi_thread")]
+async fn events_of_older_and_newer_producers_are_stored_alike() -> Result<()> {
+    let world = World::new("versions", &[]).await?;
+    let ingest = world.ingest().await?;
+    let (posted, produced) = (versions("http")?, versions("kafka")?);
+    let path = "/v1/tenants/acme/audit";
+    let answer = ingest.client.post(ingest.url(path)).json(&posted).send().await?;
+    assert_eq!(answer.status(), 202);
+    world.produce(produced.iter().map(|event| event.to_string().into_bytes())).await?;
+    world.stored_exactly(6).await?;
+    for mut wanted in posted.into_iter().chain(produced) {
+        if let Some(members) = wanted.as_object_mut()
+            && let (Some(region), Some(trace)) = (members.remove("region"), members.remove("trace"))
+        {
+            let extra = json!({"region": region, "trace": trace}).to_string();
+            wanted["details"]["_extra"] = json!(extra);
+            wanted["details"]["risk"] = json!(wanted["details"]["risk"].to_string());
+        }
+        let page = ingest.get(path).await?;
+        let events = page["events"].as_array().cloned().unwrap_or_default();
+        let mut found = events.into_iter().find(|event| event["id"] == wanted["id"]);
+        if let Some(members) = found.as_mut().and_then(Value::as_object_mut) {
+            members.remove("event_id");
+        }
+        assert_eq!(found, Some(wanted));
+    }
+    assert!(world.dead_letters()?.is_empty());
+    ingest.stop().await
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -280,6 +280,12 @@ impl World {
     /// Starts a process of ingest and waits until it is ready.
     pub(crate) async fn ingest(&self) -> Result<Process> {
         Process::start("ingest", ingest::config::ENV_PREFIX, &self.env).await
+    }
+
+    /// As [`World::ingest`], on these ports.
+    pub(crate) async fn ingest_on(&self, ports: [u16; 2]) -> Result<Process> {
+        let outputs = [Stdio::inherit(), Stdio::inherit()];
+        Process::start_on(ports, "ingest", ingest::config::ENV_PREFIX, &self.env, outputs).await
     }
 }
 

@@ -46,7 +46,7 @@ impl Trail {
     }
 
     /// All pages of a query, and how many there were.
-    async fn pages(&self, tenant: &str, query: &str) -> Result<(Vec<Value>, usize)> {
+    pub async fn pages(&self, tenant: &str, query: &str) -> Result<(Vec<Value>, usize)> {
         let (mut all, mut cursor, mut pages) = (Vec::new(), String::new(), 0);
         loop {
             let (status, page) = self.get(tenant, &format!("?{query}{cursor}")).await?;

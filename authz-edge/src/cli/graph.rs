@@ -69,6 +69,10 @@ pub(super) struct ImportArgs {
     /// Leave out subjects and memberships: identity sync brings them (sync.mode identity).
     #[arg(long)]
     skip_identities: bool,
+    /// Leave out roles of subjects that are not there: those that were deleted before identities were restored,
+    /// or made after that.
+    #[arg(long)]
+    skip_missing: bool,
     /// Lines of one transaction.
     #[arg(long, default_value_t = 2000, value_parser = clap::value_parser!(u16).range(1..=5000))]
     batch: u16,
@@ -217,6 +221,7 @@ impl ImportArgs {
             batch: self.batch.into(),
             in_flight: self.in_flight.into(),
             skip_identities: self.skip_identities,
+            skip_missing: self.skip_missing,
         };
         let author = Author::system(chrono::Utc::now());
         let bar = bar("lines", checked.map(|checked| checked.counts.total()));

@@ -37,6 +37,7 @@ fn every_bad_value_is_refused_by_its_name() {
         ("http.write_timeout_ms", &["99", "600001"]),
         ("rate.per_second", &["-1", "1000001"]),
         ("rate.burst", &["0", "10000001"]),
+        ("http.drain_delay_ms", &["15001"]),
         ("http.public_url", &["authz", "ftp://a", "https://", "https://a/?b", "http://a/#b"]),
         ("dgraph.alpha_address", &["alpha", "alpha:0", ":9080", "a b:1", "u@a:1", "http://a:1"]),
         ("dgraph.alpha_addresses", &["a:1,b", "a:70000"]),

@@ -1,6 +1,7 @@
 //! What a window writes, several transactions at once.
 
 use std::collections::{BTreeSet, HashSet};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use foldhash::fast::RandomState;
@@ -34,11 +35,15 @@ impl Import<'_> {
         if self.options.skip_identities || self.writer.ownership == Ownership::Sync {
             self.leave_out_identities(&mut lines)?;
         }
-        let skipped = (before - lines.len()) as u64;
+        let mut skipped = (before - lines.len()) as u64;
         let written = match lines.first() {
             None => 0,
             Some((_, Line::Role(_))) => self.roles(lines).await?,
-            Some((_, Line::Relationship(_))) => self.relationships(lines, known).await?,
+            Some((_, Line::Relationship(_))) => {
+                let (written, missing) = self.relationships(lines, known).await?;
+                skipped += missing;
+                written
+            }
             Some(_) => self.entities(lines, known).await?,
         };
         Ok((written, skipped))
@@ -106,29 +111,54 @@ impl Import<'_> {
         Ok(written)
     }
 
+    /// How many did not exist yet, and how many were left out.
     async fn relationships(
         &self,
         lines: Vec<(u64, Line)>,
         known: &mut Known,
-    ) -> Result<u64, TransferError> {
+    ) -> Result<(u64, u64), TransferError> {
         let relationship = |(number, line)| match line {
             Line::Relationship(relationship) => Some((number, relationship)),
             _ => None,
         };
         let all: Vec<_> = lines.into_iter().filter_map(relationship).collect();
         self.shared(&all, known).await?;
+        let missing = AtomicU64::new(0);
+        let count = &missing;
         let touch = |batch: Vec<(u64, Relationship)>| async move {
-            let (numbers, batch): (Vec<u64>, Vec<Relationship>) = batch.into_iter().unzip();
-            let touched =
-                repeated(async || self.writer.touch_all(self.tenant, &batch, &self.author).await);
-            let named = |error: WriteError| {
-                let place = batch.iter().position(|one| is_about(&error, one)).unwrap_or(0);
-                at(numbers[place], error)
-            };
-            let (_, written) = touched.await.map_err(named)?;
-            Ok::<_, TransferError>(written as u64)
+            let (written, left_out) = self.touch(batch).await?;
+            count.fetch_add(left_out, Ordering::Relaxed);
+            Ok::<_, TransferError>(written)
         };
-        self.each(relationship_batches(all, self.options.batch), touch).await
+        let written = self.each(relationship_batches(all, self.options.batch), touch).await?;
+        Ok((written, missing.into_inner()))
+    }
+
+    /// Has a batch exist; how many of it did not yet, and how many were left out. Of subjects that are missing the
+    /// graph names one at a time, so each costs a transaction more.
+    async fn touch(
+        &self,
+        mut batch: Vec<(u64, Relationship)>,
+    ) -> Result<(u64, u64), TransferError> {
+        let all = batch.len();
+        while !batch.is_empty() {
+            let wanted: Vec<Relationship> = batch.iter().map(|(_, one)| one.clone()).collect();
+            let touched =
+                repeated(async || self.writer.touch_all(self.tenant, &wanted, &self.author).await);
+            let error = match touched.await {
+                Ok((_, written)) => return Ok((written as u64, (all - batch.len()) as u64)),
+                Err(error) => error,
+            };
+            let before = batch.len();
+            if self.options.skip_missing {
+                batch.retain(|(_, one)| !is_of_missing(&error, one));
+            }
+            if batch.len() == before {
+                let place = wanted.iter().position(|one| is_about(&error, one)).unwrap_or(0);
+                return Err(at(batch[place].0, error));
+            }
+        }
+        Ok((0, all as u64))
     }
 
     /// Makes the nodes that relationships of several batches share, so that these do not conflict.
@@ -182,6 +212,16 @@ fn is_about(error: &WriteError, relationship: &Relationship) -> bool {
         }
         Relationship::Parent { .. } => false,
     }
+}
+
+/// Whether whose role it is is what is missing.
+fn is_of_missing(error: &WriteError, relationship: &Relationship) -> bool {
+    let (WriteError::Missing { what }, Relationship::HasRole { subject, .. }) =
+        (error, relationship)
+    else {
+        return false;
+    };
+    *what == format!("{} {}", subject.type_.as_str(), subject.id)
 }
 
 /// Repeats a write that may be repeated until its outcome is known.

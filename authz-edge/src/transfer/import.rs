@@ -35,6 +35,8 @@ pub struct Options {
     pub in_flight: usize,
     /// Whether subjects and memberships are left out: sync brings them.
     pub skip_identities: bool,
+    /// Whether roles of subjects that are not there are left out, instead of being refused.
+    pub skip_missing: bool,
 }
 
 impl Options {

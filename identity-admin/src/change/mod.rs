@@ -18,6 +18,7 @@ mod core;
 mod idempotency;
 mod outbox;
 mod refused;
+mod renumber;
 mod write;
 
 pub use self::core::{Core, Done, Opening, Request};
@@ -28,4 +29,5 @@ pub use idempotency::Key;
 pub use outbox::{OutboxLevel, Topic, outbox_level};
 pub(crate) use outbox::{record, store_event, store_events};
 pub use refused::{FieldFault, Refused};
+pub use renumber::renumber;
 pub use write::{Answer, Mutation, Write};

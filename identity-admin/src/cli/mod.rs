@@ -11,7 +11,7 @@ use service_kit::config::Source;
 use service_kit::shutdown::{Shutdown, on_signal};
 use tokio::net::TcpListener;
 
-use crate::change::Core;
+use crate::change::{self, Core};
 use crate::clock::Clock;
 use crate::credentials::Secrets;
 use crate::db::Db;
@@ -66,6 +66,16 @@ enum Command {
         /// Rows of one transaction. The same when it is called again.
         #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u16).range(1..=5000))]
         batch: u16,
+    },
+    /// Raise the numbers of changes, after the database was restored to an earlier state: what was told since has
+    /// numbers that must not come again. Every listener then needs a snapshot (docs/backup.md).
+    Renumber {
+        /// Of one tenant; of all without.
+        #[arg(long)]
+        tenant: Option<String>,
+        /// By more than a tenant can have had changes since.
+        #[arg(long, default_value_t = 1_000_000_000, value_parser = clap::value_parser!(u32).range(1..))]
+        by: u32,
     },
     /// What Kafka will never take: it is parked, and a parked change stops its tenant's changes.
     #[command(subcommand)]
@@ -128,6 +138,7 @@ impl Cli {
                     import::Options { format: format.unwrap_or(known), batch: batch.into() };
                 import_file(&config, &tenant, &input, results, options).await
             }
+            Command::Renumber { tenant, by } => renumber(&config, tenant.as_deref(), by).await,
             Command::Outbox(command) => command.run(&config).await,
         }
     }
@@ -203,6 +214,19 @@ async fn import_file(
          each has a line in {}",
         results.display()
     ));
+    Ok(())
+}
+
+async fn renumber(config: &Config, tenant: Option<&str>, by: u32) -> Result<(), Error> {
+    let tenant = tenant.map(TenantId::parse).transpose();
+    let tenant = tenant.map_err(|error| Error::Command(error.to_string()))?;
+    let db = Db::new(&config.mysql.options()?);
+    let core = Core::new(db, Clock::system(), config.answers_live());
+    let raised = change::renumber(&core, tenant.as_ref(), by).await?;
+    if raised == 0 {
+        return Err(Error::Command("no such tenant".to_owned()));
+    }
+    say(&format!("changes of {raised} tenants are numbered on behind {by} more"));
     Ok(())
 }
 

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use contracts::TenantId;
 use contracts::identity::Change;
 use serde_json::json;
 use service_kit::bus::{Ack, BusError, PublishError, Publisher, Record};
@@ -10,7 +11,7 @@ use service_kit::shutdown::Shutdown;
 
 use super::bed::{Answer, Bed};
 use super::on_each_database;
-use crate::change::outbox_level;
+use crate::change::{outbox_level, renumber};
 use crate::db::params;
 use crate::relay::{Lease, Options, Relay, parked};
 use crate::sweep;
@@ -21,6 +22,7 @@ on_each_database!(
     a_lease_is_one_holder_s_until_it_ends,
     the_relay_tells_every_change_in_order_and_forgets_it,
     what_is_too_large_is_parked_until_an_operator_decides,
+    numbers_go_on_behind_all_that_was_told_before_a_restore,
 );
 
 async fn keyed(bed: &Bed, key: &str, path: &str, body: serde_json::Value) -> Answer {
@@ -174,4 +176,22 @@ async fn what_is_too_large_is_parked_until_an_operator_decides(bed: &Bed) {
     let told = relayed(bed, 4096).await;
     let told: Vec<_> = told.iter().map(|change| (change.seq, change.kind.name())).collect();
     assert_eq!(told, [(3, "change.skipped"), (4, "user.created")]);
+}
+
+async fn numbers_go_on_behind_all_that_was_told_before_a_restore(bed: &Bed) {
+    bed.tenant("other").await;
+    let counted = "SELECT seq AS n FROM tenant_changes WHERE tenant_id = ?";
+    let before = bed.count(counted, params!["acme"]).await;
+    let raised = renumber(&bed.core, None, 1000).await.unwrap();
+    // The installation's own is one of them.
+    assert_eq!(raised, 3);
+    let other = TenantId::parse("other").unwrap();
+    assert_eq!(renumber(&bed.core, Some(&other), 5).await.unwrap(), 1);
+    assert_eq!(bed.count(counted, params!["acme"]).await, before + 1000);
+    assert_eq!(bed.count(counted, params!["other"]).await, before + 1005);
+    bed.user("later").await;
+    let told = "SELECT MAX(seq) AS n FROM outbox WHERE tenant_id = ? AND topic = 'changes'";
+    assert_eq!(bed.count(told, params!["acme"]).await, before + 1001);
+    let nobody = TenantId::parse("nobody").unwrap();
+    assert_eq!(renumber(&bed.core, Some(&nobody), 5).await.unwrap(), 0);
 }

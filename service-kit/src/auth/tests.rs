@@ -273,6 +273,7 @@ async fn introspection() -> (String, Arc<Mutex<u32>>, ShutdownTrigger) {
         header_read_timeout: Duration::from_secs(5),
         write_timeout: Duration::from_secs(5),
         drain_deadline: Duration::from_secs(1),
+        drain_delay: Duration::ZERO,
     };
     tokio::spawn(serve(listener, routes, options, shutdown));
     (url, asked, trigger)
@@ -357,6 +358,7 @@ impl Issuer {
             header_read_timeout: long,
             write_timeout: long,
             drain_deadline: long,
+            drain_delay: Duration::ZERO,
         };
         tokio::spawn(serve(
             listener,

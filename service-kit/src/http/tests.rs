@@ -19,6 +19,15 @@ struct Fixture {
 
 /// A server whose `/slow` says when it was entered and answers when it is released.
 async fn start(max_connections: usize, drain_deadline: Duration) -> Fixture {
+    start_leaving(max_connections, drain_deadline, Duration::ZERO).await
+}
+
+/// The same, which takes its leave for so long.
+async fn start_leaving(
+    max_connections: usize,
+    drain_deadline: Duration,
+    drain_delay: Duration,
+) -> Fixture {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let addr = listener.local_addr().unwrap();
     let (entered, release) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
@@ -37,6 +46,7 @@ async fn start(max_connections: usize, drain_deadline: Duration) -> Fixture {
         header_read_timeout: Duration::from_secs(600),
         write_timeout: Duration::from_secs(600),
         drain_deadline,
+        drain_delay,
     };
     let (trigger, shutdown) = Shutdown::new();
     let server = tokio::spawn(serve(listener, router, options, shutdown));
@@ -75,6 +85,40 @@ async fn a_request_in_flight_finishes_while_readiness_is_gone_and_no_one_else_ge
     server.server.await.unwrap().unwrap();
 }
 
+/// Reads one answer of `/peer`, and leaves the connection open; whether it is the last one.
+async fn read_peer(stream: &mut TcpStream) -> bool {
+    let mut response = Vec::new();
+    while !response.ends_with(b"127.0.0.1") {
+        assert_ne!(stream.read_buf(&mut response).await.unwrap(), 0);
+    }
+    let response = String::from_utf8(response).unwrap();
+    assert!(response.starts_with("HTTP/1.1 200"), "{response}");
+    response.contains("\r\nconnection: close\r\n")
+}
+
+#[tokio::test]
+async fn who_leaves_says_so_with_each_answer_and_takes_connections_until_then() {
+    let delay = Duration::from_secs(600);
+    let server = start_leaving(8, 2 * delay, delay).await;
+    let request = b"GET /peer HTTP/1.1\r\nhost: test\r\n\r\n";
+    let mut known = send(server.addr, "/peer").await;
+    assert!(!read_peer(&mut known).await);
+    server.trigger.trigger();
+    // Runs on this one thread: the server has seen it when it was polled.
+    tokio::task::yield_now().await;
+    // Somebody who has not heard yet: on a connection that was idle, and on a new one.
+    known.write_all(request).await.unwrap();
+    assert!(read_peer(&mut known).await);
+    assert_eq!(known.read(&mut [0; 1]).await.unwrap(), 0);
+    let mut new = send(server.addr, "/peer").await;
+    assert!(read_peer(&mut new).await);
+    assert!(!server.server.is_finished());
+    tokio::time::pause();
+    tokio::time::advance(delay).await;
+    server.server.await.unwrap().unwrap();
+    assert!(TcpStream::connect(server.addr).await.is_err());
+}
+
 #[tokio::test]
 async fn a_request_that_outlasts_the_deadline_is_cut() {
     let server = start(8, Duration::ZERO).await;
@@ -106,10 +150,7 @@ async fn a_connection_beyond_the_bound_waits_for_a_slot() {
 async fn handlers_know_the_peer() {
     let server = start(8, Duration::ZERO).await;
     let mut stream = send(server.addr, "/peer").await;
-    let mut response = Vec::new();
-    while !response.ends_with(b"127.0.0.1") {
-        assert_ne!(stream.read_buf(&mut response).await.unwrap(), 0);
-    }
+    read_peer(&mut stream).await;
 }
 
 #[tokio::test]

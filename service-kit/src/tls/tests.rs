@@ -77,8 +77,13 @@ async fn start(config: &TlsConfig, max_connections: usize, patience: Duration) -
     let listener = Listener::new(tcp, Some(acceptor.clone()));
     let peer = async |ConnectInfo(peer): ConnectInfo<SocketAddr>| peer.to_string();
     let routes = Router::new().route("/peer", get(peer));
-    let options =
-        HttpOptions { max_connections, header_read_timeout: patience, drain_deadline: LONG };
+    let options = HttpOptions {
+        max_connections,
+        header_read_timeout: patience,
+        write_timeout: LONG,
+        drain_deadline: LONG,
+        drain_delay: Duration::ZERO,
+    };
     let (_trigger, shutdown) = Shutdown::new();
     tokio::spawn(serve(listener, routes, options, shutdown));
     Server { address, acceptor, _trigger }

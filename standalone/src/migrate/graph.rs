@@ -242,7 +242,12 @@ impl<'a> Graphs<'a> {
             epoch: self.meta.epoch,
             tenant,
             author: Author::system(Utc::now()),
-            options: import::Options { batch: BATCH, in_flight: IN_FLIGHT, skip_identities: true },
+            options: import::Options {
+                batch: BATCH,
+                in_flight: IN_FLIGHT,
+                skip_identities: true,
+                skip_missing: false,
+            },
             bar: bar("lines", Some(checked.counts.total())),
         };
         import.file(&path, &checked).await.map_err(failed)?;

@@ -5,6 +5,7 @@ use futures::future::try_join_all;
 use identity_admin::db::{VERSION, migrate};
 
 use super::Identities;
+use crate::process::free_port;
 use crate::world::until;
 
 #[tokio::test]
@@ -110,20 +111,29 @@ async fn the_seed_s_rows_are_kept_and_get_what_they_lack() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_service_is_ready_at_its_version_only() -> Result<()> {
+async fn who_began_at_its_version_goes_on_beside_the_next_and_who_starts_then_waits() -> Result<()>
+{
     let identities = Identities::new(&[]).await?;
     let service = identities.start().await?;
     let newer = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) \
         VALUES (99, 'newer', TRUE, '', 0)";
     identities.db.execute(newer, &[]).await?;
-    until("it is not ready", async || {
-        let ready = service.process().is_ready().await?;
-        Ok(if ready { Err("ready".to_owned()) } else { Ok(()) })
-    })
-    .await?;
     // What a newer build migrated is not for this one.
     ensure!(migrate(&identities.place).await.is_err());
-    identities.db.execute("DELETE FROM _sqlx_migrations WHERE version = 99", &[]).await?;
-    service.process().until_ready().await?;
+    let ports = [free_port()?, free_port()?];
+    let probe = format!("http://127.0.0.1:{}/readyz", ports[1]);
+    let mended = async {
+        until("who starts says why it waits", async || {
+            let said = service.process().client.get(&probe).send().await?.text().await?;
+            Ok(if said.contains("schema version 99") { Ok(()) } else { Err(said) })
+        })
+        .await?;
+        ensure!(service.process().is_ready().await?, "who was there before goes on");
+        let back = "DELETE FROM _sqlx_migrations WHERE version = 99";
+        anyhow::Ok(identities.db.execute(back, &[]).await?)
+    };
+    let (late, mended) = tokio::join!(identities.start_on(ports), mended);
+    mended?;
+    late?.stop().await?;
     service.stop().await
 }

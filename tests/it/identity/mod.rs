@@ -13,7 +13,7 @@ mod scim;
 mod snapshot;
 mod surface;
 
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -94,6 +94,13 @@ impl Identities {
         Self { env, place: self.place.clone(), db: self.db.clone() }
     }
 
+    /// The same on connections of its own: those of before know no database once theirs was dropped.
+    pub(crate) fn reconnected(&self) -> Self {
+        let (env, place) = (self.env.clone(), self.place.clone());
+        let db = Db::new(&patient(&place));
+        Self { env, place, db }
+    }
+
     /// The configuration as services of this test have it.
     pub(crate) fn config(&self) -> Result<identity_admin::Config> {
         Ok(service_kit::config::load(&Source {
@@ -119,6 +126,12 @@ impl Identities {
     /// Starts the service and waits until it is ready.
     pub(crate) async fn start(&self) -> Result<Service> {
         Ok(Service(Process::start("identity-admin", PREFIX, &self.env).await?))
+    }
+
+    /// A process of the service on these ports.
+    pub(crate) async fn start_on(&self, ports: [u16; 2]) -> Result<Process> {
+        let outputs = [Stdio::inherit(), Stdio::inherit()];
+        Process::start_on(ports, "identity-admin", PREFIX, &self.env, outputs).await
     }
 
     /// As [`Identities::start`], with everything that it logs in a file.

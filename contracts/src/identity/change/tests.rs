@@ -34,6 +34,19 @@ fn an_unknown_type_still_says_whose_number_it_takes() {
 }
 
 #[test]
+fn fields_of_a_newer_publisher_are_ignored_in_every_type() {
+    for line in include_str!("../../../golden/identity_changes.ndjson").lines() {
+        let mut newer: Value = serde_json::from_str(line).unwrap();
+        newer["later"] = json!({"x": [1]});
+        if let Some(data) = newer["data"].as_object_mut() {
+            data.insert("later".to_owned(), json!([{"y": null}]));
+        }
+        let known = Change::parse(line.as_bytes()).unwrap();
+        assert_eq!(Change::parse(newer.to_string().as_bytes()), Ok(known), "{line}");
+    }
+}
+
+#[test]
 fn a_record_without_the_fields_of_every_change_is_malformed() {
     let whole: Value = serde_json::from_slice(&record(7, "user.deleted", &json!({}))).unwrap();
     for missing in ["event_id", "tenant_id", "seq", "type", "occurred_at"] {
