@@ -296,7 +296,8 @@ impl Broken {
         let file = std::fs::File::create(&log)?;
         let outputs = [file.try_clone()?.into(), file.into()];
         let reach = settings.reach()?;
-        let mut process = Process::spawn(free_ports()?, self.service, prefix, &env, outputs, reach)?;
+        let mut process =
+            Process::spawn(free_ports()?, self.service, prefix, &env, outputs, reach)?;
         let mut was_ready = false;
         until(&format!("{what} says why it is refused"), async || {
             let ended = process.ended()?;
