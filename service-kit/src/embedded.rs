@@ -9,11 +9,13 @@
 //! |---|---|
 //! | `folder` | the data folder: its lock, its format, its free space |
 //! | `commit` | the thread that writes |
+//! | `tables` | what is in memory, into tables on disk |
 //! | `space` | reading, and what is to be written |
 
 mod commit;
 mod folder;
 mod space;
+mod tables;
 
 pub use commit::{Room, Submitted};
 pub use folder::{FORMAT, Folder};
@@ -26,9 +28,8 @@ use std::{fmt, io, path::Path, sync::Arc};
 /// Memory for blocks that were read, in bytes.
 const CACHE: u64 = 16 << 20;
 /// What one space holds in memory before it is written as a table, in bytes.
-const MEMTABLE: u64 = 16 << 20;
-/// Logs that are closed and not deleted yet, in bytes; beyond it the spaces that need them are written as tables.
-/// With the open one it is what is read again at start.
+const MEMTABLE: usize = 16 << 20;
+/// Closed logs, in bytes; beyond it fjall has the spaces written that need them. It takes no less.
 const JOURNAL: u64 = 64 << 20;
 
 /// Why the disk did not do what it was asked.
@@ -86,7 +87,7 @@ impl fmt::Debug for Disk {
 
 impl Disk {
     /// Opens the store in a folder that this process has, or makes it. Reads the logs again that are not
-    /// deleted yet, some 20 µs a record: seconds after full load.
+    /// deleted yet, up to some 150 MB after full load: a second.
     ///
     /// # Errors
     /// [`DiskError::Unusable`].
@@ -114,7 +115,8 @@ impl Disk {
     /// # Errors
     /// [`DiskError::Failed`].
     pub fn space(&self, name: &str) -> Result<Space, DiskError> {
-        let options = || KeyspaceCreateOptions::default().max_memtable_size(MEMTABLE);
+        // [`tables`] comes first.
+        let options = || KeyspaceCreateOptions::default().max_memtable_size(4 * MEMTABLE as u64);
         Ok(Space::new(self.db.keyspace(name, options)?))
     }
 

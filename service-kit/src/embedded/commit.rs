@@ -1,6 +1,6 @@
 //! The thread that writes: group commit.
 
-use super::{Changes, DiskError};
+use super::{Changes, DiskError, tables::Tables};
 use fjall::{Database, PersistMode};
 use std::{
     future::Future,
@@ -64,6 +64,7 @@ impl Writer {
         let (queue, submissions) = unbounded_channel();
         let failed = Arc::<OnceLock<DiskError>>::default();
         let work = Work {
+            tables: Tables::new(db.clone()),
             db,
             folder: folder.to_owned(),
             submissions,
@@ -123,6 +124,7 @@ fn share(bytes: usize) -> u32 {
 
 struct Work {
     db: Database,
+    tables: Tables,
     folder: PathBuf,
     submissions: UnboundedReceiver<Submission>,
     failed: Arc<OnceLock<DiskError>>,
@@ -149,25 +151,34 @@ impl Work {
         let (mut waiting, mut rooms) =
             (Vec::with_capacity(all.len()), Vec::with_capacity(all.len()));
         for Submission { changes, done, room } in all {
-            changes.add_to(&mut batch);
+            changes.add_to(&mut batch, &mut self.tables);
             waiting.push(done);
             rooms.push(room);
         }
         let written = match self.failed.get() {
             Some(failed) => Err(failed.clone()),
-            None => self.look(bytes).and_then(|()| {
-                batch.commit().map_err(DiskError::from).inspect_err(|error| {
-                    tracing::error!(%error, "the disk");
-                    // Set once, here only.
-                    let _ = self.failed.set(error.clone());
-                })
-            }),
+            None => self
+                .look(bytes)
+                .and_then(|()| batch.commit().map_err(|error| self.fail(error.into()))),
         };
         drop(rooms);
         for done in waiting {
             // Who does not wait any more does not care.
             let _ = done.send(written.clone());
         }
+        if written.is_ok()
+            && let Err(error) = self.tables.settle()
+        {
+            self.fail(error);
+        }
+    }
+
+    /// The end of all writing.
+    fn fail(&self, error: DiskError) -> DiskError {
+        tracing::error!(%error, "the disk");
+        // Set once, here only.
+        let _ = self.failed.set(error.clone());
+        error
     }
 
     /// Refuses while too little is free.

@@ -1,6 +1,6 @@
 //! Reading, and what is to be written.
 
-use super::DiskError;
+use super::{DiskError, tables::Tables};
 use fjall::{Guard, Iter, Keyspace, OwnedWriteBatch, Slice};
 use std::{fmt, ops::RangeBounds};
 
@@ -90,6 +90,12 @@ struct Change {
 /// What a change costs beside its key and value, in bytes.
 const OVERHEAD: usize = 64;
 
+impl Change {
+    fn bytes(&self) -> usize {
+        OVERHEAD + self.key.len() + self.value.as_ref().map_or(0, |value| value.len())
+    }
+}
+
 impl fmt::Debug for Changes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (changes, bytes) = (self.list.len(), self.bytes);
@@ -115,8 +121,9 @@ impl Changes {
     }
 
     fn push(&mut self, space: &Space, key: Slice, value: Option<Slice>) {
-        self.bytes += OVERHEAD + key.len() + value.as_ref().map_or(0, |value| value.len());
-        self.list.push(Change { space: space.clone(), key, value });
+        let change = Change { space: space.clone(), key, value };
+        self.bytes += change.bytes();
+        self.list.push(change);
     }
 
     /// What they take while they wait, in bytes.
@@ -131,8 +138,10 @@ impl Changes {
         self.list.is_empty()
     }
 
-    pub(super) fn add_to(self, batch: &mut OwnedWriteBatch) {
-        for Change { space, key, value } in self.list {
+    pub(super) fn add_to(self, batch: &mut OwnedWriteBatch, tables: &mut Tables) {
+        for change in self.list {
+            tables.count(&change.space.0, change.bytes());
+            let Change { space, key, value } = change;
             match value {
                 Some(value) => batch.insert(&space.0, key, value),
                 None => batch.remove(&space.0, key),

@@ -1,4 +1,6 @@
+use super::tables::WAITING;
 use super::*;
+use futures::StreamExt as _;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 fn open(path: &Path) -> (Folder, Disk) {
@@ -59,6 +61,31 @@ async fn many_writers_wait_for_room_and_all_are_done() {
     // More than may wait at once.
     futures::future::join_all((0..64).map(write)).await;
     assert_eq!((done.into_inner(), space.iter().count()), (64, 64));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn memory_and_logs_are_bounded_however_long_full_load_lasts() {
+    let dir = tempfile::tempdir().unwrap();
+    let (_folder, disk) = open(dir.path());
+    let (space, rare) = (disk.space("a").unwrap(), disk.space("rare").unwrap());
+    disk.write(put(&rare, "k", "1")).await.unwrap();
+    let write = async |n: u32| {
+        let mut changes = Changes::new();
+        for part in 0..1024_u32 {
+            changes.put(&space, [n.to_be_bytes(), part.to_be_bytes()].concat(), [7; 512]);
+        }
+        disk.write(changes).await.unwrap();
+        // The full ones that wait, the one that is being filled, and what was in one commit.
+        let memory = ((WAITING + 3) * MEMTABLE) as u64;
+        assert!(disk.db.write_buffer_size() < memory, "{}", disk.db.write_buffer_size());
+        // The rare one's record is in the first: it is written as a table when that is closed.
+        assert!(disk.db.journal_count() <= 3);
+        assert!(disk.db.journal_disk_space().unwrap() < 256 << 20);
+    };
+    // Never a pause between commits.
+    futures::stream::iter(0..700).map(write).buffer_unordered(32).collect::<Vec<_>>().await;
+    assert_eq!(rare.get(b"k").unwrap().unwrap(), b"1".as_slice());
+    assert_eq!(space.iter().count(), 700 * 1024);
 }
 
 #[test]
