@@ -20,7 +20,7 @@ const TOKEN: &str = "triad-consistency-token";
 /// Configuration keys, as in the environment.
 type Keys = Vec<(&'static str, String)>;
 
-fn borrowed(keys: &[(&'static str, String)]) -> Vec<(&str, &str)> {
+fn borrowed<'a>(keys: &'a [(&'static str, String)]) -> Vec<(&'a str, &'a str)> {
     keys.iter().map(|(key, value)| (*key, value.as_str())).collect()
 }
 
