@@ -11,6 +11,8 @@ use contracts::TenantId;
 use futures::future::BoxFuture;
 use service_kit::auth::{Verifier, follow_revocations};
 use service_kit::bus::{Bus, BusPublisher, PublisherOptions, died, warn_of_topics};
+#[cfg(feature = "engines")]
+use service_kit::health::Component;
 use service_kit::health::Health;
 use service_kit::rate::Rates;
 use service_kit::shutdown::{Shutdown, ShutdownTrigger};
@@ -88,10 +90,12 @@ pub async fn run(
     };
     let admin = Listener::new(listeners.admin, config.admin.acceptor()?);
     let health = Health::new();
+    // Not ready in between either, while parts of it are not there yet.
+    let starting = health.component("start");
     let routes = admin::router(health.clone(), render_metrics);
     // The admin listener outlives the drain, so that probes see it.
     let admin = tokio::spawn(admin::serve(admin, routes));
-    let outcome = serve_until_drained(&config, http, grpc, &health, &shutdown).await;
+    let outcome = serve_until_drained(&config, http, grpc, &health, &starting, &shutdown).await;
     admin.abort();
     outcome
 }
@@ -102,6 +106,7 @@ async fn serve_until_drained(
     listener: Listener,
     grpc: Option<Listener>,
     health: &Health,
+    starting: &Component,
     shutdown: &Shutdown,
 ) -> Result<(), Error> {
     let graph = Arc::new(GraphDb::dgraph(&config.dgraph.options())?);
@@ -113,6 +118,7 @@ async fn serve_until_drained(
     let service = running.service(running.routes());
     let served = tokio::spawn(serve(listener, service, config.http_options(), draining.clone()));
     let grpc = grpc.map(|listener| tokio::spawn(running.grpc(config, listener, draining)));
+    starting.ready();
     let dead = tokio::select! {
         () = shutdown.draining() => None,
         reason = running.died() => Some(reason),

@@ -62,6 +62,8 @@ pub async fn run(
     let http = Listener::new(listeners.http, tls);
     let admin = Listener::new(listeners.admin, config.admin.acceptor()?);
     let health = Health::new();
+    // Not ready in between either, while parts of it are not there yet.
+    let starting = health.component("start");
     let routes = admin::router(health.clone(), render_metrics);
     // The admin listener outlives the drain, so that probes see it.
     let admin = tokio::spawn(admin::serve(admin, routes));
@@ -72,6 +74,7 @@ pub async fn run(
     let (trigger, draining) = Shutdown::new();
     let routes = running.routes();
     let served = tokio::spawn(serve(http, routes, config.http_options(), draining));
+    starting.ready();
     let dead = tokio::select! {
         () = shutdown.draining() => None,
         reason = running.died() => Some(reason),

@@ -58,10 +58,12 @@ pub async fn run(
     let http = Listener::new(listeners.http, tls);
     let admin = Listener::new(listeners.admin, config.admin.acceptor()?);
     let health = Health::new();
+    // Not ready in between either, while parts of it are not there yet.
+    let starting = health.component("start");
     let routes = admin::router(health.clone(), render_metrics);
     // The admin listener outlives the drain, so that probes see it.
     let admin = tokio::spawn(admin::serve(admin, routes));
-    let outcome = serve_until_drained(&config, http, &health, &shutdown).await;
+    let outcome = serve_until_drained(&config, http, &health, &starting, &shutdown).await;
     admin.abort();
     outcome
 }
@@ -70,6 +72,7 @@ async fn serve_until_drained(
     config: &Config,
     listener: Listener,
     health: &Health,
+    starting: &Component,
     shutdown: &Shutdown,
 ) -> Result<(), Error> {
     let Some(stores) = wait_for_stores(config, health, shutdown).await? else { return Ok(()) };
@@ -112,6 +115,7 @@ async fn serve_until_drained(
     let options = config.http_options();
     let routes = http::router(api);
     let served = tokio::spawn(serve(listener, routes, options, draining));
+    starting.ready();
     let dead = tokio::select! {
         () = shutdown.draining() => None,
         reason = died(publisher.as_ref()) => Some(reason),

@@ -1,4 +1,6 @@
-//! Signals and drain: one trigger, any number of cheap handles.
+//! Signals, drain and end: one trigger, any number of cheap handles.
+
+use std::{io, time::Duration};
 
 use tokio::signal::unix::{Signal, SignalKind, signal as listen};
 use tokio_util::sync::CancellationToken;
@@ -36,6 +38,21 @@ impl ShutdownTrigger {
     pub fn trigger(&self) {
         self.0.cancel();
     }
+}
+
+/// How long threads that go on may hold up the end of a process.
+const LEFT: Duration = Duration::from_secs(2);
+
+/// Runs a program to its end, on a runtime of its own. What still blocks a thread then is given up after two seconds:
+/// nothing is left to be lost, and closing a Kafka consumer may take for ever (librdkafka#4884).
+///
+/// # Errors
+/// The runtime cannot be made.
+pub fn run<F: Future>(program: F) -> io::Result<F::Output> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let result = runtime.block_on(program);
+    runtime.shutdown_timeout(LEFT);
+    Ok(result)
 }
 
 /// Resolves on the first SIGTERM or SIGINT after it was first polled.

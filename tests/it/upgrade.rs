@@ -382,8 +382,10 @@ async fn every_replica_is_restarted_under_load_and_nobody_notices() -> Result<()
         rolled
     };
     let (checks, writes, events, rolled) = tokio::join!(checks, writes, events, rolled);
+    // First: whoever asks fails when a replica does not come back.
+    let rolled = rolled?;
     let (asked, made): (usize, usize) = (checks?.iter().sum(), writes?.iter().sum());
-    let (accepted, rolled) = (events?.concat(), rolled?);
+    let accepted = events?.concat();
     ensure!(asked > 0 && made > 0 && !accepted.is_empty(), "{asked} {made} {}", accepted.len());
 
     let sql = "SELECT seq AS n FROM tenant_changes WHERE tenant_id = ?";

@@ -10,19 +10,28 @@ mod rebalance;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use service_kit::bus::Publisher;
 use service_kit::health::Component;
+use tokio::sync::oneshot;
+use tokio::time::timeout;
 
 use crate::config::Config;
 use crate::pipeline::Intake;
 use rebalance::Assignments;
 
+/// How long leaving the group may take. Closing a consumer in the middle of a rebalance may never end
+/// (librdkafka#4884); the group goes on without the member after its session timeout then.
+const LEAVE: Duration = Duration::from_secs(3);
+
 /// The running source.
 pub struct Source {
     stop: Arc<AtomicBool>,
+    /// What was in flight is committed, as far as it will be.
+    committed: oneshot::Receiver<()>,
     thread: std::thread::JoinHandle<()>,
 }
 
@@ -51,20 +60,25 @@ impl Source {
         let consumer = consumer(config, assignments)?;
         consumer.subscribe(&[config.kafka.topic.as_str()])?;
         let stop = Arc::new(AtomicBool::new(false));
-        let poller = poller::Poller::new(config, consumer, intake, Arc::clone(&stop));
+        let (done, committed) = oneshot::channel();
+        let poller = poller::Poller::new(config, consumer, intake, Arc::clone(&stop), done);
         let thread = std::thread::Builder::new()
             .name("kafka-poll".to_owned())
             .spawn(move || poller.run())?;
-        Ok(Self { stop, thread })
+        Ok(Self { stop, committed, thread })
     }
 
     /// Stops fetching, waits up to half of `drain_deadline_ms` for what is in flight, commits and leaves the
     /// group.
     pub async fn stop(self) {
         self.stop.store(true, Ordering::Release);
-        let joined = tokio::task::spawn_blocking(move || self.thread.join()).await;
-        if !matches!(joined, Ok(Ok(()))) {
-            tracing::error!("the polling thread panicked");
+        // A thread that panicked ends this, too.
+        let _ = self.committed.await;
+        let joined = tokio::task::spawn_blocking(move || self.thread.join());
+        match timeout(LEAVE, joined).await {
+            Ok(Ok(Ok(()))) => {}
+            Ok(_) => tracing::error!("the polling thread panicked"),
+            Err(_) => tracing::warn!("the group is left without saying so"),
         }
     }
 }

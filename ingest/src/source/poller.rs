@@ -10,6 +10,7 @@ use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::message::{BorrowedMessage, Headers as _, Message};
 use service_kit::bus::Publisher;
+use tokio::sync::oneshot;
 use tracing::{debug, warn};
 
 use super::rebalance::Assignments;
@@ -52,6 +53,8 @@ pub(super) struct Poller<P> {
     consumer: BaseConsumer<Assignments>,
     intake: Intake<P>,
     stop: Arc<AtomicBool>,
+    /// Told when what was in flight is committed; the group is left after that.
+    done: oneshot::Sender<()>,
     commit_interval: Duration,
     pause_after: Duration,
     /// How long what is in flight may take when the process ends.
@@ -74,11 +77,13 @@ impl<P: Publisher> Poller<P> {
         consumer: BaseConsumer<Assignments>,
         intake: Intake<P>,
         stop: Arc<AtomicBool>,
+        done: oneshot::Sender<()>,
     ) -> Self {
         Self {
             consumer,
             intake,
             stop,
+            done,
             commit_interval: Duration::from_millis(config.kafka.commit_interval_ms.max(1)),
             pause_after: Duration::from_millis(config.pipeline.pause_after_ms),
             drain_wait: config.drain_deadline() / 2,
@@ -295,7 +300,9 @@ impl<P: Publisher> Poller<P> {
         }
         let drained = self.intake.watermarks.wait_drained(&partitions, self.drain_wait);
         assignments.commit(&self.consumer, CommitMode::Sync);
-        debug!(drained, "left the group");
+        debug!(drained, "leaving the group");
+        // Nobody waits: then it is as well.
+        let _ = self.done.send(());
     }
 }
 
