@@ -70,7 +70,7 @@ impl Cli {
 }
 
 async fn serve_with(args: ServeArgs) -> ExitCode {
-    match serve::run(args).await {
+    match Box::pin(serve::run(args)).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&error, error.exit_code()),
     }
