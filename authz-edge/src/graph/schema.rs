@@ -107,8 +107,12 @@ pub(super) fn read(meta: &[Stored]) -> Result<Option<Meta>, GraphError> {
 pub async fn meta(graph: &GraphDb) -> Result<Option<Meta>, GraphError> {
     match graph.query(Mode::Strict, &query(), &[]).await {
         Ok(answer) => read(&answer.read::<Found>()?.meta),
-        // Without the schema, `xid` has no index.
-        Err(GraphError::Refused(reason)) if reason.contains("not indexed") => Ok(None),
+        // Without the schema, `xid` has no index; once everything was dropped, Dgraph says it differently.
+        Err(GraphError::Refused(reason))
+            if reason.contains("not indexed") || reason.contains("Schema not defined") =>
+        {
+            Ok(None)
+        }
         Err(error) => Err(error),
     }
 }
