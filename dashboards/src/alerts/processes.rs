@@ -57,5 +57,55 @@ pub(super) fn alerts() -> Vec<Alert> {
                 (r#"process_max_fds{job="authz-edge", instance="a:8202"}"#, "1000x20"),
             ],
         },
+        Alert {
+            name: "TriadCertificateEnds",
+            severity: Ticket,
+            expr: "triad_tls_certificate_expiry_timestamp_seconds - time() < 7 * 86400".to_owned(),
+            hold: "10m",
+            summary: "The certificate that {{ $labels.job }} at {{ $labels.instance }} shows ({{ $labels.listener }}) ends in {{ $value | humanizeDuration }}.",
+            runbook: "certificates",
+            fires: vec![(
+                r#"triad_tls_certificate_expiry_timestamp_seconds{job="ingest", instance="i:8203", listener="http"}"#,
+                "3600x30",
+            )],
+            after: "15m",
+            labels: vec![("job", "ingest"), ("instance", "i:8203"), ("listener", "http")],
+            told: "The certificate that ingest at i:8203 shows (http) ends in 45m 0s.",
+            quiet: vec![(
+                r#"triad_tls_certificate_expiry_timestamp_seconds{job="ingest", instance="i:8203", listener="http"}"#,
+                "1000000x30",
+            )],
+        },
+        Alert {
+            name: "TriadCertificateNotReplaced",
+            severity: Ticket,
+            expr: r#"increase(triad_tls_reloads_total{outcome="failed"}[10m]) > 0"#.to_owned(),
+            hold: "10m",
+            summary: "The certificate's files of {{ $labels.job }} at {{ $labels.instance }} ({{ $labels.listener }}) changed and cannot be used: the old one is still shown.",
+            runbook: "certificates",
+            fires: vec![(
+                r#"triad_tls_reloads_total{job="ingest", instance="i:8203", listener="http", outcome="failed"}"#,
+                "0 0+2x40",
+            )],
+            after: "30m",
+            labels: vec![
+                ("job", "ingest"),
+                ("instance", "i:8203"),
+                ("listener", "http"),
+                ("outcome", "failed"),
+            ],
+            told: "The certificate's files of ingest at i:8203 (http) changed and cannot be used: the old one is still shown.",
+            // Written in two steps, and whole at the next look.
+            quiet: vec![
+                (
+                    r#"triad_tls_reloads_total{job="ingest", instance="i:8203", listener="http", outcome="failed"}"#,
+                    "0 1x30",
+                ),
+                (
+                    r#"triad_tls_reloads_total{job="ingest", instance="i:8203", listener="http", outcome="ok"}"#,
+                    "0+1x30",
+                ),
+            ],
+        },
     ]
 }
