@@ -22,9 +22,9 @@ use crate::ext_authz::config::ExtAuthzConfig;
 use crate::graph::client;
 use crate::graph::read::Strangers;
 use crate::graph::write::Ownership;
-use crate::http::Bodies;
 use crate::model::condition::Precedence;
 use crate::sync::identity;
+use service_kit::body::Bodies;
 
 /// The commented defaults, embedded.
 pub const DEFAULTS: &str = include_str!("../config.example.yaml");

@@ -163,7 +163,6 @@ fn every_expression_parses_and_asks_for_what_a_service_declares() {
         "triad_ingest_query_partitions_total",
         "triad_ingest_rate_limited_total",
         "triad_ingest_record_bytes_total",
-        // Only of listeners with TLS: docs/security.md says what to watch.
     ];
     assert_eq!(hidden, known);
 }

@@ -299,7 +299,7 @@ impl Config {
             ("http.header_read_timeout_ms", self.http.header_read_timeout_ms, 100, 600_000),
             ("http.write_timeout_ms", self.http.write_timeout_ms, 100, 600_000),
             ("http.request_timeout_ms", self.http.request_timeout_ms, 100, 600_000),
-            ("http.drain_delay_ms", self.http.drain_delay_ms, 0, self.drain_deadline_ms),
+            ("http.drain_delay_ms", self.http.drain_delay_ms, 0, self.drain_deadline_ms / 2),
             ("mysql.max_open_conns", u64::from(mysql.max_open_conns), 1, 10_000),
             ("mysql.max_idle_conns", u64::from(mysql.max_idle_conns), 0, 10_000),
             ("mysql.conn_max_lifetime_minutes", mysql.conn_max_lifetime_minutes.into(), 1, 1440),

@@ -228,7 +228,7 @@ impl Config {
                 "http.drain_delay_ms",
                 whole(self.http.drain_delay_ms),
                 0,
-                whole(self.drain_deadline_ms),
+                whole(self.drain_deadline_ms) / 2,
             ),
             ("kafka.prefetch_kib", self.kafka.prefetch_kib as usize, 64, 2_097_151),
             ("kafka.session_timeout_ms", self.kafka.session_timeout_ms as usize, 6_000, 300_000),
@@ -258,9 +258,6 @@ impl Config {
         ];
         check_ranges(ranges)?;
         self.rate.validate()?;
-        if self.rate.is_on() && (self.rate.burst as usize) < self.http.max_events {
-            return Err(ConfigError::new("rate.burst", "is below http.max_events"));
-        }
         if self.pipeline.linger_min_ms > self.pipeline.linger_max_ms {
             return Err(ConfigError::new("pipeline.linger_min_ms", "above pipeline.linger_max_ms"));
         }

@@ -9,11 +9,13 @@
 //! | `sink` | Cassandra: schema, statements, writes |
 //! | `skip` | the data-skipping index for filters |
 //! | [`query`], [`http`] | reading back, and the routes |
+//! | [`destination`] | where the routes put accepted events: a topic, or a store |
 //! | `embedded` | all of it on this process's disk, for `standalone` |
 
 #[cfg(feature = "engines")]
 pub mod cli;
 pub mod config;
+pub mod destination;
 #[cfg(feature = "embedded")]
 pub mod embedded;
 pub mod error;

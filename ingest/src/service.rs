@@ -15,7 +15,7 @@ use tokio::task::JoinHandle;
 use tracing::{error, info, warn};
 
 use crate::config::Index;
-use crate::http::intake::ToTopic;
+use crate::destination::ToTopic;
 use crate::http::{self, Api};
 use crate::layout::promotion::{Promoter, Rates};
 use crate::layout::registry::Registry;
@@ -108,8 +108,9 @@ async fn serve_until_drained(
     let source = Source::start(config, records, health.component("kafka"))?;
     let store = store(config, stores.db, stores.skip_since).await;
     let registry = stores.registry;
-    let intake = ToTopic { publisher: Arc::clone(&publisher), topic: config.kafka.topic.clone() };
-    let api = Api::new(config, intake, verifier, store, move || registry.current())?;
+    let destination =
+        ToTopic { publisher: Arc::clone(&publisher), topic: config.kafka.topic.clone() };
+    let api = Api::new(config, destination, verifier, store, move || registry.current())?;
     info!(http = %listener.local_addr()?, topic = config.kafka.topic, "serving");
 
     let options = config.http_options();

@@ -45,8 +45,9 @@ use tower::Service as _;
 const MAX_HEADERS: usize = 64;
 
 /// A longer head, request line included, is answered with 431, in bytes; what came with the last read counts, so up
-/// to twice as much may pass: what strangers can have each connection hold. hyper alone would take 400 KiB, with 4 096 connections more than most machines have. A token has 8 KiB at
-/// most, and Envoy forwards heads of 60 KiB. Bodies are read in pieces of as much.
+/// to twice as much may pass: what strangers can have each connection hold. hyper alone would take 400 KiB, with
+/// 4 096 connections more than most machines have. A token has 8 KiB at most, and Envoy forwards heads of 60 KiB.
+/// Bodies are read in pieces of as much.
 const MAX_HEAD_BYTES: usize = 64 << 10;
 
 /// The wait after a failed accept, first and longest: out of file descriptors, accept fails at once

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | [`config`] | layered configuration, secrets, refusal by name |
 //! | [`shutdown`], [`health`] | signals, drain, readiness with reasons |
-//! | [`http`], [`rate`], [`track`], [`problem`], [`admin`] | bounded serving, rates of tenants, request metrics and traces, RFC 9457 errors, the admin listener |
+//! | [`http`], [`body`], [`rate`], [`track`], [`problem`], [`admin`] | bounded serving and bodies, rates of tenants, request metrics and traces, RFC 9457 errors, the admin listener |
 //! | [`tls`] | certificates of listeners, replaced while they serve; trust in engines |
 //! | [`telemetry`], [`trace`] | log and metric installation (by `main` only), W3C Trace Context |
 //! | [`auth`] | bearer verification (RFC 9068) and authorisation by tenant and scope |
@@ -16,6 +16,7 @@
 
 pub mod admin;
 pub mod auth;
+pub mod body;
 pub mod bus;
 pub mod config;
 #[cfg(feature = "embedded")]

@@ -47,7 +47,7 @@ pub fn describe() {
     describe_counter!(
         RELOADS,
         Unit::Count,
-        "Certificates whose files changed, by outcome: ok, or failed, with which the old one stays"
+        "Looks at certificates that changed or cannot be read, by outcome: ok, or failed, with which the old one stays"
     );
 }
 

@@ -338,7 +338,7 @@ impl Bed {
 
     fn renumber(&self) -> Result<()> {
         let said = succeeds(self.identities.command()?.arg("renumber"))?;
-        ensure!(said.contains("are numbered on"), "{said}");
+        ensure!(said.contains("numbers later"), "{said}");
         Ok(())
     }
 

@@ -37,7 +37,7 @@ fn every_bad_value_is_refused_by_its_name() {
         ("http.write_timeout_ms", &["99", "600001"]),
         ("rate.per_second", &["-1", "1000001"]),
         ("rate.burst", &["0", "10000001"]),
-        ("http.drain_delay_ms", &["15001"]),
+        ("http.drain_delay_ms", &["7501"]),
         ("http.public_url", &["authz", "ftp://a", "https://", "https://a/?b", "http://a/#b"]),
         ("dgraph.alpha_address", &["alpha", "alpha:0", ":9080", "a b:1", "u@a:1", "http://a:1"]),
         ("dgraph.alpha_addresses", &["a:1,b", "a:70000"]),
@@ -107,7 +107,7 @@ fn an_alpha_is_given_by_either_key_and_never_by_both() {
 }
 
 #[test]
-fn certificates_are_whole_before_anything_binds() {
+fn certificates_and_keys_come_in_pairs() {
     for section in ["http.tls", "admin.tls", "ext_authz.tls"] {
         let key = |name: &str| format!("{section}.{name}");
         let (certificate, private, client_ca) = (key("certificate"), key("key"), key("client_ca"));

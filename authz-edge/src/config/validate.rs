@@ -22,7 +22,8 @@ impl Config {
         self.http.validate()?;
         self.admin.tls.validate("admin.tls")?;
         self.rate.validate()?;
-        let delay = ("http.drain_delay_ms", self.http.drain_delay_ms, 0, self.drain_deadline_ms);
+        let delay =
+            ("http.drain_delay_ms", self.http.drain_delay_ms, 0, self.drain_deadline_ms / 2);
         check_ranges([delay])?;
         self.dgraph.validate()?;
         self.kafka.validate()?;

@@ -41,11 +41,11 @@ use service_kit::auth::Principal;
 use service_kit::problem::no_method;
 use service_kit::track::{REQUEST_ID, track};
 
-use super::body::{Received, Unread};
 use super::{Api, TOKEN, problem};
 use crate::audit::{Asker, Route};
 use crate::check::{AtLeast, CheckError};
 use crate::model::Invalid;
+use service_kit::body::{Received, Unread};
 
 /// The routes, whole: with request metrics, and the echo of request ids.
 pub(super) fn router(api: Arc<Api>) -> Router {

@@ -15,12 +15,12 @@ use serde_json::value::RawValue;
 use service_kit::Problem;
 use service_kit::auth::Principal;
 
-use super::body::Unread;
 use super::extract::Path;
 use super::{Api, TOKEN, problem};
 use crate::audit::{Asker, Route};
 use crate::check::{AtLeast, CheckError, Given, Question, Words};
 use crate::model::{Invalid, Properties, SubjectType};
+use service_kit::body::Unread;
 
 /// The most questions of one batch.
 const MAX_BATCH: usize = 1000;

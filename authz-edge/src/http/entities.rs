@@ -10,13 +10,13 @@ use axum::{Extension, Json, Router};
 use contracts::Scope;
 use service_kit::Problem;
 
-use super::body::Unread;
 use super::extract::Path;
 use super::relationships::{read, revision};
 use super::{Api, author, write_problem};
 use crate::graph::write::{Entity, EntityForm, WriteError};
 use crate::metrics;
 use crate::model::{ResourceRef, SubjectRef, SubjectType};
+use service_kit::body::Unread;
 
 pub(super) fn routes() -> Router<Arc<Api>> {
     let at = |kind: Kind| get(one).put(put).delete(delete).layer(Extension(kind));

@@ -12,10 +12,10 @@ use serde::Serialize;
 use service_kit::Problem;
 use tokio::sync::Semaphore;
 
-use super::body::Unread;
 use super::extract::Path;
 use super::{Api, RETRY_SECONDS, TOKEN, check, problem};
 use crate::check::explain::answer::Explanation;
+use service_kit::body::Unread;
 
 /// Explanations at once: they are for people, and must not take the reads of checks.
 const AT_ONCE: usize = 4;

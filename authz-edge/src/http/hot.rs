@@ -25,9 +25,9 @@ use service_kit::http::App;
 use service_kit::track::REQUEST_ID;
 use tower::Service;
 
-use super::body::Unread;
 use super::check::{self, Decided};
 use super::{Api, TOKEN};
+use service_kit::body::Unread;
 
 const ROUTE: &str = "/v1/tenants/{tenant}/check";
 const JSON: HeaderValue = HeaderValue::from_static("application/json");

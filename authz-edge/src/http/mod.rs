@@ -13,7 +13,6 @@
 //! | `hot` | checks before any routing |
 
 pub mod authzen;
-mod body;
 pub mod check;
 mod cursor;
 pub mod entities;
@@ -35,6 +34,7 @@ use contracts::audit::ActorType;
 use contracts::{CONSISTENCY_TOKEN_HEADER, Revision, Scope, TenantId};
 use service_kit::Problem;
 use service_kit::auth::{Principal, Verifier};
+use service_kit::body::Bodies;
 use service_kit::problem::{no_method, no_route};
 use service_kit::rate::Rates;
 use service_kit::track::{given_id, track};
@@ -47,8 +47,6 @@ use crate::check::{AtLeast, CheckError, Checker};
 use crate::graph::read::Reader;
 use crate::graph::write::{Author, Ownership, WriteError, Writer, Written};
 use crate::graph::{GraphDb, GraphError};
-
-pub use body::Bodies;
 
 /// The header that every answer carries and every question may.
 pub const TOKEN: HeaderName = HeaderName::from_static(CONSISTENCY_TOKEN_HEADER);
@@ -249,5 +247,7 @@ fn routes(api: Arc<Api>) -> Router {
         .with_state(api)
 }
 
+#[cfg(test)]
+mod bodies_tests;
 #[cfg(test)]
 mod tests;

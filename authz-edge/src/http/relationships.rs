@@ -11,11 +11,11 @@ use contracts::Scope;
 use serde::de::DeserializeOwned;
 use service_kit::Problem;
 
-use super::body::Unread;
 use super::extract::Path;
 use super::{Api, TOKEN, author, problem, write_problem};
 use crate::metrics;
 use crate::model::WriteList;
+use service_kit::body::Unread;
 
 pub(super) fn routes() -> Router<Arc<Api>> {
     Router::new().route("/v1/tenants/{tenant}/relationships", post(write))

@@ -10,13 +10,13 @@ use axum::{Json, Router};
 use contracts::Scope;
 use service_kit::Problem;
 
-use super::body::Unread;
 use super::extract::Path;
 use super::relationships::{read, revision};
 use super::{Api, author, write_problem};
 use crate::graph::write::WriteError;
 use crate::metrics;
 use crate::model::Role;
+use service_kit::body::Unread;
 
 pub(super) fn routes() -> Router<Arc<Api>> {
     Router::new().route("/v1/tenants/{tenant}/roles/{id}", get(one).put(put).delete(delete))

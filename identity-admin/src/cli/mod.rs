@@ -224,9 +224,9 @@ async fn renumber(config: &Config, tenant: Option<&str>, by: u32) -> Result<(), 
     let core = Core::new(db, Clock::system(), config.answers_live());
     let raised = change::renumber(&core, tenant.as_ref(), by).await?;
     if raised == 0 {
-        return Err(Error::Command("no such tenant".to_owned()));
+        return Err(Error::Command("nothing was renumbered: no such tenant".to_owned()));
     }
-    say(&format!("changes of {raised} tenants are numbered on behind {by} more"));
+    say(&format!("the changes of {raised} tenants go on {by} numbers later"));
     Ok(())
 }
 

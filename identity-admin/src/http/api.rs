@@ -72,12 +72,15 @@ pub(crate) struct Caller {
 }
 
 impl Caller {
-    /// Once a request was taken of its tenant's rate.
+    /// Once a request that needs `scope` was taken of its tenant's rate. What only the system's administrators may do is
+    /// not the tenant's: one that floods can be suspended.
     ///
     /// # Errors
     /// 429 above that rate.
-    pub(super) fn within(self, rates: &Rates) -> Result<Self, Problem> {
-        rates.take(&self.tenant, 1)?;
+    pub(super) fn within(self, scope: Scope, rates: &Rates) -> Result<Self, Problem> {
+        if scope != Scope::SystemAdmin {
+            rates.take(&self.tenant, 1)?;
+        }
         Ok(self)
     }
 
@@ -172,7 +175,7 @@ impl Api {
         scope: Scope,
     ) -> Result<Caller, Problem> {
         let principal = self.principal(headers).await?;
-        Caller::new(&principal, tenant, scope)?.within(&self.rates)
+        Caller::new(&principal, tenant, scope)?.within(scope, &self.rates)
     }
 
     /// A caller who may use `scope` in the tenant that it comes from, for reads.
@@ -185,7 +188,7 @@ impl Api {
         scope: Scope,
     ) -> Result<Caller, Problem> {
         let principal = self.principal(headers).await?;
-        Caller::at_home(&principal, scope)?.within(&self.rates)
+        Caller::at_home(&principal, scope)?.within(scope, &self.rates)
     }
 
     /// That the caller administers the platform, for reads.

@@ -137,12 +137,12 @@ impl Incoming {
 
     /// Its caller, who may use `scope` in the tenant of a path.
     pub(crate) fn caller(&self, tenant: &str, scope: Scope) -> Result<Caller, Problem> {
-        Caller::new(&self.principal, tenant, scope)?.within(&self.rates)
+        Caller::new(&self.principal, tenant, scope)?.within(scope, &self.rates)
     }
 
     /// Its caller, who may use `scope` in the tenant that it comes from.
     pub(crate) fn caller_at_home(&self, scope: Scope) -> Result<Caller, Problem> {
-        Caller::at_home(&self.principal, scope)?.within(&self.rates)
+        Caller::at_home(&self.principal, scope)?.within(scope, &self.rates)
     }
 
     /// Gives a request that is made of this one what says who asks.

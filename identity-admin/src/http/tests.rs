@@ -318,4 +318,7 @@ async fn who_is_above_a_rate_is_told_when_to_come_again() {
     }
     assert_eq!(second.status(), StatusCode::TOO_MANY_REQUESTS);
     assert_eq!(second.headers()[header::RETRY_AFTER], "1");
+    let suspend = Request::post("/v1/tenants/acme/suspend").body(Body::empty()).unwrap();
+    let suspended = router.oneshot(suspend).await.unwrap();
+    assert_eq!(suspended.status(), StatusCode::SERVICE_UNAVAILABLE, "let in: it can be stopped");
 }

@@ -9,7 +9,7 @@ use service_kit::bus::Bus;
 use service_kit::bus::local::LocalBus;
 use service_kit::embedded::Disk;
 use service_kit::health::Health;
-use service_kit::shutdown::Shutdown;
+use service_kit::shutdown::{Shutdown, ShutdownTrigger};
 use tokio::task::JoinHandle;
 
 use super::AuditStore;
@@ -22,6 +22,8 @@ pub struct Started {
     pub routes: Router,
     /// What deletes old rows, until the drain.
     pub retaining: JoinHandle<()>,
+    /// To be triggered when nothing is answered any more: until then revocations are heard of.
+    pub last_answered: ShutdownTrigger,
 }
 
 /// Opens the store, takes the source topic's records, and makes the routes.
@@ -42,11 +44,13 @@ pub fn start<'a>(
             .map_err(|error| Error::Command(error.to_string()))?;
         bus.sink(&config.kafka.topic, Arc::new(store.clone()));
         let verifier = Verifier::start(&config.auth, shutdown.clone()).await?;
-        follow_revocations(&verifier, any, health.component("audit_revocations"), shutdown.clone());
+        // What is answered during the drain hears of revocations as ever.
+        let (last_answered, answered) = Shutdown::new();
+        follow_revocations(&verifier, any, health.component("audit_revocations"), answered);
         let layouts = store.layouts();
         let layouts = move || Some(Arc::clone(&layouts));
         let api = Api::new(config, store.clone(), verifier, store.clone(), layouts)?;
         let retaining = tokio::spawn(store.retain(shutdown.clone()));
-        Ok(Started { routes: http::router(api), retaining })
+        Ok(Started { routes: http::router(api), retaining, last_answered })
     })
 }

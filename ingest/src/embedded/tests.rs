@@ -15,8 +15,8 @@ use service_kit::config::{Source, load};
 use service_kit::embedded::Folder;
 
 use super::*;
+use crate::destination::Destination;
 use crate::event::{Origin, Ticks};
-use crate::http::intake::Intake;
 use crate::query::model::Model;
 use crate::query::store::Store as _;
 use crate::query::{self, Engine, Filter, Order, RangeQuery, TimeRange};
@@ -67,7 +67,7 @@ impl Bed {
         };
         let rows = events.iter().map(keep).collect();
         let tenant = TenantId::parse("acme").unwrap();
-        let outcomes = Intake::take(&self.store, &tenant, None, rows).await;
+        let outcomes = Destination::take(&self.store, &tenant, None, rows).await;
         outcomes.into_iter().next().unwrap()
     }
 

@@ -11,9 +11,9 @@ use service_kit::bus::{Ack, PublishError, Publisher as _, Record};
 use service_kit::embedded::Changes;
 
 use super::{AuditStore, key};
+use crate::destination::Destination;
 use crate::event::body::encode_body;
 use crate::event::{Judged, Origin, Rejection, content_bits};
-use crate::http::intake::Intake;
 use crate::layout::ClassId;
 use crate::letter;
 use crate::metrics::dead_letters;
@@ -35,7 +35,7 @@ pub struct Row {
 }
 
 /// What is accepted over HTTP comes here as it was checked, all of a request in one write.
-impl Intake for AuditStore {
+impl Destination for AuditStore {
     /// `None` when its life is over.
     type Item = Option<Row>;
 

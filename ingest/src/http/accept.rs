@@ -2,24 +2,22 @@
 
 use std::sync::Arc;
 
-use axum::body::Bytes;
 use axum::extract::rejection::PathRejection;
-use axum::extract::{FromRequest as _, Path, Request, State};
-use axum::http::{StatusCode, header};
+use axum::extract::{Path, Request, State};
 use axum::response::Response;
 use contracts::{Scope, TenantId};
 use rand::Rng;
 use serde_json::value::RawValue;
 use service_kit::Problem;
+use service_kit::body::Unread;
 use service_kit::trace::TraceContext;
-use tokio::sync::OwnedSemaphorePermit;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
 use super::body::{self, Kind};
-use super::intake::Intake;
 use super::publish::{Accepted, Receipt, publish};
 use super::stamp::{Stamp, is_envelope, stamp};
 use super::{Options, Shared};
+use crate::destination::Destination;
 use crate::event::{Judged, Origin, Reason, Rejection, Ticks, decode, identify};
 use crate::query::store::Store;
 
@@ -68,7 +66,7 @@ const OTHER_TENANT: &str = "tenant_mismatch";
     ),
     security(("bearer" = ["audit:write"]))
 )]
-pub(super) async fn accept<I: Intake, S: Store>(
+pub(super) async fn accept<I: Destination, S: Store>(
     State(shared): State<Arc<Shared<I, S>>>,
     path: Result<Path<String>, PathRejection>,
     request: Request,
@@ -78,56 +76,30 @@ pub(super) async fn accept<I: Intake, S: Store>(
     let tenant = shared.authorize(request.headers(), &path?.0, Scope::AuditWrite, 0).await?;
     let kind = Kind::of(request.headers())?;
     let trace = request.extensions().get::<TraceContext>().map(ToString::to_string);
-    // Held until the answer: what is being worked on is bounded.
-    let (body, _held) = receive(&shared, request, deadline).await?;
+    let body = shared.bodies.read(Unread(request.into_body())).await?;
     let events = {
         let events = body::split(&body, kind, options.max_events)?;
         shared.api.rates.take(&tenant, events.len())?;
-        let rules = Rules { intake: &shared.api.intake, kind, options, now: super::now() };
+        let rules =
+            Rules { destination: &shared.api.destination, kind, options, now: super::now() };
         rules.check(&events, &tenant, &mut rand::rng())?
     };
-    drop(body);
-    publish(&shared.api.intake, &tenant, trace, events, deadline).await
-}
-
-/// The body, and its share of what may be held at once.
-async fn receive<I, S>(
-    shared: &Shared<I, S>,
-    request: Request,
-    deadline: Instant,
-) -> Result<(Bytes, OwnedSemaphorePermit), Problem> {
-    let max = shared.api.options.max_body_bytes;
-    let too_large = || Problem::payload_too_large(format!("a body has at most {max} bytes"));
-    let length = request.headers().get(header::CONTENT_LENGTH);
-    let length = length.and_then(|text| text.to_str().ok()?.parse().ok()).unwrap_or(max);
-    if length > max {
-        return Err(too_large());
-    }
-    let share = u32::try_from(length).unwrap_or(u32::MAX);
-    let held = Arc::clone(&shared.bodies).try_acquire_many_owned(share);
-    let held = held.map_err(|_| Problem::too_many_requests("too much is under way", 1))?;
-    let body = timeout_at(deadline, Bytes::from_request(request, &())).await.map_err(|_| {
-        let status = StatusCode::REQUEST_TIMEOUT;
-        Problem::new(status, "request-timeout", "Request timeout").detail("the body was too slow")
-    })?;
-    let body = body.map_err(|rejection| match rejection.status() {
-        StatusCode::PAYLOAD_TOO_LARGE => too_large(),
-        _ => Problem::bad_request("the body could not be read"),
-    })?;
-    Ok((body, held))
+    // Held until the answer: what is being worked on is bounded.
+    let _held = body.into_share();
+    publish(&shared.api.destination, &tenant, trace, events, deadline).await
 }
 
 type Refusal = (&'static str, String);
 
 /// What every event of a request is held to.
 struct Rules<'a, I> {
-    intake: &'a I,
+    destination: &'a I,
     kind: Kind,
     options: &'a Options,
     now: Ticks,
 }
 
-impl<I: Intake> Rules<'_, I> {
+impl<I: Destination> Rules<'_, I> {
     /// Completes and checks every event.
     ///
     /// # Errors
@@ -194,7 +166,7 @@ impl<I: Intake> Rules<'_, I> {
             event_time: time.to_rfc3339(),
             event_id: id.0,
         };
-        let item = self.intake.keep(&text, &Judged { event, time, id });
+        let item = self.destination.keep(&text, &Judged { event, time, id });
         Ok(Accepted { item, receipt })
     }
 

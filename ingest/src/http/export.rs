@@ -23,9 +23,9 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::{sleep, timeout};
 
 use super::format::{Encoder, Format};
-use super::intake::Intake;
 use super::params::ExportParams;
 use super::{READ_RETRY_SECONDS, Shared, problem};
+use crate::destination::Destination;
 use crate::event::Ticks;
 use crate::query::store::Store;
 use crate::query::{Engine, Page, QueryError, RangeQuery, Resume};
@@ -70,7 +70,7 @@ const BACKOFF: Duration = Duration::from_millis(200);
     ),
     security(("bearer" = ["audit:read"]))
 )]
-pub(super) async fn export<I: Intake, S: Store>(
+pub(super) async fn export<I: Destination, S: Store>(
     State(shared): State<Arc<Shared<I, S>>>,
     path: Result<Path<String>, PathRejection>,
     headers: HeaderMap,

@@ -3,7 +3,6 @@
 //! | module | what it holds |
 //! |---|---|
 //! | `accept`, `body`, `stamp`, `publish` | `POST …/audit`: all or nothing, acknowledged |
-//! | [`intake`] | where accepted events go: to a topic, or straight into a store |
 //! | `read`, `params`, `view` | `GET …/audit` and `GET …/audit/{event_id}` |
 //! | `export`, `format` | `GET …/audit/export` |
 //! | [`openapi`] | the document of all of them |
@@ -12,7 +11,6 @@ mod accept;
 mod body;
 mod export;
 mod format;
-pub mod intake;
 pub mod openapi;
 mod params;
 mod publish;
@@ -26,29 +24,25 @@ mod tests;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::DefaultBodyLimit;
 use axum::http::{HeaderMap, header};
 use axum::routing::get;
 use axum::{Router, middleware};
 use contracts::{Scope, TenantId};
 use service_kit::Problem;
 use service_kit::auth::Verifier;
+use service_kit::body::Bodies;
 use service_kit::config::ConfigError;
 use service_kit::rate::Rates;
 use tokio::sync::Semaphore;
 
 use crate::config::Config;
+use crate::destination::Destination;
 use crate::event::Limits;
 use crate::layout::Layouts;
 use crate::metrics;
 use crate::query::cursor::CursorKey;
 use crate::query::store::Store;
 use crate::query::{self, Engine, QueryError};
-use intake::Intake;
-
-/// Bytes of request bodies that are worked on at once; beyond it `POST` is 429. A body is held until
-/// Kafka has acknowledged its events.
-const BODIES_BYTES: usize = 64 << 20;
 
 /// Exports at once; a further one is 503. Each holds a page and what the client has not read yet,
 /// some 16 MiB at worst.
@@ -105,7 +99,7 @@ impl Options {
 /// What the handlers work with.
 pub struct Api<I, S> {
     /// Takes accepted events.
-    pub intake: I,
+    pub destination: I,
     /// Knows callers.
     pub verifier: Verifier,
     /// Reads events.
@@ -125,7 +119,7 @@ impl<I, S: Store> Api<I, S> {
     /// A cursor key that cannot be used.
     pub fn new(
         config: &Config,
-        intake: I,
+        destination: I,
         verifier: Verifier,
         store: S,
         layouts: impl Fn() -> Option<Arc<Layouts>> + Send + Sync + 'static,
@@ -134,14 +128,14 @@ impl<I, S: Store> Api<I, S> {
         let engine = Arc::new(Engine::new(store, layouts, options));
         let cursors = CursorKey::from_config(&config.query, &mut rand::rng())?;
         let rates = Rates::new(config.rate, metrics::rate_limited());
-        Ok(Self { intake, verifier, engine, cursors, options: Options::new(config), rates })
+        Ok(Self { destination, verifier, engine, cursors, options: Options::new(config), rates })
     }
 }
 
 /// What all handlers share.
 struct Shared<I, S> {
     api: Api<I, S>,
-    bodies: Arc<Semaphore>,
+    bodies: Bodies,
     exports: Arc<Semaphore>,
 }
 
@@ -167,12 +161,12 @@ impl<I, S> Shared<I, S> {
 
 /// The routes of ingest, with request metrics; 404 and 405 are problems too. Route prefixes are
 /// disjoint from the other services', but fallbacks are this router's own.
-pub fn router<I: Intake, S: Store>(api: Api<I, S>) -> Router {
+pub fn router<I: Destination, S: Store>(api: Api<I, S>) -> Router {
     let timeout = api.options.request_timeout;
     let max_body = api.options.max_body_bytes;
     let shared = Arc::new(Shared {
         api,
-        bodies: Arc::new(Semaphore::new(BODIES_BYTES.max(max_body))),
+        bodies: Bodies::new(max_body, timeout),
         exports: Arc::new(Semaphore::new(EXPORTS)),
     });
     let audit = "/v1/tenants/{tenant}/audit";
@@ -191,7 +185,6 @@ pub fn router<I: Intake, S: Store>(api: Api<I, S>) -> Router {
         .route(audit, axum::routing::post(accept::accept::<I, S>))
         .route(&format!("{audit}/export"), get(export::export::<I, S>))
         .merge(timed)
-        .layer(DefaultBodyLimit::max(max_body))
         .with_state(shared)
         .route("/openapi/ingest.json", get(move || async move { (json, document) }));
     service_kit::problem::with_fallbacks(router).layer(service_kit::track::track("triad_ingest"))

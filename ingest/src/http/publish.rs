@@ -12,7 +12,7 @@ use tokio::time::{Instant, timeout_at};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::intake::Intake;
+use crate::destination::Destination;
 
 /// What clients are told to wait, in seconds: for the buffer to drain, for the cluster to recover,
 /// for an operator to look.
@@ -22,7 +22,7 @@ const REFUSED_RETRY_SECONDS: u64 = 30;
 
 /// An event that passed every rule.
 pub(super) struct Accepted<T> {
-    /// What its intake keeps of it.
+    /// What its destination keeps of it.
     pub(super) item: T,
     /// What the client is told.
     pub(super) receipt: Receipt,
@@ -55,8 +55,8 @@ pub(super) struct Receipts {
 ///
 /// # Errors
 /// 429 or 413 when no event left this process; 503 with `events` when any may have.
-pub(super) async fn publish<I: Intake>(
-    intake: &I,
+pub(super) async fn publish<I: Destination>(
+    destination: &I,
     tenant: &TenantId,
     trace: Option<String>,
     events: Vec<Accepted<I::Item>>,
@@ -64,7 +64,7 @@ pub(super) async fn publish<I: Intake>(
 ) -> Result<Response, Problem> {
     let (items, receipts): (Vec<_>, Vec<_>) =
         events.into_iter().map(|event| (event.item, event.receipt)).unzip();
-    let fate = match timeout_at(deadline, intake.take(tenant, trace, items)).await {
+    let fate = match timeout_at(deadline, destination.take(tenant, trace, items)).await {
         Ok(outcomes) => Fate::of(&outcomes),
         Err(_) => Fate::Unknown("no acknowledgement in time".to_owned()),
     };

@@ -11,10 +11,10 @@ use contracts::{EventId, Scope};
 use service_kit::Problem;
 use uuid::Uuid;
 
-use super::intake::Intake;
 use super::params::ListParams;
 use super::view::{EventView, PageView};
 use super::{Shared, problem};
+use crate::destination::Destination;
 use crate::query::store::Store;
 
 /// Lists audit events of a time range.
@@ -40,7 +40,7 @@ use crate::query::store::Store;
     ),
     security(("bearer" = ["audit:read"]))
 )]
-pub(super) async fn list<I: Intake, S: Store>(
+pub(super) async fn list<I: Destination, S: Store>(
     State(shared): State<Arc<Shared<I, S>>>,
     path: Result<Path<String>, PathRejection>,
     headers: HeaderMap,
@@ -79,7 +79,7 @@ pub(super) async fn list<I: Intake, S: Store>(
     ),
     security(("bearer" = ["audit:read"]))
 )]
-pub(super) async fn one<I: Intake, S: Store>(
+pub(super) async fn one<I: Destination, S: Store>(
     State(shared): State<Arc<Shared<I, S>>>,
     path: Result<Path<(String, String)>, PathRejection>,
     headers: HeaderMap,

@@ -21,8 +21,8 @@ use service_kit::rate::Rates;
 use service_kit::shutdown::Shutdown;
 use tower::ServiceExt as _;
 
-use super::intake::ToTopic;
 use super::{Api, Options, router};
+use crate::destination::ToTopic;
 use crate::event::{Limits, Ticks};
 use crate::layout::{Layout, Layouts};
 use crate::query::cursor::CursorKey;
@@ -127,7 +127,7 @@ async fn serve_within(store: Model, auth: &AuthConfig, rates: Rates) -> Service 
         future: 600_000,
     };
     let api = Api {
-        intake: ToTopic { publisher: Arc::clone(&recorder), topic: EVENTS_TOPIC.to_owned() },
+        destination: ToTopic { publisher: Arc::clone(&recorder), topic: EVENTS_TOPIC.to_owned() },
         verifier: Verifier::start(auth, Shutdown::new().1).await.unwrap(),
         engine: Arc::new(Engine::new(store, source, bounds)),
         cursors: CursorKey::derive(&[7; 32]),

@@ -7,7 +7,7 @@ use rustls::{ServerConfig, server::WebPkiClientVerifier};
 use std::{
     path::PathBuf,
     sync::{Arc, PoisonError, RwLock, Weak},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 use tokio::net::TcpStream;
 use tokio_rustls::{Accept, TlsAcceptor};
@@ -124,7 +124,7 @@ impl Acceptor {
 }
 
 impl Shared {
-    /// What the files hold, if it is not what is served.
+    /// What the files hold, if it is not what is served. One that has ended replaces none.
     fn read_new(&self) -> Result<Option<(Loaded, Option<Duration>)>, ConfigError> {
         let texts = self.files.read()?;
         let digest = texts.digest();
@@ -132,6 +132,10 @@ impl Shared {
             return Ok(None);
         }
         let (config, expiry) = self.files.build(&texts)?;
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        if expiry.is_some_and(|end| end <= now) {
+            return Err(ConfigError::new(self.files.key_of("certificate"), "has ended"));
+        }
         Ok(Some((Loaded { digest, config }, expiry)))
     }
 }

@@ -39,8 +39,13 @@ impl Ca {
 
     /// Writes a new certificate of this machine, which ends with 2029, and its key.
     fn issue(&self, name: &str) {
+        self.issue_until(name, 2030);
+    }
+
+    /// One that ends with the year before.
+    fn issue_until(&self, name: &str, year: i32) {
         let mut params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
-        params.not_after = rcgen::date_time_ymd(2030, 1, 1);
+        params.not_after = rcgen::date_time_ymd(year, 1, 1);
         let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
         fs::write(self.path(&format!("{name}.pem")), certificate.pem()).unwrap();
@@ -193,7 +198,12 @@ async fn a_new_certificate_is_served_and_a_broken_one_is_not() {
         assert_eq!(error.key(), key, "{error}");
         assert_eq!(server.shown(&trust).await, second);
     }
+    let key = fs::read(ca.path("server.key")).unwrap();
+    ca.issue_until("server", 2020);
+    let Reload::Kept(error) = server.acceptor.reload() else { panic!("it has ended") };
+    assert_eq!(error.to_string(), "http.tls.certificate: has ended");
     fs::write(ca.path("server.pem"), good).unwrap();
+    fs::write(ca.path("server.key"), key).unwrap();
     assert_eq!(server.acceptor.reload(), Reload::Unchanged);
 }
 

@@ -15,7 +15,7 @@ use service_kit::bus::local::{Kind, LocalBus};
 use service_kit::embedded::{Disk, Folder};
 use service_kit::health::Health;
 use service_kit::http::HttpOptions;
-use service_kit::shutdown::Shutdown;
+use service_kit::shutdown::{Shutdown, ShutdownTrigger};
 use service_kit::tls::Listener;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -62,6 +62,8 @@ pub(crate) struct Assembly {
     identity: identity_admin::Running,
     authz: authz_edge::Running,
     routes: Router,
+    /// Of the audit routes.
+    last_answered: ShutdownTrigger,
     /// Ended when nobody is answered any more.
     keeping: Vec<JoinHandle<()>>,
     /// Last of all: what was submitted is on it then.
@@ -117,8 +119,8 @@ impl Assembly {
             [audit.routes, identity.routes()].map(Router::reset_fallback);
         let routes = authz.routes().merge(audit_routes).merge(identity_routes);
         let trimming = tokio::spawn(trim(bus.clone()));
-        let keeping = vec![audit.retaining, trimming];
-        Ok(Self { services, stores, identity, authz, routes, keeping, disk, folder })
+        let (keeping, last_answered) = (vec![audit.retaining, trimming], audit.last_answered);
+        Ok(Self { services, stores, identity, authz, routes, last_answered, keeping, disk, folder })
     }
 
     /// Whether the folder was made now.
@@ -165,10 +167,11 @@ impl Assembly {
         grpc: Option<JoinHandle<Result<(), tonic::transport::Error>>>,
         is_dead: bool,
     ) -> (Folder, Disk) {
-        let Self { services, identity, authz, keeping, disk, folder, .. } = self;
+        let Self { services, identity, authz, last_answered, keeping, disk, folder, .. } = self;
         let until = Instant::now() + services.identity.drain_deadline();
         let listening = authz_edge::Listening { served, grpc };
         authz.drain(&services.authz, listening).await;
+        last_answered.trigger();
         // What it still relays is taken by the others' stores, which stay open.
         identity.drain(until, is_dead).await;
         keeping.iter().for_each(JoinHandle::abort);

@@ -123,12 +123,22 @@ async fn who_began_at_its_version_goes_on_beside_the_next_and_who_starts_then_wa
     let ports = [free_port()?, free_port()?];
     let probe = format!("http://127.0.0.1:{}/readyz", ports[1]);
     let mended = async {
-        until("who starts says why it waits", async || {
-            let said = service.process().client.get(&probe).send().await?.text().await?;
-            Ok(if said.contains("schema version 99") { Ok(()) } else { Err(said) })
-        })
-        .await?;
+        let waits = async |why: &str| {
+            until("who starts says why it waits", async || {
+                let said = service.process().client.get(&probe).send().await?.text().await?;
+                Ok(if said.contains(why) { Ok(()) } else { Err(said) })
+            })
+            .await
+        };
+        waits("schema version 99").await?;
         ensure!(service.process().is_ready().await?, "who was there before goes on");
+        // Half-way; whoever looks each second has looked when it has said so and taken it back.
+        for success in [false, true, false] {
+            let half = "UPDATE _sqlx_migrations SET success = ? WHERE version = 99";
+            identities.db.execute(half, &[success.into()]).await?;
+            waits(if success { "schema version 99" } else { "schema version 0" }).await?;
+            ensure!(service.process().is_ready().await?, "also while they are run");
+        }
         let back = "DELETE FROM _sqlx_migrations WHERE version = 99";
         anyhow::Ok(identities.db.execute(back, &[]).await?)
     };

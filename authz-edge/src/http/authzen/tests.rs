@@ -23,8 +23,9 @@ use crate::clock::Clock;
 use crate::graph::read::{Reader, Strangers};
 use crate::graph::write::Ownership;
 use crate::graph::{GraphDb, schema};
-use crate::http::{self, Api, Bodies, TOKEN};
+use crate::http::{self, Api, TOKEN};
 use crate::model::condition::Precedence;
+use service_kit::body::Bodies;
 
 /// Nobody listens there.
 const NOWHERE: &str = "127.0.0.1:1";

@@ -1,29 +1,28 @@
 //! Request bodies: read once the caller is known, with a deadline, and bounded all together.
 
-use std::convert::Infallible;
-use std::ops::Deref;
-use std::pin::pin;
-use std::sync::Arc;
-use std::task::Poll;
-use std::time::Duration;
-
-use axum::BoxError;
-use axum::body::{Body, Bytes, HttpBody};
-use axum::extract::{FromRequest, Request};
-use axum::http::{HeaderValue, StatusCode, header};
+use crate::problem::Problem;
+use axum::{
+    BoxError,
+    body::{Body, Bytes, HttpBody},
+    extract::{FromRequest, Request},
+    http::{HeaderValue, StatusCode, header},
+};
 use bytes::BytesMut;
 use http_body_util::BodyExt as _;
-use service_kit::Problem;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::timeout;
-
-use super::RETRY_SECONDS;
+use std::{convert::Infallible, ops::Deref, pin::pin, sync::Arc, task::Poll, time::Duration};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::timeout,
+};
 
 /// Bytes of bodies that are held at once, of all requests together; beyond it they are 429. A body is
 /// held until its request is answered.
 const HELD_BYTES: usize = 64 << 20;
 /// So much of each body is not counted: connections are bounded, and most bodies are smaller.
 const FREE_BYTES: usize = 16 << 10;
+
+/// What callers are told to wait when too much is held, in seconds.
+const RETRY_SECONDS: u64 = 1;
 
 const CLOSE: HeaderValue = HeaderValue::from_static("close");
 
@@ -36,7 +35,7 @@ pub struct Bodies {
 }
 
 /// A body that is still to come: who may not ask is told so before.
-pub(super) struct Unread<B = Body>(pub(super) B);
+pub struct Unread<B = Body>(pub B);
 
 impl<S: Send + Sync> FromRequest<S> for Unread {
     type Rejection = Infallible;
@@ -48,9 +47,21 @@ impl<S: Send + Sync> FromRequest<S> for Unread {
 
 /// A body that came, with its share of what may be held.
 #[derive(Debug)]
-pub(super) struct Received {
+pub struct Received {
     bytes: Bytes,
-    _share: Option<OwnedSemaphorePermit>,
+    share: Share,
+}
+
+/// Of what may be held at once; given back when it is dropped.
+#[derive(Debug, Default)]
+pub struct Share(Option<OwnedSemaphorePermit>);
+
+impl Received {
+    /// Lets go of the bytes, and keeps their share for what was made of them.
+    #[must_use]
+    pub fn into_share(self) -> Share {
+        self.share
+    }
 }
 
 impl Deref for Received {
@@ -74,7 +85,7 @@ impl Bodies {
     /// # Errors
     /// 400 when it breaks off, 408 when it takes too long, 413 when it is too large, 429 when all bodies
     /// together are.
-    pub(super) async fn read<B>(&self, Unread(body): Unread<B>) -> Result<Received, Problem>
+    pub async fn read<B>(&self, Unread(body): Unread<B>) -> Result<Received, Problem>
     where
         B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Unpin,
     {
@@ -96,12 +107,12 @@ impl Bodies {
         B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Unpin,
     {
         let max = self.max_bytes;
-        let too_large = || Problem::payload_too_large(format!("at most {max} bytes"));
+        let too_large = || Problem::payload_too_large(format!("a body has at most {max} bytes"));
         if body.size_hint().lower() > max as u64 {
             return Err(too_large());
         }
         // Most bodies are one piece, which is not copied.
-        let (mut first, mut all, mut share) = (Bytes::new(), BytesMut::new(), None);
+        let (mut first, mut all, mut share) = (Bytes::new(), BytesMut::new(), Share::default());
         // A body whose length is known has ended before its stream is closed.
         while !body.is_end_stream()
             && let Some(frame) = body.frame().await
@@ -127,11 +138,11 @@ impl Bodies {
             all.extend_from_slice(&data);
         }
         let bytes = if all.is_empty() { first } else { all.freeze() };
-        Ok(Received { bytes, _share: share })
+        Ok(Received { bytes, share })
     }
 
     /// Takes so many more bytes of what may be held.
-    fn take(&self, share: &mut Option<OwnedSemaphorePermit>, bytes: usize) -> Result<(), Problem> {
+    fn take(&self, Share(share): &mut Share, bytes: usize) -> Result<(), Problem> {
         if bytes == 0 {
             return Ok(());
         }

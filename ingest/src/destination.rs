@@ -10,7 +10,7 @@ use service_kit::bus::{Ack, PublishError, Publisher, Record};
 use crate::event::Judged;
 
 /// Takes accepted events for good.
-pub trait Intake: Send + Sync + 'static {
+pub trait Destination: Send + Sync + 'static {
     /// What is kept of an event until all of its request are checked.
     type Item: Send;
 
@@ -35,7 +35,7 @@ pub struct ToTopic<P> {
     pub topic: String,
 }
 
-impl<P: Publisher> Intake for ToTopic<P> {
+impl<P: Publisher> Destination for ToTopic<P> {
     type Item = Bytes;
 
     fn keep(&self, text: &str, _: &Judged<'_>) -> Bytes {
