@@ -2,9 +2,10 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run walk up down test drills bench lint fmt
+.PHONY: help run walk up demo down test drills bench lint fmt
 
 WHAT ?= audit
+SECONDS ?= 60
 # What is measured is what its users run: one process as `cargo run --release` builds it, services as they are shipped.
 MEASURED := $(if $(filter standalone,$(WHAT)),standalone,ingest authz-edge identity-admin)
 PROFILE := $(if $(filter standalone,$(WHAT)),release,dist)
@@ -27,6 +28,9 @@ walk: ## README from a fresh clone, in an empty folder, with cargo and a C compi
 
 up: ## Start the engines and the services here, and wait until they are ready
 	deploy/local/services up
+
+demo: ## Put load on what `make up` started, for dashboards to show: SECONDS=60
+	deploy/local/demo $(SECONDS)
 
 down: ## Stop what `make up` started; data stays
 	deploy/local/services down

@@ -9,6 +9,7 @@ mod agreement;
 mod alphas;
 mod checks;
 mod configuration;
+mod configured;
 mod dashboards;
 mod decision_audit;
 mod drill;

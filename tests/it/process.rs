@@ -75,6 +75,19 @@ impl Process {
 
     /// Starts it, and waits for nothing.
     pub(crate) fn spawn(
+        ports: [u16; 2],
+        name: &'static str,
+        prefix: &str,
+        env: &[(String, String)],
+        outputs: [Stdio; 2],
+        reach: Reach,
+    ) -> Result<Self> {
+        Self::spawn_with(&[], ports, name, prefix, env, outputs, reach)
+    }
+
+    /// As [`Process::spawn`], with these arguments.
+    pub(crate) fn spawn_with(
+        arguments: &[String],
         [http, admin]: [u16; 2],
         name: &'static str,
         prefix: &str,
@@ -83,6 +96,7 @@ impl Process {
         Reach { scheme, client }: Reach,
     ) -> Result<Self> {
         let child = Command::new(binary(name)?)
+            .args(arguments)
             .envs(env.iter().cloned())
             .env(format!("{prefix}HTTP__LISTEN"), format!("127.0.0.1:{http}"))
             .env(format!("{prefix}ADMIN__LISTEN"), format!("127.0.0.1:{admin}"))

@@ -2,6 +2,8 @@
 //! configuration in it is one that the service has.
 #![allow(clippy::expect_used, reason = "tests")]
 
+mod compose;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -100,13 +102,26 @@ struct Configured {
     reached: Vec<String>,
 }
 
-fn loaded<T: DeserializeOwned>(service: &str, defaults: &str, env_prefix: &str) -> Result<T> {
+/// Variables, as the environment has them.
+type Env = [(String, String)];
+
+fn loaded<T: DeserializeOwned>(
+    service: &str,
+    defaults: &str,
+    env_prefix: &str,
+    env: &Env,
+) -> Result<T> {
     let file = deploy().join(format!("config/{service}.yaml"));
-    Ok(load(&Source { defaults, file: Some(&file), env_prefix, env: Vec::new() })?)
+    Ok(load(&Source { defaults, file: Some(&file), env_prefix, env: env.to_vec() })?)
 }
 
 /// The configuration that a service is started with, as the service itself loads and checks it.
 fn configured(service: &str) -> Result<Configured> {
+    configured_with(service, &[])
+}
+
+/// The same where variables override it.
+fn configured_with(service: &str, env: &Env) -> Result<Configured> {
     let files = |auth: &service_kit::auth::AuthConfig, own: [&Option<PathBuf>; 2]| {
         let all = [&auth.introspection_key_file, own[0], own[1]];
         all.into_iter().flatten().cloned().collect()
@@ -114,7 +129,7 @@ fn configured(service: &str) -> Result<Configured> {
     Ok(match service {
         "ingest" => {
             let config: ingest::Config =
-                loaded(service, ingest::config::DEFAULTS, ingest::config::ENV_PREFIX)?;
+                loaded(service, ingest::config::DEFAULTS, ingest::config::ENV_PREFIX, env)?;
             config.validate()?;
             Configured {
                 ports: [("http", config.http.listen.port()), ("admin", config.admin.listen.port())]
@@ -129,7 +144,7 @@ fn configured(service: &str) -> Result<Configured> {
         }
         "authz-edge" => {
             let config: authz_edge::Config =
-                loaded(service, authz_edge::config::DEFAULTS, authz_edge::config::ENV_PREFIX)?;
+                loaded(service, authz_edge::config::DEFAULTS, authz_edge::config::ENV_PREFIX, env)?;
             config.validate()?;
             let grpc = config.ext_authz.listen.context("nothing for Envoy")?.port();
             Configured {
@@ -149,6 +164,7 @@ fn configured(service: &str) -> Result<Configured> {
                 service,
                 identity_admin::config::DEFAULTS,
                 identity_admin::config::ENV_PREFIX,
+                env,
             )?;
             // Secrets are not there: what the files hold is checked when they are read.
             Configured {
@@ -313,7 +329,7 @@ fn replicas_of_ingest_share_a_cursor_key_and_are_no_more_than_kafka_has_partitio
 -> Result<()> {
     let scaled: HorizontalPodAutoscaler = one("ingest", "HorizontalPodAutoscaler", "ingest")?;
     let config: ingest::Config =
-        loaded("ingest", ingest::config::DEFAULTS, ingest::config::ENV_PREFIX)?;
+        loaded("ingest", ingest::config::DEFAULTS, ingest::config::ENV_PREFIX, &[])?;
     ensure!(config.query.cursor_key_file.is_some(), "a cursor holds at every replica");
     let most = scaled.spec.context("no spec")?.max_replicas;
     ensure!(
