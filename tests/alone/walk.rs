@@ -156,7 +156,8 @@ async fn nobody_gets_in_without_a_key_and_every_service_is_there() -> Result<()>
         Ok(triad.client.get(triad.url(path)).bearer_auth(&token).send().await?.status().as_u16())
     };
     for path in ["/v1/tenants", "/v1/tenants/acme/audit", "/v1/tenants/acme/roles"] {
-        ensure!(get(path).await? == 200, "{path}");
+        let status = get(path).await?;
+        ensure!(status == 200, "{path}: {status}");
     }
     let revoke =
         triad.client.post(triad.url("/oauth2/revoke")).basic_auth(&client, Some(triad.key()));

@@ -24,6 +24,9 @@ const MAX_TOKEN_BYTES: usize = 8 << 10;
 const MIN_REFRESH_GAP: Duration = Duration::from_secs(10);
 /// The wait between reads while no key was ever loaded, and what a caller is told to wait.
 const RETRY_SECONDS: u64 = 1;
+/// Between reads for those who come before any keys were read, and how often they have it tried again.
+const FIRST_GAP: Duration = Duration::from_millis(100);
+const FIRST_TRIES: usize = 5;
 
 /// Verifies bearer tokens. Cheap to clone.
 #[derive(Clone)]
@@ -206,12 +209,27 @@ impl Jwt {
         if let Some(keys) = self.keys().filter(|keys| keys.find(kid).is_some()) {
             return Ok(keys);
         }
-        let gap = self.keys().map_or(Duration::from_secs(RETRY_SECONDS), |_| MIN_REFRESH_GAP);
-        let read = self.refresh(Some(gap)).await;
+        let read = match self.keys() {
+            Some(_) => self.refresh(Some(MIN_REFRESH_GAP)).await,
+            None => self.first().await,
+        };
         match self.keys() {
             Some(keys) if read.is_ok() || keys.find(kid).is_some() => Ok(keys),
             _ => Err(Problem::unavailable("the issuer's keys cannot be read", RETRY_SECONDS)),
         }
+    }
+
+    /// Reads a first key set. An issuer that starts at the same time, in this process even, may have none for a moment.
+    async fn first(&self) -> anyhow::Result<()> {
+        let mut read = self.refresh(Some(FIRST_GAP)).await;
+        for _ in 0..FIRST_TRIES {
+            if read.is_ok() {
+                break;
+            }
+            sleep(FIRST_GAP).await;
+            read = self.refresh(Some(FIRST_GAP)).await;
+        }
+        read
     }
 
     /// Reads the key set; within `gap` of the last read it tells only how that one ended. Concurrent
