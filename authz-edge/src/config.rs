@@ -11,7 +11,7 @@ use service_kit::admin::AdminConfig;
 use service_kit::auth::AuthConfig;
 use service_kit::bus::KafkaConfig;
 use service_kit::config::ConfigError;
-use service_kit::http::HttpOptions;
+use service_kit::http::{HttpKeys, HttpOptions};
 use service_kit::rate::RateConfig;
 use service_kit::telemetry::TelemetryConfig;
 use service_kit::tls::{ClientPem, ClientTls, TlsConfig};
@@ -269,12 +269,16 @@ impl Config {
     /// Of the public listener.
     #[must_use]
     pub fn http_options(&self) -> HttpOptions {
-        HttpOptions {
+        self.http_keys().options()
+    }
+
+    fn http_keys(&self) -> HttpKeys {
+        HttpKeys {
             max_connections: self.http.max_connections,
-            header_read_timeout: Duration::from_millis(self.http.header_read_timeout_ms),
-            write_timeout: Duration::from_millis(self.http.write_timeout_ms),
-            drain_deadline: self.drain_deadline(),
-            drain_delay: Duration::from_millis(self.http.drain_delay_ms),
+            header_read_timeout_ms: self.http.header_read_timeout_ms,
+            write_timeout_ms: self.http.write_timeout_ms,
+            drain_delay_ms: self.http.drain_delay_ms,
+            drain_deadline_ms: self.drain_deadline_ms,
         }
     }
 

@@ -1,8 +1,10 @@
 //! Serving a router, with TLS or without: bounded connections, bounded heads, patience for slow peers, and a
 //! drain that ends.
 
+mod keys;
 mod patient;
 
+pub use self::keys::HttpKeys;
 pub use crate::track::track;
 
 use self::patient::Patient;
