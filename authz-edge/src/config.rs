@@ -3,18 +3,16 @@
 mod validate;
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Deserialize;
 use service_kit::admin::AdminConfig;
 use service_kit::auth::AuthConfig;
 use service_kit::bus::KafkaConfig;
-use service_kit::config::ConfigError;
 use service_kit::http::{HttpKeys, HttpOptions};
 use service_kit::rate::RateConfig;
 use service_kit::telemetry::TelemetryConfig;
-use service_kit::tls::{ClientPem, ClientTls, TlsConfig};
+use service_kit::tls::{ClientTls, TlsConfig};
 
 use crate::audit::DecisionAuditConfig;
 use crate::check::{self, views};
@@ -87,35 +85,7 @@ pub struct DgraphConfig {
     pub alpha_addresses: Vec<String>,
     pub timeout_ms: u64,
     pub connect_timeout_ms: u64,
-    pub tls: DgraphTls,
-}
-
-/// TLS to the alphas.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-#[allow(missing_docs, reason = "config.example.yaml documents every key, with unit and range")]
-pub struct DgraphTls {
-    pub ca: Option<PathBuf>,
-    pub certificate: Option<PathBuf>,
-    pub key: Option<PathBuf>,
-    pub server_name: Option<String>,
-}
-
-impl DgraphTls {
-    /// Whether TLS is spoken.
-    #[must_use]
-    pub fn is_on(&self) -> bool {
-        self.ca.is_some()
-    }
-
-    /// What the files hold; `None` without TLS.
-    ///
-    /// # Errors
-    /// As [`ClientTls::read`], under `dgraph.tls`.
-    pub fn read(&self) -> Result<Option<ClientPem>, ConfigError> {
-        let Self { ca, certificate, key, .. } = self.clone();
-        ClientTls { ca, certificate, key }.read("dgraph.tls")
-    }
+    pub tls: ClientTls,
 }
 
 /// Where an alpha is when neither key says it.

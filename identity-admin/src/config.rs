@@ -520,6 +520,16 @@ mod tests {
     }
 
     #[test]
+    fn a_name_for_servers_is_refused_as_the_driver_checks_their_host() {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        writeln!(file, "mysql: {{tls: {{server_name: db}}}}").unwrap();
+        let (file, env) = (Some(file.path()), Vec::new());
+        let source = Source { defaults: DEFAULTS, file, env_prefix: ENV_PREFIX, env };
+        let error = load::<Config>(&source).unwrap().validate().unwrap_err();
+        assert_eq!(error.key(), "mysql.tls.server_name");
+    }
+
+    #[test]
     fn a_dsn_may_be_a_file() {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         writeln!(file, "mysql://u:hush@h/d").unwrap();

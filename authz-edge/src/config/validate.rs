@@ -96,7 +96,7 @@ impl DgraphConfig {
             ("dgraph.timeout_ms", self.timeout_ms, 10, 60_000),
             ("dgraph.connect_timeout_ms", self.connect_timeout_ms, 10, 60_000),
         ])?;
-        if self.tls.read()?.is_none() {
+        if self.tls.read_named("dgraph.tls")?.is_none() {
             return Ok(());
         }
         let unnamed = self.tls.server_name.is_none();
