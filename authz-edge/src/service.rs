@@ -151,7 +151,8 @@ pub struct Running {
 impl Running {
     /// Starts what works on `graph`, as its [`Meta`] says that it is, and makes what answers.
     ///
-    /// Boxed, so that all of it is compiled in this crate, once.
+    /// Boxed, so that all of it is compiled in this crate: an `async fn` is compiled in each crate that awaits it,
+    /// optimised as that one is.
     ///
     /// # Errors
     /// A bad configuration.

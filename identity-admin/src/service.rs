@@ -110,7 +110,8 @@ impl Running {
     /// Starts what works on `db`, and makes the routes. `health` waits for a database that does not answer yet
     /// or is at another version.
     ///
-    /// Boxed, so that all of it is compiled in this crate, once.
+    /// Boxed, so that all of it is compiled in this crate: an `async fn` is compiled in each crate that awaits it,
+    /// optimised as that one is.
     ///
     /// # Errors
     /// A bad configuration.
