@@ -278,7 +278,7 @@ impl Running {
         listener: Listener,
         draining: Shutdown,
     ) -> impl Future<Output = Result<(), tonic::transport::Error>> + Send + use<> {
-        let options = GrpcOptions::new(&config.ext_authz, config.drain_deadline());
+        let options = GrpcOptions::new(&config.ext_authz, &config.http_options());
         grpc::serve(listener, Arc::clone(&self.ext_authz), options, draining)
     }
 
