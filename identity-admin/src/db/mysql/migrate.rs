@@ -197,7 +197,7 @@ mod tests {
             assert_eq!(told, Schema { version, serves_from }, "{name}");
             assert!(serves_from <= version, "{name}");
         }
-        assert!(MYSQL.is_sorted_by_key(|(_, serves_from, _)| serves_from));
+        assert!(MYSQL.is_sorted_by_key(|(_, serves_from, _)| *serves_from));
         assert_eq!(description(9, "labels", 9), "labels");
         assert_eq!(description(9, "labels", 8), "labels, serves from 8");
         let labels = |description| described(9, description).serves_from;
