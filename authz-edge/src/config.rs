@@ -3,18 +3,16 @@
 mod validate;
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Deserialize;
 use service_kit::admin::AdminConfig;
 use service_kit::auth::AuthConfig;
 use service_kit::bus::KafkaConfig;
-use service_kit::config::ConfigError;
-use service_kit::http::HttpOptions;
+use service_kit::http::{HttpKeys, HttpOptions};
 use service_kit::rate::RateConfig;
 use service_kit::telemetry::TelemetryConfig;
-use service_kit::tls::{ClientPem, ClientTls, TlsConfig};
+use service_kit::tls::{ClientTls, TlsConfig};
 
 use crate::audit::DecisionAuditConfig;
 use crate::check::{self, views};
@@ -87,35 +85,7 @@ pub struct DgraphConfig {
     pub alpha_addresses: Vec<String>,
     pub timeout_ms: u64,
     pub connect_timeout_ms: u64,
-    pub tls: DgraphTls,
-}
-
-/// TLS to the alphas.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-#[allow(missing_docs, reason = "config.example.yaml documents every key, with unit and range")]
-pub struct DgraphTls {
-    pub ca: Option<PathBuf>,
-    pub certificate: Option<PathBuf>,
-    pub key: Option<PathBuf>,
-    pub server_name: Option<String>,
-}
-
-impl DgraphTls {
-    /// Whether TLS is spoken.
-    #[must_use]
-    pub fn is_on(&self) -> bool {
-        self.ca.is_some()
-    }
-
-    /// What the files hold; `None` without TLS.
-    ///
-    /// # Errors
-    /// As [`ClientTls::read`], under `dgraph.tls`.
-    pub fn read(&self) -> Result<Option<ClientPem>, ConfigError> {
-        let Self { ca, certificate, key, .. } = self.clone();
-        ClientTls { ca, certificate, key }.read("dgraph.tls")
-    }
+    pub tls: ClientTls,
 }
 
 /// Where an alpha is when neither key says it.
@@ -269,12 +239,16 @@ impl Config {
     /// Of the public listener.
     #[must_use]
     pub fn http_options(&self) -> HttpOptions {
-        HttpOptions {
+        self.http_keys().options()
+    }
+
+    fn http_keys(&self) -> HttpKeys {
+        HttpKeys {
             max_connections: self.http.max_connections,
-            header_read_timeout: Duration::from_millis(self.http.header_read_timeout_ms),
-            write_timeout: Duration::from_millis(self.http.write_timeout_ms),
-            drain_deadline: self.drain_deadline(),
-            drain_delay: Duration::from_millis(self.http.drain_delay_ms),
+            header_read_timeout_ms: self.http.header_read_timeout_ms,
+            write_timeout_ms: self.http.write_timeout_ms,
+            drain_delay_ms: self.http.drain_delay_ms,
+            drain_deadline_ms: self.drain_deadline_ms,
         }
     }
 

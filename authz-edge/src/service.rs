@@ -151,7 +151,8 @@ pub struct Running {
 impl Running {
     /// Starts what works on `graph`, as its [`Meta`] says that it is, and makes what answers.
     ///
-    /// Boxed, so that all of it is compiled in this crate, once.
+    /// Boxed, so that all of it is compiled in this crate: an `async fn` is compiled in each crate that awaits it,
+    /// optimised as that one is.
     ///
     /// # Errors
     /// A bad configuration.
@@ -277,7 +278,7 @@ impl Running {
         listener: Listener,
         draining: Shutdown,
     ) -> impl Future<Output = Result<(), tonic::transport::Error>> + Send + use<> {
-        let options = GrpcOptions::new(&config.ext_authz, config.drain_deadline());
+        let options = GrpcOptions::new(&config.ext_authz, &config.http_options());
         grpc::serve(listener, Arc::clone(&self.ext_authz), options, draining)
     }
 

@@ -13,7 +13,7 @@ use service_kit::bus::{KafkaConfig, PublisherOptions};
 #[cfg(feature = "engines")]
 use service_kit::config::secret_or_file;
 use service_kit::config::{ConfigError, Secret, check_ranges};
-use service_kit::http::HttpOptions;
+use service_kit::http::{HttpKeys, HttpOptions};
 use service_kit::rate::RateConfig;
 use service_kit::telemetry::TelemetryConfig;
 use service_kit::tls::{ClientTls, TlsConfig};
@@ -294,12 +294,8 @@ impl Config {
         // A lock must be given up before the statement that waits for it is.
         let longest_lock = mysql.statement_timeout_ms.saturating_sub(1) / 1000;
         check_ranges([
-            ("http.max_connections", self.http.max_connections as u64, 1, 1_000_000),
             ("http.max_body_bytes", self.http.max_body_bytes as u64, 1024, 64 << 20),
-            ("http.header_read_timeout_ms", self.http.header_read_timeout_ms, 100, 600_000),
-            ("http.write_timeout_ms", self.http.write_timeout_ms, 100, 600_000),
             ("http.request_timeout_ms", self.http.request_timeout_ms, 100, 600_000),
-            ("http.drain_delay_ms", self.http.drain_delay_ms, 0, self.drain_deadline_ms / 2),
             ("mysql.max_open_conns", u64::from(mysql.max_open_conns), 1, 10_000),
             ("mysql.max_idle_conns", u64::from(mysql.max_idle_conns), 0, 10_000),
             ("mysql.conn_max_lifetime_minutes", mysql.conn_max_lifetime_minutes.into(), 1, 1440),
@@ -343,6 +339,7 @@ impl Config {
             ("lists.max_limit", lists.max_limit as u64, 1, 10_000),
             ("lists.default_limit", lists.default_limit as u64, 1, lists.max_limit as u64),
         ])?;
+        self.http_keys().validate()?;
         self.rate.validate()?;
         let url = &self.http.public_url;
         if !is_url(url) || url.ends_with('/') || url.contains(' ') {
@@ -369,12 +366,16 @@ impl Config {
     /// Of the public listener.
     #[must_use]
     pub fn http_options(&self) -> HttpOptions {
-        HttpOptions {
+        self.http_keys().options()
+    }
+
+    fn http_keys(&self) -> HttpKeys {
+        HttpKeys {
             max_connections: self.http.max_connections,
-            header_read_timeout: Duration::from_millis(self.http.header_read_timeout_ms),
-            write_timeout: Duration::from_millis(self.http.write_timeout_ms),
-            drain_deadline: self.drain_deadline(),
-            drain_delay: Duration::from_millis(self.http.drain_delay_ms),
+            header_read_timeout_ms: self.http.header_read_timeout_ms,
+            write_timeout_ms: self.http.write_timeout_ms,
+            drain_delay_ms: self.http.drain_delay_ms,
+            drain_deadline_ms: self.drain_deadline_ms,
         }
     }
 
@@ -516,6 +517,16 @@ mod tests {
             assert_eq!(error.key(), name, "{error}");
             assert!(!error.to_string().contains("hush"), "{error}");
         }
+    }
+
+    #[test]
+    fn a_name_for_servers_is_refused_as_the_driver_checks_their_host() {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        writeln!(file, "mysql: {{tls: {{server_name: db}}}}").unwrap();
+        let (file, env) = (Some(file.path()), Vec::new());
+        let source = Source { defaults: DEFAULTS, file, env_prefix: ENV_PREFIX, env };
+        let error = load::<Config>(&source).unwrap().validate().unwrap_err();
+        assert_eq!(error.key(), "mysql.tls.server_name");
     }
 
     #[test]

@@ -21,7 +21,7 @@ use crate::{Config, Error, bootstrap};
 
 /// The installation of a folder.
 pub struct Installation {
-    /// Its database, at this build's version.
+    /// Its database, at a version that serves this build.
     pub db: Db,
     /// Whether it was made now.
     pub is_new: bool,

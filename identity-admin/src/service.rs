@@ -25,7 +25,7 @@ use uuid::Uuid;
 use crate::change::{self, Core};
 use crate::clock::Clock;
 use crate::credentials::Credentials;
-use crate::db::{self, Db};
+use crate::db::{self, Db, Schema};
 use crate::http::{self, Api};
 use crate::oauth::{self, OAuth};
 use crate::relay::Relay;
@@ -110,7 +110,8 @@ impl Running {
     /// Starts what works on `db`, and makes the routes. `health` waits for a database that does not answer yet
     /// or is at another version.
     ///
-    /// Boxed, so that all of it is compiled in this crate, once.
+    /// Boxed, so that all of it is compiled in this crate: an `async fn` is compiled in each crate that awaits it,
+    /// optimised as that one is.
     ///
     /// # Errors
     /// A bad configuration.
@@ -203,19 +204,22 @@ fn tokens(
 }
 
 /// Keeps readiness and gauges up to date. Who has been ready goes on while the next release's migrations, which only
-/// add, are run and stand; who starts then does not.
+/// add, are run and stand; who starts then does not, unless they say that they serve it.
 async fn watch(db: Db, component: Component) {
     let mut began = false;
     loop {
-        let found = db.version().await;
-        let migrating = began && matches!(found, Ok(0)) && is_migrating(&db).await;
+        let found = db.schema().await;
+        let is_none = found.as_ref().is_ok_and(|schema| schema.version == 0);
+        let migrating = began && is_none && is_migrating(&db).await;
         match found {
-            Ok(version) if version == db::VERSION => {
+            Ok(schema) if schema.serves() => {
                 began = true;
                 component.ready();
             }
-            Ok(version) if migrating || (began && version > db::VERSION) => component.ready(),
-            Ok(version) => component.not_ready(format!(
+            Ok(Schema { version, .. }) if migrating || (began && version > db::VERSION) => {
+                component.ready();
+            }
+            Ok(Schema { version, .. }) => component.not_ready(format!(
                 "schema version {version}, not {}: identity-admin migrate",
                 db::VERSION
             )),

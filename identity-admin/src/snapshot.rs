@@ -23,7 +23,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::change::Refused;
 use crate::db::{Db, DbError, Row, Tx, Value, params};
-use crate::http::{Api, Path, RETRY_SECONDS, not_found, problem};
+use crate::http::{Api, Path, not_found, problem};
 use crate::{metrics, service_accounts, teams, users};
 
 /// Rows of one page.
@@ -48,10 +48,7 @@ pub(crate) async fn read(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let tenant = api.caller(&headers, &tenant, Scope::IdentityRead).await?.tenant;
-    let permit = Arc::clone(&api.snapshots).try_acquire_owned();
-    let permit = permit.map_err(|_| {
-        Problem::unavailable("as many snapshots are being read as may be", RETRY_SECONDS)
-    })?;
+    let slot = api.snapshots.take(&tenant)?;
     let refused = |error: DbError| problem(Refused::from(error));
     let mut tx = api.db().snapshot().await.map_err(refused)?;
     let Some(header) = begin(&mut tx, &tenant).await.map_err(refused)? else {
@@ -61,10 +58,12 @@ pub(crate) async fn read(
     let (lines, body) = mpsc::channel(AHEAD);
     let until = Instant::now() + api.options.snapshot_timeout;
     tokio::spawn(async move {
-        let _permit = permit;
         metrics::snapshots(true);
-        Writer { lines, count: 0, until }.run(tx, &tenant, header).await;
+        let mut writer = Writer { lines, count: 0, until };
+        writer.run(tx, &tenant, header).await;
         metrics::snapshots(false);
+        // Before the stream ends, as its reader may then ask for the next.
+        drop(slot);
     });
     let pages = stream::unfold(body, async |mut body| Some((body.recv().await?, body)));
     let kind = [(header::CONTENT_TYPE, "application/x-ndjson")];
@@ -135,7 +134,7 @@ struct Table {
 
 impl Writer {
     /// Writes all of it, or says why not.
-    async fn run(mut self, mut tx: Tx, tenant: &TenantId, header: SnapshotLine) {
+    async fn run(&mut self, mut tx: Tx, tenant: &TenantId, header: SnapshotLine) {
         let why = match self.write(&mut tx, tenant, header).await {
             Ok(()) | Err(Cut::Client) => None,
             Err(Cut::Db(error)) => Some(error.to_string()),

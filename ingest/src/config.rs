@@ -9,7 +9,7 @@ use service_kit::admin::AdminConfig;
 use service_kit::auth::AuthConfig;
 use service_kit::bus::KafkaConfig;
 use service_kit::config::{ConfigError, Secret, check_ranges};
-use service_kit::http::HttpOptions;
+use service_kit::http::{HttpKeys, HttpOptions};
 use service_kit::rate::RateConfig;
 use service_kit::telemetry::TelemetryConfig;
 use service_kit::tls::{ClientTls, TlsConfig};
@@ -220,16 +220,7 @@ impl Config {
         let ranges = [
             ("http.max_events", self.http.max_events, 1, 10_000),
             ("http.max_body_bytes", self.http.max_body_bytes, 1024, 64 << 20),
-            ("http.max_connections", self.http.max_connections, 1, 1_000_000),
-            ("http.header_read_timeout_ms", whole(self.http.header_read_timeout_ms), 100, 600_000),
-            ("http.write_timeout_ms", whole(self.http.write_timeout_ms), 100, 600_000),
             ("http.request_timeout_ms", whole(self.http.request_timeout_ms), 100, 600_000),
-            (
-                "http.drain_delay_ms",
-                whole(self.http.drain_delay_ms),
-                0,
-                whole(self.drain_deadline_ms) / 2,
-            ),
             ("kafka.prefetch_kib", self.kafka.prefetch_kib as usize, 64, 2_097_151),
             ("kafka.session_timeout_ms", self.kafka.session_timeout_ms as usize, 6_000, 300_000),
             ("pipeline.in_flight_bytes", self.pipeline.in_flight_bytes, 1 << 20, 16 << 30),
@@ -257,6 +248,7 @@ impl Config {
             ("query.page_rows", self.query.page_rows, self.query.max_limit, 1_000_000),
         ];
         check_ranges(ranges)?;
+        self.http_keys().validate()?;
         self.rate.validate()?;
         if self.pipeline.linger_min_ms > self.pipeline.linger_max_ms {
             return Err(ConfigError::new("pipeline.linger_min_ms", "above pipeline.linger_max_ms"));
@@ -285,12 +277,16 @@ impl Config {
     /// Of the public listener.
     #[must_use]
     pub fn http_options(&self) -> HttpOptions {
-        HttpOptions {
+        self.http_keys().options()
+    }
+
+    fn http_keys(&self) -> HttpKeys {
+        HttpKeys {
             max_connections: self.http.max_connections,
-            header_read_timeout: Duration::from_millis(self.http.header_read_timeout_ms),
-            write_timeout: Duration::from_millis(self.http.write_timeout_ms),
-            drain_deadline: self.drain_deadline(),
-            drain_delay: Duration::from_millis(self.http.drain_delay_ms),
+            header_read_timeout_ms: self.http.header_read_timeout_ms,
+            write_timeout_ms: self.http.write_timeout_ms,
+            drain_delay_ms: self.http.drain_delay_ms,
+            drain_deadline_ms: self.drain_deadline_ms,
         }
     }
 

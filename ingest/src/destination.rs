@@ -7,15 +7,16 @@ use contracts::TenantId;
 use futures::future::join_all;
 use service_kit::bus::{Ack, PublishError, Publisher, Record};
 
-use crate::event::Judged;
+use crate::event::{Judged, Ticks};
 
 /// Takes accepted events for good.
 pub trait Destination: Send + Sync + 'static {
     /// What is kept of an event until all of its request are checked.
     type Item: Send;
 
-    /// What to keep of an event that passed every rule; `text` is what it was decoded from.
-    fn keep(&self, text: &str, judged: &Judged<'_>) -> Self::Item;
+    /// What to keep of an event that passed every rule; `text` is what it was decoded from, `now` when its request was
+    /// checked.
+    fn keep(&self, text: &str, judged: &Judged<'_>, now: Ticks) -> Self::Item;
 
     /// Takes one tenant's events, in order. Done when the fate of all is known: an outcome for each, or one
     /// for all when they stand or fall together. Dropping it takes nothing back.
@@ -38,7 +39,7 @@ pub struct ToTopic<P> {
 impl<P: Publisher> Destination for ToTopic<P> {
     type Item = Bytes;
 
-    fn keep(&self, text: &str, _: &Judged<'_>) -> Bytes {
+    fn keep(&self, text: &str, _: &Judged<'_>, _: Ticks) -> Bytes {
         Bytes::copy_from_slice(text.as_bytes())
     }
 

@@ -17,7 +17,7 @@ use tracing::{error, info, warn};
 use crate::config::Index;
 use crate::destination::ToTopic;
 use crate::http::{self, Api};
-use crate::layout::promotion::{Promoter, Rates};
+use crate::layout::promotion::{Promoter, RowCounts};
 use crate::layout::registry::Registry;
 use crate::metrics::SinkMetrics;
 use crate::pipeline::{self, DeadLetters, Parts};
@@ -102,8 +102,8 @@ async fn serve_until_drained(
         topics::max_dead_letter_bytes(config),
         health.component("dead_letters"),
     );
-    let (registry, rates) = (stores.registry.clone(), stores.rates);
-    let parts = Parts { sink, skip: stores.skip, dead_letters, registry, rates };
+    let (registry, counts) = (stores.registry.clone(), stores.counts);
+    let parts = Parts { sink, skip: stores.skip, dead_letters, registry, counts };
     let (records, pipeline) = pipeline::start(config, parts);
     let source = Source::start(config, records, health.component("kafka"))?;
     let store = store(config, stores.db, stores.skip_since).await;
@@ -170,7 +170,7 @@ struct Stores {
     db: Cassandra,
     registry: Registry,
     statements: Statements,
-    rates: Arc<Rates>,
+    counts: Arc<RowCounts>,
     skip: Option<GranuleWriter>,
     /// Rows from this time on are in the skip index; `None` without one.
     skip_since: Option<i64>,
@@ -215,10 +215,10 @@ async fn open_stores(config: &Config, skip: Option<&Component>) -> Result<Stores
     check_schema(&db).await?;
     let statements = Statements::prepare(&db).await?;
     let registry = Registry::open(&db, &config.layout, &config.limits).await?;
-    let rates = Arc::<Rates>::default();
+    let counts = Arc::<RowCounts>::default();
     let promoter = if config.layout.promote {
-        let (registry, rates) = (registry.clone(), Arc::clone(&rates));
-        Some(Promoter::open(&db, registry, rates, &config.layout).await?)
+        let (registry, counts) = (registry.clone(), Arc::clone(&counts));
+        Some(Promoter::open(&db, registry, counts, &config.layout).await?)
     } else {
         None
     };
@@ -229,7 +229,7 @@ async fn open_stores(config: &Config, skip: Option<&Component>) -> Result<Stores
         }
         None => (None, None),
     };
-    Ok(Stores { db, registry, statements, rates, skip, skip_since, promoter })
+    Ok(Stores { db, registry, statements, counts, skip, skip_since, promoter })
 }
 
 /// What reads are answered from.

@@ -1,8 +1,10 @@
 //! Serving a router, with TLS or without: bounded connections, bounded heads, patience for slow peers, and a
 //! drain that ends.
 
+mod keys;
 mod patient;
 
+pub use self::keys::HttpKeys;
 pub use crate::track::track;
 
 use self::patient::Patient;
@@ -49,10 +51,6 @@ const MAX_HEADERS: usize = 64;
 /// 4 096 connections more than most machines have. A token has 8 KiB at most, and Envoy forwards heads of 60 KiB.
 /// Bodies are read in pieces of as much.
 const MAX_HEAD_BYTES: usize = 64 << 10;
-
-/// The wait after a failed accept, first and longest: out of file descriptors, accept fails at once
-/// and would spin.
-const ACCEPT_BACKOFF: (Duration, Duration) = (Duration::from_millis(5), Duration::from_secs(1));
 
 /// The bounds of a server.
 #[derive(Clone, Copy, Debug)]
@@ -181,22 +179,11 @@ impl<A: App> Server<A> {
     }
 
     async fn accept_all(&self, listener: &Listener, graceful: &GracefulShutdown) -> Infallible {
-        let (first, longest) = ACCEPT_BACKOFF;
-        let mut backoff = first;
         loop {
             let slot = Arc::clone(&self.slots).acquire_owned().await;
             let slot = slot.expect("the semaphore is never closed");
-            match listener.accept().await {
-                Ok((connection, peer)) => {
-                    backoff = first;
-                    self.spawn(connection, peer, slot, graceful.watcher());
-                }
-                Err(error) => {
-                    tracing::warn!(%error, "accept failed");
-                    sleep(backoff).await;
-                    backoff = (backoff * 2).min(longest);
-                }
-            }
+            let (connection, peer) = listener.accept().await;
+            self.spawn(connection, peer, slot, graceful.watcher());
         }
     }
 

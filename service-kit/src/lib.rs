@@ -4,7 +4,7 @@
 //! |---|---|
 //! | [`config`] | layered configuration, secrets, refusal by name |
 //! | [`shutdown`], [`health`] | signals, drain, readiness with reasons |
-//! | [`http`], [`body`], [`rate`], [`track`], [`problem`], [`admin`] | bounded serving and bodies, rates of tenants, request metrics and traces, RFC 9457 errors, the admin listener |
+//! | [`http`], [`body`], [`rate`], [`slots`], [`track`], [`problem`], [`admin`] | bounded serving and bodies, rates and shares of tenants, request metrics and traces, RFC 9457 errors, the admin listener |
 //! | [`tls`] | certificates of listeners, replaced while they serve; trust in engines |
 //! | [`telemetry`], [`trace`] | log and metric installation (by `main` only), W3C Trace Context |
 //! | [`auth`] | bearer verification (RFC 9068) and authorisation by tenant and scope |
@@ -26,6 +26,7 @@ pub mod http;
 pub mod problem;
 pub mod rate;
 pub mod shutdown;
+pub mod slots;
 pub mod telemetry;
 pub mod tls;
 pub mod trace;

@@ -90,6 +90,15 @@ impl Bed {
         })
     }
 
+    /// One with all that there is before the backup, and the services.
+    async fn filled() -> Result<(Self, Service, Edge)> {
+        let mut bed = Self::new().await?;
+        let (service, edge) = (bed.identities.start().await?, bed.edges.start().await?);
+        bed.before(&service, &edge).await?;
+        bed.settled(&edge).await?;
+        Ok((bed, service, edge))
+    }
+
     fn file(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
@@ -288,6 +297,22 @@ impl Bed {
         Ok(())
     }
 
+    /// All is as it is wanted, and goes on behind a change of before: the end of a drill.
+    async fn ends_as(
+        mut self,
+        wanted: Model,
+        (service, edge): (Service, Edge),
+        identities: &Identities,
+        before: &str,
+    ) -> Result<()> {
+        self.agree(&edge, identities, &wanted).await?;
+        self.model = wanted;
+        self.goes_on(&service, &edge, before).await?;
+        self.agree(&edge, identities, &self.model).await?;
+        edge.stop().await?;
+        service.stop().await
+    }
+
     /// Whether somebody may read `d-1`, from a state that holds a token; the status of a refusal.
     async fn asks(&self, edge: &Edge, user: &str, token: &str) -> Result<Result<bool, u16>> {
         let asked = question(user, "read", ("document", "d-1"));
@@ -390,10 +415,7 @@ fn succeeds(command: &mut Command) -> Result<String> {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "a drill: it empties all of Dgraph, and needs engines of its own"]
 async fn mysql_and_the_graph_are_restored_and_agree_again() -> Result<()> {
-    let mut bed = Bed::new().await?;
-    let (service, edge) = (bed.identities.start().await?, bed.edges.start().await?);
-    bed.before(&service, &edge).await?;
-    bed.settled(&edge).await?;
+    let (mut bed, service, edge) = Bed::filled().await?;
     // The backups, of two moments: somebody whose role is in the first is gone in the second.
     bed.export()?;
     let granted = bed.model.grants.clone();
@@ -421,23 +443,15 @@ async fn mysql_and_the_graph_are_restored_and_agree_again() -> Result<()> {
     }
     let edge = bed.edges.start().await?;
 
-    bed.agree(&edge, &identities, &wanted).await?;
     ensure!(wanted.may(&bed.users[4], "d-1") && wanted.may(&bed.users[3], "d-2"));
     ensure!(bed.asks(&edge, &gone, &graph).await? == Err(400), "a token of the graph before");
-    bed.model = wanted;
-    bed.goes_on(&service, &edge, &seq).await?;
-    bed.agree(&edge, &identities, &bed.model).await?;
-    edge.stop().await?;
-    service.stop().await
+    bed.ends_as(wanted, (service, edge), &identities, &seq).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "a drill: it needs mysqldump, and engines of its own"]
 async fn mysql_is_restored_behind_what_the_graph_knows_and_is_followed_again() -> Result<()> {
-    let mut bed = Bed::new().await?;
-    let (service, edge) = (bed.identities.start().await?, bed.edges.start().await?);
-    bed.before(&service, &edge).await?;
-    bed.settled(&edge).await?;
+    let (mut bed, service, edge) = Bed::filled().await?;
     bed.dump()?;
     let backup = bed.model.clone();
     bed.after(&service, &edge).await?;
@@ -462,10 +476,5 @@ async fn mysql_is_restored_behind_what_the_graph_knows_and_is_followed_again() -
     let (deleted, new) = (&bed.users[4], &bed.users[8]);
     let mut wanted = Model { grants: bed.model.grants.clone(), ..backup };
     wanted.grants.retain(|(_, id, _)| id != deleted && id != new);
-    bed.agree(&edge, &identities, &wanted).await?;
-    bed.model = wanted;
-    bed.goes_on(&service, &edge, &seq).await?;
-    bed.agree(&edge, &identities, &bed.model).await?;
-    edge.stop().await?;
-    service.stop().await
+    bed.ends_as(wanted, (service, edge), &identities, &seq).await
 }

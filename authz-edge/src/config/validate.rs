@@ -22,9 +22,7 @@ impl Config {
         self.http.validate()?;
         self.admin.tls.validate("admin.tls")?;
         self.rate.validate()?;
-        let delay =
-            ("http.drain_delay_ms", self.http.drain_delay_ms, 0, self.drain_deadline_ms / 2);
-        check_ranges([delay])?;
+        self.http_keys().validate()?;
         self.dgraph.validate()?;
         self.kafka.validate()?;
         check_ranges(self.cache.ranges())?;
@@ -65,12 +63,9 @@ impl Config {
 
 impl HttpConfig {
     fn validate(&self) -> Result<(), ConfigError> {
-        let ranges: [Range; 5] = [
-            ("http.max_connections", self.max_connections as u64, 1, 1_000_000),
+        let ranges: [Range; 2] = [
             ("http.max_body_bytes", self.max_body_bytes as u64, 1024, 64 << 20),
-            ("http.header_read_timeout_ms", self.header_read_timeout_ms, 100, 600_000),
             ("http.body_read_timeout_ms", self.body_read_timeout_ms, 1, 600_000),
-            ("http.write_timeout_ms", self.write_timeout_ms, 100, 600_000),
         ];
         check_ranges(ranges)?;
         self.tls.validate("http.tls")?;
@@ -101,7 +96,7 @@ impl DgraphConfig {
             ("dgraph.timeout_ms", self.timeout_ms, 10, 60_000),
             ("dgraph.connect_timeout_ms", self.connect_timeout_ms, 10, 60_000),
         ])?;
-        if self.tls.read()?.is_none() {
+        if self.tls.read_named("dgraph.tls")?.is_none() {
             return Ok(());
         }
         let unnamed = self.tls.server_name.is_none();

@@ -10,13 +10,13 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use contracts::Revision;
+use service_kit::tls::ClientTls;
 
 #[cfg(feature = "engines")]
 use super::dgraph::{self, Dgraph};
 #[cfg(feature = "embedded")]
 use super::embedded::{self, Embedded};
 use super::store::GraphError;
-use crate::config::DgraphTls;
 use crate::metrics;
 use crate::model::Key;
 
@@ -42,7 +42,7 @@ pub struct Options {
     /// For a connection.
     pub connect_timeout: Duration,
     /// How alphas are recognised.
-    pub tls: DgraphTls,
+    pub tls: ClientTls,
 }
 
 /// A graph database.

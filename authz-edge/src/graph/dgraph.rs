@@ -56,7 +56,7 @@ impl Connect {
     /// As configured.
     fn new(options: &Options) -> Result<Self, GraphError> {
         let refused = |error: ConfigError| GraphError::Refused(error.to_string());
-        let tls = options.tls.read().map_err(refused)?.map(|texts| {
+        let tls = options.tls.read_named("dgraph.tls").map_err(refused)?.map(|texts| {
             let tls = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(texts.ca));
             let tls = match texts.identity {
                 Some((certificate, key)) => tls.identity(Identity::from_pem(certificate, key)),

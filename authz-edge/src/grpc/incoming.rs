@@ -14,10 +14,6 @@ use tokio::time::Sleep;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tonic::transport::server::{Connected, TcpConnectInfo};
 
-/// The wait after a failed accept, first and longest: out of file descriptors, accept fails at once
-/// and would spin.
-const ACCEPT_BACKOFF: (Duration, Duration) = (Duration::from_millis(5), Duration::from_secs(1));
-
 /// The client's part of the HTTP/2 preface (RFC 9113, section 3.4), in bytes: the server answers nothing
 /// before, and asks no pings.
 const PREFACE: usize = 24;
@@ -50,30 +46,15 @@ pub fn bounded(
     futures::stream::unfold((listener, slots, cut), move |(listener, slots, cut)| async move {
         let slot = Arc::clone(&slots).acquire_owned().await;
         let slot = slot.expect("the semaphore is never closed");
-        let (stream, info) = accept(&listener).await;
+        let (stream, peer) = listener.accept().await;
+        let local_addr = listener.local_addr().ok();
+        let info = TcpConnectInfo { local_addr, remote_addr: Some(peer) };
         let ends = Box::pin(cut.clone().cancelled_owned());
         let deadline = Box::pin(tokio::time::sleep(patience));
         let opening = Some(Opening { missing: PREFACE, deadline });
         let bounded = Bounded { stream, info, cut: ends, opening, _slot: slot };
         Some((Ok(bounded), (listener, slots, cut)))
     })
-}
-
-async fn accept(listener: &Listener) -> (Connection, TcpConnectInfo) {
-    let (mut backoff, longest) = ACCEPT_BACKOFF;
-    loop {
-        match listener.accept().await {
-            Ok((stream, peer)) => {
-                let local_addr = listener.local_addr().ok();
-                return (stream, TcpConnectInfo { local_addr, remote_addr: Some(peer) });
-            }
-            Err(error) => {
-                tracing::warn!(%error, "accept failed");
-                tokio::time::sleep(backoff).await;
-                backoff = (backoff * 2).min(longest);
-            }
-        }
-    }
 }
 
 impl Connected for Bounded {

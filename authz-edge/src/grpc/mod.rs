@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use envoy_types::ext_authz::v3::pb::AuthorizationServer;
+use service_kit::http::HttpOptions;
 use service_kit::shutdown::Shutdown;
 use service_kit::tls::Listener;
 use tokio_util::sync::CancellationToken;
@@ -48,12 +49,14 @@ pub struct GrpcOptions {
     pub call_deadline: Duration,
     /// How long calls in flight may take to finish once the drain has begun.
     pub drain_deadline: Duration,
+    /// For how much of that time connections are still taken and answered as ever, as the HTTP listeners do.
+    pub drain_delay: Duration,
 }
 
 impl GrpcOptions {
-    /// As configured.
+    /// As configured; `drain` says how the public listener ends, and this one does alike.
     #[must_use]
-    pub fn new(config: &ExtAuthzConfig, drain_deadline: Duration) -> Self {
+    pub fn new(config: &ExtAuthzConfig, drain: &HttpOptions) -> Self {
         Self {
             max_connections: config.max_connections,
             preface_patience: PREFACE_PATIENCE,
@@ -61,13 +64,14 @@ impl GrpcOptions {
             max_message_bytes: config.max_message_bytes,
             // The check's own deadline comes first, so that it answers with a denial.
             call_deadline: config.deadline() + Duration::from_secs(1),
-            drain_deadline,
+            drain_deadline: drain.drain_deadline,
+            drain_delay: drain.drain_delay,
         }
     }
 }
 
-/// Serves until `shutdown` drains: then the listener closes, connections end once their calls are
-/// answered, and what is left at the deadline is cut.
+/// Serves until `shutdown` drains. After `drain_delay` the listener closes, connections are told so (GOAWAY, RFC 9113
+/// section 6.8) and end once their calls are answered, and what is left at the deadline is cut.
 ///
 /// # Errors
 /// Those of the transport; a failed accept is tried again.
@@ -98,7 +102,10 @@ pub async fn serve<G: Graph>(
             tokio::time::sleep(options.drain_deadline).await;
         }
     };
-    let signal = async move { shutdown.draining().await };
+    let signal = async move {
+        shutdown.draining().await;
+        tokio::time::sleep(options.drain_delay).await;
+    };
     tokio::select! {
         served = server.serve_with_incoming_shutdown(incoming, signal) => served,
         () = deadline => {

@@ -17,6 +17,7 @@ use envoy_types::pb::envoy::service::auth::v3::{
 };
 use metrics::Counter;
 use service_kit::auth::AuthMode;
+use service_kit::http::HttpOptions;
 use service_kit::rate::{RateConfig, Rates};
 use service_kit::shutdown::{Shutdown, ShutdownTrigger};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -47,13 +48,14 @@ impl Server {
     }
 
     async fn of(world: World, max_connections: usize, preface_patience: Duration) -> Self {
+        let drain = (Duration::ZERO, Duration::from_secs(1));
+        let options = GrpcOptions { max_connections, preface_patience, ..draining(drain) };
+        Self::with(world, options).await
+    }
+
+    async fn with(world: World, options: GrpcOptions) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let options = GrpcOptions {
-            max_connections,
-            preface_patience,
-            ..GrpcOptions::new(&config(&routes()), Duration::from_secs(1))
-        };
         let (trigger, shutdown) = Shutdown::new();
         let ext_authz = Arc::clone(&world.ext_authz);
         let served = tokio::spawn(serve(listener, ext_authz, options, shutdown));
@@ -63,6 +65,18 @@ impl Server {
     async fn client(&self) -> AuthorizationClient<Channel> {
         AuthorizationClient::connect(format!("http://{}", self.address)).await.unwrap()
     }
+}
+
+/// What is configured, with the delay and the deadline of a drain.
+fn draining((drain_delay, drain_deadline): (Duration, Duration)) -> GrpcOptions {
+    let http = HttpOptions {
+        max_connections: 1,
+        header_read_timeout: Duration::ZERO,
+        write_timeout: Duration::ZERO,
+        drain_deadline,
+        drain_delay,
+    };
+    GrpcOptions::new(&config(&routes()), &http)
 }
 
 fn http(method: &str, path: &str, headers: &[(&str, &str)]) -> HttpRequest {
@@ -264,6 +278,27 @@ async fn a_drain_lets_calls_finish_and_ends_idle_connections() {
     let mut idle = server.client().await;
     idle.check(asks(http("GET", "/pages/a", &[]))).await.unwrap();
     server.trigger.trigger();
+    server.served.await.unwrap().unwrap();
+    assert!(tokio::net::TcpStream::connect(server.address).await.is_err());
+}
+
+#[tokio::test]
+async fn who_leaves_takes_connections_and_answers_until_its_delay_is_over() {
+    let delay = Duration::from_secs(600);
+    let server = Server::with(World::usual().await, draining((delay, 2 * delay))).await;
+    let mut known = server.client().await;
+    known.check(asks(http("GET", "/pages/a", &[]))).await.unwrap();
+    server.trigger.trigger();
+    // Runs on this one thread: the server has seen it when it was polled.
+    tokio::task::yield_now().await;
+    // Somebody who has not heard yet: on a connection that was idle, and on a new one.
+    known.check(asks(http("GET", "/pages/a", &[]))).await.unwrap();
+    let mut new = server.client().await;
+    new.check(asks(http("GET", "/pages/a", &[]))).await.unwrap();
+    assert!(!server.served.is_finished());
+    drop((known, new));
+    tokio::time::pause();
+    tokio::time::advance(delay).await;
     server.served.await.unwrap().unwrap();
     assert!(tokio::net::TcpStream::connect(server.address).await.is_err());
 }

@@ -36,7 +36,7 @@ use std::future::Future;
 use std::time::Duration;
 
 pub use error::DbError;
-pub use migrate::{Migrated, VERSION, migrate};
+pub use migrate::{Migrated, Schema, VERSION, migrate};
 #[cfg(feature = "engines")]
 pub use mysql::Dsn;
 pub use place::{Options, Place};

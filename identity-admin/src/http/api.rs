@@ -11,9 +11,10 @@ use ipnet::IpNet;
 use service_kit::Problem;
 use service_kit::auth::{Principal, Verifier};
 use service_kit::rate::{RateConfig, Rates};
+use service_kit::slots::Slots;
 use service_kit::track::REQUEST_ID;
-use tokio::sync::Semaphore;
 
+use super::RETRY_SECONDS;
 use super::answer::{self, problem};
 use super::incoming::Incoming;
 use crate::change::{Author, Core, Key, Mutation, Opening, Request};
@@ -61,7 +62,7 @@ pub struct Api {
     /// What issues tokens; none without `secrets_file`.
     pub(crate) oauth: Option<OAuth>,
     /// One for each snapshot that may be read.
-    pub(crate) snapshots: Arc<Semaphore>,
+    pub(crate) snapshots: Slots,
 }
 
 /// A caller who may do what it asks for in a tenant.
@@ -127,7 +128,7 @@ impl Api {
         options: Options,
         oauth: Option<OAuth>,
     ) -> Self {
-        let snapshots = Arc::new(Semaphore::new(options.snapshots));
+        let snapshots = Slots::new(options.snapshots, "snapshots", RETRY_SECONDS);
         let rates = Arc::new(Rates::new(options.rate, metrics::rate_limited()));
         Self { core, verifier, options, rates, oauth, snapshots }
     }

@@ -28,6 +28,9 @@ pub struct Started {
 
 /// Opens the store, takes the source topic's records, and makes the routes.
 ///
+/// Boxed, so that all of it is compiled in this crate: an `async fn` is compiled in each crate that awaits it,
+/// optimised as that one is.
+///
 /// # Errors
 /// A bad configuration, and the disk's.
 pub fn start<'a>(

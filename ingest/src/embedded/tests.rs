@@ -63,7 +63,7 @@ impl Bed {
         let keep = |event: &serde_json::Value| {
             let text = event.to_string();
             let judged = self.store.0.judge.judge(text.as_bytes(), &origin).unwrap();
-            self.store.keep(&text, &judged)
+            self.store.keep(&text, &judged, Ticks::from_millis(now))
         };
         let rows = events.iter().map(keep).collect();
         let tenant = TenantId::parse("acme").unwrap();
@@ -232,7 +232,8 @@ async fn rows_whose_life_is_over_are_not_read_and_then_deleted_and_no_others() {
             json!({"tenant_id": tenant, "id": id, "event_time": time, "action": "x"}).to_string();
         let origin = Origin { topic: "".into(), partition: 0, offset: 0, timestamp: now - age };
         let judged = bed.store.0.judge.judge(text.as_bytes(), &origin).unwrap();
-        bed.store.store([bed.store.row(&judged, text.len(), now - age)]).await.unwrap();
+        let row = bed.store.keep(&text, &judged, Ticks::from_millis(now - age));
+        bed.store.store([row]).await.unwrap();
     };
     for tenant in ["acme", "acme-b", "z"] {
         for n in 0..3 {

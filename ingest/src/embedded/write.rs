@@ -13,7 +13,7 @@ use service_kit::embedded::Changes;
 use super::{AuditStore, key};
 use crate::destination::Destination;
 use crate::event::body::encode_body;
-use crate::event::{Judged, Origin, Rejection, content_bits};
+use crate::event::{Judged, Origin, Rejection, Ticks, content_bits};
 use crate::layout::ClassId;
 use crate::letter;
 use crate::metrics::dead_letters;
@@ -39,8 +39,8 @@ impl Destination for AuditStore {
     /// `None` when its life is over.
     type Item = Option<Row>;
 
-    fn keep(&self, text: &str, judged: &Judged<'_>) -> Option<Row> {
-        self.row(judged, text.len(), Utc::now().timestamp_millis())
+    fn keep(&self, text: &str, judged: &Judged<'_>, now: Ticks) -> Option<Row> {
+        self.row(judged, text.len(), now.millis())
     }
 
     async fn take(
@@ -79,7 +79,7 @@ impl AuditStore {
     }
 
     /// `None` when its life is over.
-    pub(super) fn row(&self, judged: &Judged<'_>, bytes: usize, now: i64) -> Option<Row> {
+    fn row(&self, judged: &Judged<'_>, bytes: usize, now: i64) -> Option<Row> {
         let (event, time, id) = (&judged.event, judged.time, judged.id);
         let class = self.0.layouts.governing(&event.tenant, time.millis()).class;
         class.remaining_seconds(time.millis(), now)?;

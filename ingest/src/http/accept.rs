@@ -166,7 +166,7 @@ impl<I: Destination> Rules<'_, I> {
             event_time: time.to_rfc3339(),
             event_id: id.0,
         };
-        let item = self.destination.keep(&text, &Judged { event, time, id });
+        let item = self.destination.keep(&text, &Judged { event, time, id }, self.now);
         Ok(Accepted { item, receipt })
     }
 

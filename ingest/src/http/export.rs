@@ -19,12 +19,13 @@ use futures::stream;
 use metrics::counter;
 use rand::Rng as _;
 use service_kit::Problem;
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use service_kit::slots::Slot;
+use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 
 use super::format::{Encoder, Format};
 use super::params::ExportParams;
-use super::{READ_RETRY_SECONDS, Shared, problem};
+use super::{Shared, problem};
 use crate::destination::Destination;
 use crate::event::Ticks;
 use crate::query::store::Store;
@@ -61,7 +62,7 @@ const BACKOFF: Duration = Duration::from_millis(200);
         ), headers(("Content-Disposition" = String, description = "The file's name."))),
         (status = 400, description = "A parameter is unknown or malformed.",
             body = super::openapi::Problem, content_type = "application/problem+json"),
-        (status = 429, description = "The tenant is above its rate.",
+        (status = 429, description = "The tenant is above its rate, or half of all exports are its own.",
             body = super::openapi::Problem, content_type = "application/problem+json",
             headers(("Retry-After" = u64, description = "Seconds to wait."))),
         (status = 503, description = "Not now: too many exports or reads, or the store does not answer.",
@@ -78,9 +79,7 @@ pub(super) async fn export<I: Destination, S: Store>(
 ) -> Result<Response, Problem> {
     let tenant = shared.authorize(&headers, &path?.0, Scope::AuditRead, 1).await?;
     let (query, format) = params?.0.ask(tenant, super::now())?;
-    let permit = Arc::clone(&shared.exports).try_acquire_owned();
-    let permit = permit
-        .map_err(|_| Problem::unavailable("too many exports run already", READ_RETRY_SECONDS))?;
+    let slot = shared.exports.take(&query.tenant)?;
     let engine = Arc::clone(&shared.api.engine);
     // Before the head is sent a failure can still be told as what it is.
     let first = engine.page(&query, None, PAGE, super::now().millis()).await;
@@ -91,7 +90,7 @@ pub(super) async fn export<I: Destination, S: Store>(
     })?;
     let name = file_name(&query, format);
     let (sender, receiver) = mpsc::channel(CHUNKS);
-    let task = Export { engine, query, encoder: Some(encoder), sender, _permit: permit };
+    let task = Export { engine, query, encoder: Some(encoder), sender, _slot: slot };
     tokio::spawn(task.run(first));
     let head = [
         (header::CONTENT_TYPE, format.content_type().to_owned()),
@@ -136,7 +135,7 @@ struct Export<S> {
     /// Absent only while it is at work elsewhere.
     encoder: Option<Encoder>,
     sender: mpsc::Sender<Chunk>,
-    _permit: OwnedSemaphorePermit,
+    _slot: Slot,
 }
 
 impl<S: Store> Export<S> {
@@ -191,7 +190,7 @@ impl<S: Store> Export<S> {
         self.hand_over(Chunk::Bytes(bytes)).await
     }
 
-    /// Waits for the client, but not for ever: an export holds a permit.
+    /// Waits for the client, but not for ever: an export holds a slot.
     async fn hand_over(&self, chunk: Chunk) -> Result<(), Broken> {
         match timeout(STALL, self.sender.send(chunk)).await {
             Ok(sent) => sent.map_err(|_| Broken::Gone),

@@ -33,7 +33,7 @@ use service_kit::auth::Verifier;
 use service_kit::body::Bodies;
 use service_kit::config::ConfigError;
 use service_kit::rate::Rates;
-use tokio::sync::Semaphore;
+use service_kit::slots::Slots;
 
 use crate::config::Config;
 use crate::destination::Destination;
@@ -44,8 +44,8 @@ use crate::query::cursor::CursorKey;
 use crate::query::store::Store;
 use crate::query::{self, Engine, QueryError};
 
-/// Exports at once; a further one is 503. Each holds a page and what the client has not read yet,
-/// some 16 MiB at worst.
+/// Exports at once, half of them for one tenant; a further one is 503, or 429. Each holds a page and what the client
+/// has not read yet, some 16 MiB at worst.
 const EXPORTS: usize = 8;
 
 /// What callers of a read that failed are told to wait, in seconds.
@@ -136,7 +136,7 @@ impl<I, S: Store> Api<I, S> {
 struct Shared<I, S> {
     api: Api<I, S>,
     bodies: Bodies,
-    exports: Arc<Semaphore>,
+    exports: Slots,
 }
 
 impl<I, S> Shared<I, S> {
@@ -167,7 +167,7 @@ pub fn router<I: Destination, S: Store>(api: Api<I, S>) -> Router {
     let shared = Arc::new(Shared {
         api,
         bodies: Bodies::new(max_body, timeout),
-        exports: Arc::new(Semaphore::new(EXPORTS)),
+        exports: Slots::new(EXPORTS, "exports", READ_RETRY_SECONDS),
     });
     let audit = "/v1/tenants/{tenant}/audit";
     let document = axum::body::Bytes::from(openapi::json());

@@ -29,12 +29,12 @@ const MAX_TENANTS: usize = 65_536;
 
 /// Rows by tenant and slot of event time, as this process wrote them.
 #[derive(Debug, Default)]
-pub struct Rates(Mutex<Slots>);
+pub struct RowCounts(Mutex<Slots>);
 
 /// Rows by tenant, by slot.
 type Slots = HashMap<i64, HashMap<Box<[u8]>, u64>>;
 
-impl Rates {
+impl RowCounts {
     fn lock(&self) -> MutexGuard<'_, Slots> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -118,7 +118,7 @@ pub fn judge(layout: Layout, rows: u64, over: bool, partition_rows: u64) -> Opti
 pub struct Promoter {
     db: Cassandra,
     registry: Registry,
-    rates: Arc<Rates>,
+    counts: Arc<RowCounts>,
     replica: Uuid,
     partition_rows: u64,
     publish: PreparedStatement,
@@ -133,7 +133,7 @@ impl Promoter {
     pub async fn open(
         db: &Cassandra,
         registry: Registry,
-        rates: Arc<Rates>,
+        counts: Arc<RowCounts>,
         config: &LayoutConfig,
     ) -> Result<Self, PrepareError> {
         let table = format!("{}.audit_rates", db.keyspace);
@@ -150,7 +150,7 @@ impl Promoter {
         Ok(Self {
             db: db.clone(),
             registry,
-            rates,
+            counts,
             replica: Uuid::new_v4(),
             partition_rows: config.partition_rows.max(1),
             publish,
@@ -182,7 +182,7 @@ impl Promoter {
         let oldest = slot_of(now) - KEPT_SLOTS;
         // Of as many as 64 replicas one at least sees this share of a tenant that is too large.
         let floor = (self.partition_rows / 144 / 64).max(1);
-        let own = self.rates.above(floor, oldest);
+        let own = self.counts.above(floor, oldest);
         for (slot, tenant, count) in &own {
             let count = i64::try_from(*count).unwrap_or(i64::MAX);
             let row = (CqlTimestamp(slot * SLOT_MILLIS), tenant, self.replica, count);
@@ -260,14 +260,14 @@ mod tests {
 
     #[test]
     fn rows_of_long_ago_promote_nobody() {
-        let rates = Rates::default();
+        let counts = RowCounts::default();
         let now = Utc::now().timestamp_millis();
-        rates.note(b"t", now - 2 * 3_600_000, 1_000_000);
-        assert!(rates.above(1, 0).is_empty());
-        rates.note(b"t", now, 5);
-        rates.note(b"t", now, 6);
-        assert_eq!(rates.above(1, 0), [(slot_of(now), "t".to_owned(), 11)]);
-        assert!(rates.above(12, 0).is_empty());
+        counts.note(b"t", now - 2 * 3_600_000, 1_000_000);
+        assert!(counts.above(1, 0).is_empty());
+        counts.note(b"t", now, 5);
+        counts.note(b"t", now, 6);
+        assert_eq!(counts.above(1, 0), [(slot_of(now), "t".to_owned(), 11)]);
+        assert!(counts.above(12, 0).is_empty());
     }
 
     proptest! {

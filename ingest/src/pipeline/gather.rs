@@ -17,7 +17,7 @@ use super::dead_letter::DeadLetters;
 use super::decode::Decoded;
 use super::granule::{Granules, Place, Share};
 use crate::event::{Reason, Rejection};
-use crate::layout::promotion::Rates;
+use crate::layout::promotion::RowCounts;
 use crate::metrics::PipelineMetrics;
 use crate::recent::{Recent, Seen};
 use crate::sink::Sink;
@@ -34,7 +34,7 @@ pub(super) struct Gather<P> {
     recent: Recent,
     partition_rows: u64,
     written: HashMap<PartitionKey, u64, RandomState>,
-    rates: Arc<Rates>,
+    counts: Arc<RowCounts>,
     writer: Writer<P>,
 }
 
@@ -65,7 +65,7 @@ impl<P: Publisher> Gather<P> {
         sink: Sink,
         granules: Option<Granules>,
         dead_letters: DeadLetters<P>,
-        rates: Arc<Rates>,
+        counts: Arc<RowCounts>,
         metrics: Arc<PipelineMetrics>,
     ) -> Self {
         Self {
@@ -76,7 +76,7 @@ impl<P: Publisher> Gather<P> {
             recent: Recent::default(),
             partition_rows,
             written: HashMap::default(),
-            rates,
+            counts,
             writer: Writer { sink, granules, dead_letters, metrics },
         }
     }
@@ -172,7 +172,7 @@ impl<P: Publisher> Gather<P> {
             self.written.clear();
         }
         let rows = batch.len() as u64;
-        self.rates.note(batch.key.tenant(), batch.first_event_time(), rows);
+        self.counts.note(batch.key.tenant(), batch.first_event_time(), rows);
         let written = match self.written.get_mut(batch.key.as_bytes()) {
             Some(written) => written,
             None => self.written.entry(batch.key.clone()).or_default(),

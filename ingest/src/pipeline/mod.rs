@@ -27,7 +27,7 @@ use tokio::task::JoinHandle;
 pub use dead_letter::DeadLetters;
 
 use crate::config::Config;
-use crate::layout::promotion::Rates;
+use crate::layout::promotion::RowCounts;
 use crate::layout::registry::Registry;
 use crate::metrics::PipelineMetrics;
 use crate::sink::Sink;
@@ -51,8 +51,8 @@ pub struct Parts<P> {
     pub dead_letters: DeadLetters<P>,
     /// What places rows.
     pub registry: Registry,
-    /// What is told of the tenants' rates.
-    pub rates: Arc<Rates>,
+    /// What is told of the rows of each tenant.
+    pub counts: Arc<RowCounts>,
 }
 
 /// The way into the pipeline, for the source. The pipeline ends when every intake is dropped and
@@ -111,7 +111,7 @@ pub fn start<P: Publisher>(config: &Config, parts: Parts<P>) -> (Intake<P>, Join
         parts.sink,
         granules,
         parts.dead_letters.clone(),
-        parts.rates,
+        parts.counts,
         Arc::clone(&metrics),
     );
     let task = tokio::spawn(async move {

@@ -57,7 +57,7 @@ pub async fn queries(
         alphas: vec![address.to_owned()],
         timeout: Duration::from_secs(30),
         connect_timeout: Duration::from_secs(2),
-        tls: authz_edge::config::DgraphTls::default(),
+        tls: service_kit::tls::ClientTls::default(),
     })?);
     authz_edge::graph::schema::apply(&graph).await?;
     let bed = Bed { reader: Reader::new(Arc::clone(&graph), Strangers::Everyone), graph };

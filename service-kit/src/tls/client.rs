@@ -16,6 +16,9 @@ pub struct ClientTls {
     pub certificate: Option<PathBuf>,
     /// The private key of the first one, PEM.
     pub key: Option<PathBuf>,
+    /// The name in its servers' certificates, where it is not the host of their address. Refused by engines whose
+    /// client cannot be told.
+    pub server_name: Option<String>,
 }
 
 /// What the files of a [`ClientTls`] hold, checked.
@@ -36,8 +39,20 @@ impl ClientTls {
     /// What its files hold; `None` without TLS.
     ///
     /// # Errors
-    /// A key that is missing, a file that cannot be read or does not hold what it should, under `section`.
+    /// A `server_name`; else as [`ClientTls::read_named`].
     pub fn read(&self, section: &str) -> Result<Option<ClientPem>, ConfigError> {
+        if self.server_name.is_some() {
+            let reason = "has no meaning here: servers are known by their addresses";
+            return Err(ConfigError::new(format!("{section}.server_name"), reason));
+        }
+        self.read_named(section)
+    }
+
+    /// The same for a client that is told the servers' name.
+    ///
+    /// # Errors
+    /// A key that is missing, a file that cannot be read or does not hold what it should, under `section`.
+    pub fn read_named(&self, section: &str) -> Result<Option<ClientPem>, ConfigError> {
         let pair = pair(section, self.certificate.as_deref(), self.key.as_deref())?;
         let of = |name: &str| format!("{section}.{name}");
         let Some(ca) = &self.ca else {

@@ -59,7 +59,7 @@ impl Ca {
     }
 
     fn trusted(&self) -> ClientTls {
-        ClientTls { ca: Some(self.path("ca.pem")), certificate: None, key: None }
+        ClientTls { ca: Some(self.path("ca.pem")), ..ClientTls::default() }
     }
 
     /// The certificate in a file.
@@ -256,7 +256,7 @@ async fn what_is_wrong_is_refused_by_its_key_before_anything_is_served() {
     assert!(empty.is_none());
 
     let trust = |ca: Option<PathBuf>, certificate: Option<PathBuf>, key: Option<PathBuf>| {
-        ClientTls { ca, certificate, key }
+        ClientTls { ca, certificate, key, server_name: None }
     };
     let root = || Some(ca.path("ca.pem"));
     for (config, key) in [
@@ -271,6 +271,11 @@ async fn what_is_wrong_is_refused_by_its_key_before_anything_is_served() {
         assert_eq!(refused.key(), format!("e.tls.{key}"), "{refused}");
     }
     assert!(ClientTls::default().rustls("e.tls").unwrap().is_none());
+
+    let named = ClientTls { server_name: Some("alpha".to_owned()), ..ca.trusted() };
+    let refused = named.rustls("e.tls").err().unwrap();
+    assert_eq!(refused.key(), "e.tls.server_name", "{refused}");
+    assert!(named.read_named("e.tls").unwrap().is_some());
 }
 
 #[test]

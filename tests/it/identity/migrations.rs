@@ -111,6 +111,20 @@ async fn the_seed_s_rows_are_kept_and_get_what_they_lack() -> Result<()> {
 }
 
 #[tokio::test]
+async fn who_starts_beside_a_newer_schema_that_serves_it_is_ready() -> Result<()> {
+    let identities = Identities::new(&[]).await?;
+    let newer = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) \
+        VALUES (?, ?, TRUE, '', 0)";
+    let (version, says) = (VERSION + 1, format!("labels, serves from {VERSION}"));
+    identities.db.execute(newer, &[version.into(), says.as_str().into()]).await?;
+    let migrated = migrate(&identities.place).await?;
+    ensure!((migrated.from, migrated.to) == (version, version), "{migrated:?}");
+    let service = identities.start().await?;
+    service.tenant("acme").await?;
+    service.stop().await
+}
+
+#[tokio::test]
 async fn who_began_at_its_version_goes_on_beside_the_next_and_who_starts_then_waits() -> Result<()>
 {
     let identities = Identities::new(&[]).await?;

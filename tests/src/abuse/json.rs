@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use anyhow::{Result, ensure};
-use reqwest::Method;
+use reqwest::{Client, Method};
 use serde_json::Value;
 
 use super::Target;
@@ -118,16 +118,15 @@ impl Target {
                         .collect::<Vec<_>>()
                 });
                 for body in whole.iter().cloned().chain(inner) {
-                    let url = format!("http://127.0.0.1:{}{}", self.port, route.path);
-                    let request = client.request(route.method.clone(), url);
-                    let request = request.header("authorization", &self.administrator);
-                    let request =
-                        request.header("content-type", &route.kind).header("if-match", "*");
                     let shown: String = body.chars().take(60).collect();
-                    // Who answers before all of it was sent may end the connection.
-                    let Ok(answer) = request.body(body).send().await else { continue };
-                    let status = answer.status().as_u16();
-                    let text = answer.text().await.unwrap_or_default();
+                    // Who may not use a route is refused before its body is read.
+                    let answered = match self.send(&client, &route, &self.bearer, &body).await {
+                        Some((401 | 403, _)) => {
+                            self.send(&client, &route, &self.administrator, &body).await
+                        }
+                        answered => answered,
+                    };
+                    let Some((status, text)) = answered else { continue };
                     let in_place =
                         status == 200 && route.is_batch() && !text.contains(r#""decision":true"#);
                     ensure!(
@@ -142,5 +141,21 @@ impl Target {
         }
         ensure!(asked > 0, "nothing was answered");
         Ok(())
+    }
+
+    /// Status and text; none when the connection ended, as it may when all of a body was not sent.
+    async fn send(
+        &self,
+        client: &Client,
+        route: &Route,
+        bearer: &str,
+        body: &str,
+    ) -> Option<(u16, String)> {
+        let url = format!("http://127.0.0.1:{}{}", self.port, route.path);
+        let request = client.request(route.method.clone(), url).header("authorization", bearer);
+        let request = request.header("content-type", &route.kind).header("if-match", "*");
+        let answer = request.body(body.to_owned()).send().await.ok()?;
+        let status = answer.status().as_u16();
+        Some((status, answer.text().await.unwrap_or_default()))
     }
 }

@@ -4,29 +4,37 @@
 //! transactions around DDL, so a migration that was interrupted is left half done; here it is gone through
 //! again, statement by statement, and what is there already is passed over. Every statement of a migration
 //! is therefore one that can be repeated, or that MySQL refuses by saying that its work is done.
+//!
+//! Which builds a migration serves stands in its description there, where builds that do not know it find it.
+
+use std::borrow::Cow;
 
 use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
 use sqlx::mysql::{MySqlConnectOptions, MySqlConnection, MySqlDatabaseError};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, SqlSafeStr as _};
 
 use super::Dsn;
-use crate::db::{Db, DbError, Migrated, params};
+use crate::db::{Db, DbError, Migrated, Schema, VERSION, params};
 
-/// By version, from 1.
-const MYSQL: [(&str, &str); 8] = [
-    ("seed", include_str!("../../../migrations/mysql/0001_seed.sql")),
-    ("widen seed", include_str!("../../../migrations/mysql/0002_widen_seed.sql")),
-    ("changes", include_str!("../../../migrations/mysql/0003_changes.sql")),
-    ("identities", include_str!("../../../migrations/mysql/0004_identities.sql")),
-    ("credentials", include_str!("../../../migrations/mysql/0005_credentials.sql")),
-    ("relay", include_str!("../../../migrations/mysql/0006_relay.sql")),
-    ("people", include_str!("../../../migrations/mysql/0007_people.sql")),
-    ("scim", include_str!("../../../migrations/mysql/0008_scim.sql")),
+/// By version, from 1: its name, and the version of the oldest build that works on what it leads to. Of a migration
+/// that only adds, that is the one before.
+const MYSQL: [(&str, i64, &str); 8] = [
+    ("seed", 1, include_str!("../../../migrations/mysql/0001_seed.sql")),
+    ("widen seed", 2, include_str!("../../../migrations/mysql/0002_widen_seed.sql")),
+    ("changes", 3, include_str!("../../../migrations/mysql/0003_changes.sql")),
+    ("identities", 4, include_str!("../../../migrations/mysql/0004_identities.sql")),
+    ("credentials", 5, include_str!("../../../migrations/mysql/0005_credentials.sql")),
+    ("relay", 6, include_str!("../../../migrations/mysql/0006_relay.sql")),
+    ("people", 7, include_str!("../../../migrations/mysql/0007_people.sql")),
+    ("scim", 8, include_str!("../../../migrations/mysql/0008_scim.sql")),
 ];
 
 /// MySQL says that it is there already: table, column, index, a foreign key of that name; or that there is
 /// none to drop or rename.
 const DONE: [u16; 6] = [1050, 1060, 1061, 1091, 1176, 1826];
+
+/// Before the version in a description, if it is another than the migration's own.
+const SERVES: &str = ", serves from ";
 
 /// As [`crate::db::migrate`].
 pub(in crate::db) async fn migrate(dsn: &Dsn) -> Result<Migrated, DbError> {
@@ -36,7 +44,12 @@ pub(in crate::db) async fn migrate(dsn: &Dsn) -> Result<Migrated, DbError> {
     let migrator = migrator();
     // Held by this connection across what sqlx locks and unlocks itself: MySQL counts.
     connection.execute("SELECT GET_LOCK(CONCAT('triad_migrate_', CRC32(DATABASE())), -1)").await?;
-    let from = applied(&mut connection).await?;
+    let found = applied(&mut connection).await?;
+    let from = found.version;
+    if from > VERSION && found.serves() {
+        let _ = connection.close().await;
+        return Ok(Migrated { from, to: from });
+    }
     let migrated = match migrator.run(&mut connection).await {
         Err(MigrateError::Dirty(_)) => {
             resume(&mut connection, &migrator).await?;
@@ -45,14 +58,14 @@ pub(in crate::db) async fn migrate(dsn: &Dsn) -> Result<Migrated, DbError> {
         done => done,
     };
     migrated.map_err(refused)?;
-    let to = applied(&mut connection).await?;
+    let to = applied(&mut connection).await?.version;
     // Closing gives the lock back as well; what it says is of no interest.
     let _ = connection.close().await;
     Ok(Migrated { from, to })
 }
 
-/// As [`Db::version`].
-pub(in crate::db) async fn version(db: &Db) -> Result<i64, DbError> {
+/// As [`Db::schema`].
+pub(in crate::db) async fn schema(db: &Db) -> Result<Schema, DbError> {
     let found = db
         .row(
             "SELECT COUNT(*) AS found FROM information_schema.tables \
@@ -61,7 +74,7 @@ pub(in crate::db) async fn version(db: &Db) -> Result<i64, DbError> {
         )
         .await?;
     if found.is_none_or(|row| row.int("found").unwrap_or(0) == 0) {
-        return Ok(0);
+        return Ok(Schema::alone(0));
     }
     let row = db
         .row(
@@ -70,18 +83,36 @@ pub(in crate::db) async fn version(db: &Db) -> Result<i64, DbError> {
             params![],
         )
         .await?;
-    match row {
-        Some(row) if row.flag("whole")? => row.int("version"),
-        _ => Ok(0),
+    let version = match row {
+        Some(row) if row.flag("whole")? => row.int("version")?,
+        _ => 0,
+    };
+    if version <= VERSION {
+        return Ok(Schema::alone(version));
     }
+    let sql = "SELECT description FROM _sqlx_migrations WHERE version = ?";
+    let row = db.row(sql, params![version]).await?;
+    let description = row.map(|row| row.text("description")).transpose()?;
+    Ok(described(version, &description.unwrap_or_default()))
+}
+
+/// What a migration is called in the database.
+fn description(version: i64, name: &'static str, serves_from: i64) -> Cow<'static, str> {
+    if serves_from == version { name.into() } else { format!("{name}{SERVES}{serves_from}").into() }
+}
+
+/// What the last migration leads to, by its description.
+fn described(version: i64, description: &str) -> Schema {
+    let serves_from = description.rsplit_once(SERVES).and_then(|(_, from)| from.parse().ok());
+    Schema { version, serves_from: serves_from.unwrap_or(version) }
 }
 
 fn migrator() -> Migrator {
-    let one = |(version, (name, sql)): (i64, &(&'static str, &'static str))| {
-        let sql = sql.into_sql_str();
-        Migration::new(version, (*name).into(), MigrationType::Simple, sql, false)
+    let one = |(version, (name, serves_from, sql)): (i64, (&'static str, i64, &'static str))| {
+        let name = description(version, name, serves_from);
+        Migration::new(version, name, MigrationType::Simple, sql.into_sql_str(), false)
     };
-    Migrator::with_migrations((1..).zip(MYSQL.iter()).map(one).collect())
+    Migrator::with_migrations((1..).zip(MYSQL).map(one).collect())
 }
 
 async fn create_database(options: &MySqlConnectOptions) -> Result<(), DbError> {
@@ -97,12 +128,14 @@ async fn create_database(options: &MySqlConnectOptions) -> Result<(), DbError> {
     Ok(())
 }
 
-/// The version of the last whole migration, 0 without any.
-async fn applied(connection: &mut MySqlConnection) -> Result<i64, DbError> {
-    let sql = "SELECT MAX(version) FROM _sqlx_migrations WHERE success";
-    match sqlx::query_scalar::<_, Option<i64>>(sql).fetch_one(connection).await {
-        Ok(version) => Ok(version.unwrap_or(0)),
-        Err(error) if number(&error) == 1146 => Ok(0),
+/// What the last whole migration led to.
+async fn applied(connection: &mut MySqlConnection) -> Result<Schema, DbError> {
+    let sql = "SELECT version, description FROM _sqlx_migrations WHERE success \
+               ORDER BY version DESC LIMIT 1";
+    match sqlx::query_as::<_, (i64, String)>(sql).fetch_optional(connection).await {
+        Ok(Some((version, description))) => Ok(described(version, &description)),
+        Ok(None) => Ok(Schema::alone(0)),
+        Err(error) if number(&error) == 1146 => Ok(Schema::alone(0)),
         Err(error) => Err(error.into()),
     }
 }
@@ -147,11 +180,10 @@ fn refused(error: MigrateError) -> DbError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::db::VERSION;
 
     #[test]
     fn the_first_migration_is_the_seed_s_schema_as_given() {
-        let all: Vec<_> = statements(MYSQL[0].1).collect();
+        let all: Vec<_> = statements(MYSQL[0].2).collect();
         assert_eq!(all.len(), 2);
         assert_eq!(i64::try_from(MYSQL.len()), Ok(VERSION));
         assert!(all[0].starts_with("CREATE TABLE tenants (\n    id VARCHAR(36) PRIMARY KEY,"));
@@ -159,8 +191,25 @@ mod tests {
     }
 
     #[test]
+    fn a_migration_says_which_builds_it_serves_and_never_older_ones_than_the_one_before() {
+        for (version, (name, serves_from, _)) in (1..).zip(MYSQL) {
+            let told = described(version, &description(version, name, serves_from));
+            assert_eq!(told, Schema { version, serves_from }, "{name}");
+            assert!(serves_from <= version, "{name}");
+        }
+        assert!(MYSQL.is_sorted_by_key(|(_, serves_from, _)| *serves_from));
+        assert_eq!(description(9, "labels", 9), "labels");
+        assert_eq!(description(9, "labels", 8), "labels, serves from 8");
+        let labels = |description| described(9, description).serves_from;
+        assert_eq!(labels("labels, serves from 8"), 8);
+        for unsaid in ["labels", "labels, serves from", "labels, serves from all"] {
+            assert_eq!(labels(unsaid), 9, "{unsaid}");
+        }
+    }
+
+    #[test]
     fn migrations_rest_on_no_check_and_are_cut_where_statements_end() {
-        for (name, sql) in MYSQL {
+        for (name, _, sql) in MYSQL {
             for statement in statements(sql) {
                 assert!(statement.ends_with(';'), "{name}: {statement}");
                 let words = statement.lines().filter(|line| !line.trim_start().starts_with("--"));

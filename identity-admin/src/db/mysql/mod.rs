@@ -8,7 +8,7 @@ mod tx;
 
 pub use dsn::Dsn;
 pub(super) use error::told;
-pub(super) use migrate::{migrate, version};
+pub(super) use migrate::{migrate, schema};
 pub(super) use pool::Pool;
 pub(super) use tx::Tx;
 

@@ -8,10 +8,17 @@ use sqlx::sqlite::SqliteConnection;
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _};
 
 use super::pool::connecting;
-use crate::db::{Db, DbError, Migrated, Retry, VERSION, params};
+use crate::db::{Db, DbError, Migrated, Retry, Schema, VERSION, params};
 
-/// By version. The first leads from nothing to where MySQL's eighth leads.
-const SQLITE: [(i64, &str); 1] = [(8, include_str!("../../../migrations/sqlite/0008_schema.sql"))];
+/// By what each leads to. The first leads from nothing to where MySQL's eighth leads.
+const SQLITE: [(Schema, &str); 1] = [(
+    Schema { version: 8, serves_from: 8 },
+    include_str!("../../../migrations/sqlite/0008_schema.sql"),
+)];
+
+/// `PRAGMA user_version` has 32 bits: the version in the lower half, and above it that of the oldest build that it
+/// serves, if that is another one.
+const HALF: u32 = 16;
 
 /// Says whose a file is (`PRAGMA application_id`): `TRID`.
 const APPLICATION: i64 = 0x5452_4944;
@@ -29,10 +36,23 @@ pub(in crate::db) async fn migrate(path: &Path) -> Result<Migrated, DbError> {
     migrated
 }
 
-/// As [`Db::version`].
-pub(in crate::db) async fn version(db: &Db) -> Result<i64, DbError> {
+/// As [`Db::schema`].
+pub(in crate::db) async fn schema(db: &Db) -> Result<Schema, DbError> {
     let sql = "SELECT user_version AS version FROM pragma_user_version";
-    db.row(sql, params![]).await?.map_or(Ok(0), |row| row.int("version"))
+    db.row(sql, params![]).await?.map_or(Ok(0), |row| row.int("version")).map(of_stored)
+}
+
+/// How it is kept in the file.
+pub(super) fn stored(schema: Schema) -> i64 {
+    let Schema { version, serves_from } = schema;
+    if serves_from == version { version } else { version | (serves_from << HALF) }
+}
+
+fn of_stored(stored: i64) -> Schema {
+    match stored >> HALF {
+        0 => Schema::alone(stored),
+        serves_from => Schema { version: stored - (serves_from << HALF), serves_from },
+    }
 }
 
 /// Makes an empty file, if there is none, that its owner alone may read: it will hold hashes of passwords. What SQLite
@@ -53,41 +73,44 @@ fn create(path: &Path) -> Result<(), DbError> {
 }
 
 async fn bring_up(connection: &mut SqliteConnection) -> Result<Migrated, DbError> {
-    let from = found(connection).await?;
+    let from = found(connection).await?.version;
     keep_log(connection).await?;
-    if from == VERSION {
+    if from >= VERSION {
         return Ok(Migrated { from, to: from });
     }
     connection.execute("BEGIN IMMEDIATE").await?;
     // Another process may have been faster.
-    let from = found(connection).await?;
-    for (version, sql) in SQLITE.into_iter().filter(|(version, _)| *version > from) {
+    let from = found(connection).await?.version;
+    for (schema, sql) in SQLITE.into_iter().filter(|(schema, _)| schema.version > from) {
         connection.execute(sql).await?;
+        let version = stored(schema);
         let sql = format!("PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {version}");
         connection.execute(AssertSqlSafe(sql)).await?;
     }
-    let to = found(connection).await?;
+    let to = found(connection).await?.version;
     connection.execute("COMMIT").await?;
     Ok(Migrated { from, to })
 }
 
-/// The version of a file that is empty or ours.
-async fn found(connection: &mut SqliteConnection) -> Result<i64, DbError> {
+/// What a file is at that is empty or ours, and serves this build if a newer one made it.
+async fn found(connection: &mut SqliteConnection) -> Result<Schema, DbError> {
     let sql = "SELECT user_version, application_id, (SELECT COUNT(*) FROM sqlite_schema) \
                FROM pragma_user_version, pragma_application_id";
     let (version, application, things): (i64, i64, i64) =
         sqlx::query_as(sql).fetch_one(connection).await?;
     if (version, application, things) == (0, 0, 0) {
-        return Ok(0);
+        return Ok(Schema::alone(0));
     }
+    let schema = of_stored(version);
     if application != APPLICATION {
         return Err(DbError::Refused("the file is another program's".to_owned()));
     }
-    if version > VERSION {
+    if schema.version > VERSION && !schema.serves() {
+        let version = schema.version;
         let why = format!("a newer build made it version {version}; this one knows {VERSION}");
         return Err(DbError::Refused(why));
     }
-    Ok(version)
+    Ok(schema)
 }
 
 /// Has commits go to a write-ahead log, which the file remembers. Nobody may use the file meanwhile, and SQLite does not

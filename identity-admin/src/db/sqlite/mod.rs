@@ -17,7 +17,7 @@ mod tx;
 #[cfg(test)]
 use error::FIELDS;
 pub(super) use error::told;
-pub(super) use migrate::{migrate, version};
+pub(super) use migrate::{migrate, schema};
 pub(super) use pool::Pool;
 pub(super) use tx::Tx;
 

@@ -7,6 +7,11 @@ impl Service {
         let request = Request::get(format!("{EXPORT}?{query}")).body(Body::empty()).unwrap();
         self.send(request).await
     }
+
+    async fn export_of(&self, tenant: &str) -> Response<Body> {
+        let path = format!("/v1/tenants/{tenant}/audit/export");
+        self.send(Request::get(path).body(Body::empty()).unwrap()).await
+    }
 }
 
 #[tokio::test]
@@ -54,17 +59,30 @@ async fn an_error_midway_breaks_the_body_and_one_before_it_is_a_problem() {
 }
 
 #[tokio::test]
-async fn a_ninth_export_waits_its_turn_elsewhere_and_a_gone_client_makes_room() {
-    let (store, _) = stored(5000);
-    let service = serve(store).await;
-    let mut open = Vec::new();
-    for _ in 0..8 {
-        open.push(service.export("").await);
+async fn a_tenant_has_half_of_all_exports_and_a_gone_client_makes_room() {
+    let (mut store, events) = stored(5000);
+    for event in &events {
+        store.insert(&layouts(), "other", event.clone());
     }
-    assert_eq!(answer(service.export("").await).await.0, 503);
-    open.pop();
+    let service = serve(store).await;
+    let refused = async |tenant: &str| {
+        let response = service.export_of(tenant).await;
+        assert_eq!(response.headers()[header::RETRY_AFTER], "1");
+        answer(response).await.0.as_u16()
+    };
+    let mut open = Vec::new();
+    for _ in 0..4 {
+        open.push(service.export_of("acme").await);
+    }
+    assert_eq!(refused("acme").await, 429);
+    for _ in 0..4 {
+        open.push(service.export_of("other").await);
+    }
+    assert!(open.iter().all(|response| response.status() == 200));
+    assert_eq!(refused("third").await, 503);
+    open.remove(0);
     // The task learns of it when it next sends.
-    while service.export("").await.status() != 200 {
+    while service.export_of("acme").await.status() != 200 {
         tokio::task::yield_now().await;
     }
 }

@@ -3,7 +3,8 @@
 use futures::future::try_join_all;
 
 use super::Bed;
-use crate::db::{Db, DbError, Options, Place, VERSION, migrate, params};
+use crate::db::sqlite::migrate::stored;
+use crate::db::{Db, DbError, Options, Place, Schema, VERSION, migrate, params};
 
 const GROW: &str = "INSERT INTO outbox (topic, tenant_id, event_id, payload, created_at) \
                     VALUES ('audit', 'x', 'e', ?, 0)";
@@ -61,6 +62,24 @@ async fn a_file_of_a_newer_build_is_refused_and_left_as_it_is() {
     }
     assert!(std::fs::read(bed.path()).unwrap() == before);
     assert_eq!(Db::new(&Options::embedded(bed.path())).version().await.unwrap(), VERSION + 1);
+}
+
+#[tokio::test]
+async fn a_file_of_a_newer_build_that_serves_this_one_is_worked_on_as_it_is() {
+    let bed = Bed::new().await;
+    let schema = Schema { version: VERSION + 1, serves_from: VERSION };
+    let newer = format!("PRAGMA user_version = {}", stored(schema));
+    bed.db.execute(newer, params![]).await.unwrap();
+    let migrated = migrate(&bed.place()).await.unwrap();
+    assert_eq!((migrated.from, migrated.to), (VERSION + 1, VERSION + 1));
+    assert_eq!(bed.db.schema().await.unwrap(), schema);
+    assert!(schema.serves());
+    bed.db.execute(GROW, params!["{}"]).await.unwrap();
+    // The next one does not.
+    let other = Schema { version: VERSION + 2, serves_from: VERSION + 1 };
+    bed.db.execute(format!("PRAGMA user_version = {}", stored(other)), params![]).await.unwrap();
+    assert_eq!(bed.db.schema().await.unwrap(), other);
+    assert!(matches!(migrate(&bed.place()).await, Err(DbError::Refused(_))));
 }
 
 #[tokio::test]
