@@ -171,9 +171,9 @@ pub(crate) fn record<'a, D: IntoOpaque>(
     draft: &'a Draft,
     opaque: D,
 ) -> BaseRecord<'a, [u8], [u8], D> {
-    let record = BaseRecord::with_opaque_to(run.names.topic.as_str(), opaque)
-        .key(draft.key.as_slice())
-        .payload(draft.value.as_slice());
+    let record: BaseRecord<'a, [u8], [u8], D> =
+        BaseRecord::with_opaque_to(run.names.topic.as_str(), opaque);
+    let record = record.key(draft.key.as_slice()).payload(draft.value.as_slice());
     match run.kind(index) {
         Kind::Good => record,
         Kind::Poison(_) | Kind::Oversized => {

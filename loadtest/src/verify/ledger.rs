@@ -248,7 +248,7 @@ impl Ledger {
             (None, None) if stored => {}
             (None, None) if self.expecter.expired(index, now) => return true,
             (None, Some(_)) if stored && self.replayed => {}
-            (None | Some(_), None) if !self.is_known(index) => {}
+            (_, None) if !self.is_known(index) => {}
             (None, None) | (Some(_), None) => {
                 let kind = expected.unwrap_or("good");
                 let place = self.place(index).map(|(partition, offset)| {
