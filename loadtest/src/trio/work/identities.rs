@@ -21,6 +21,10 @@ use crate::generate::Mix;
 const SLOTS: usize = 32;
 /// Users of a crew at a time.
 const EACH: usize = 4;
+/// Statuses of what was made, is shown as it is now, and is gone.
+const MADE: &[u16] = &[201];
+const SHOWN: &[u16] = &[200];
+const GONE: &[u16] = &[204];
 
 /// What is done to a user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -227,18 +231,18 @@ impl Place {
         let n = state.steps;
         let email = json!({"email": format!("{}n{n}@{}.example", self.name, tenant.id)});
         let patch = json!({"attributes": {"step": n}});
-        let (method, path, body, expected, kind): (_, _, _, &'static [u16], _) = match step {
-            Step::Create => (Method::POST, users, email, &[201], "user.created"),
-            Step::Join => (Method::PUT, member, nothing, &[201], "team.member_added"),
-            Step::Leave => (Method::DELETE, member, nothing, &[204], "team.member_removed"),
+        let (method, path, body, expected, kind) = match step {
+            Step::Create => (Method::POST, users, email, MADE, "user.created"),
+            Step::Join => (Method::PUT, member, nothing, MADE, "team.member_added"),
+            Step::Leave => (Method::DELETE, member, nothing, GONE, "team.member_removed"),
             Step::Deactivate => {
-                (Method::POST, format!("{user}/deactivate"), nothing, &[200], "user.deactivated")
+                (Method::POST, format!("{user}/deactivate"), nothing, SHOWN, "user.deactivated")
             }
             Step::Reactivate => {
-                (Method::POST, format!("{user}/reactivate"), nothing, &[200], "user.reactivated")
+                (Method::POST, format!("{user}/reactivate"), nothing, SHOWN, "user.reactivated")
             }
-            Step::Update => (Method::PATCH, user, patch, &[200], "user.updated"),
-            Step::Delete => (Method::DELETE, user, nothing, &[204], "user.deleted"),
+            Step::Update => (Method::PATCH, user, patch, SHOWN, "user.updated"),
+            Step::Delete => (Method::DELETE, user, nothing, GONE, "user.deleted"),
         };
         let request = Request::send(Service::Identity, method, path, &body);
         let key = format!("{}-{}-{}-{n}", scene.id, self.tenant, self.name);

@@ -1,7 +1,8 @@
 //! Work: audit events, checks and identities, with what must be true of the answers.
 //!
-//! Everything is sent at a rate, to either replica in turn, and repeated until it is acknowledged. Failures are counted,
-//! and are nothing wrong by themselves: how much is answered under faults is not promised, that answers are right is.
+//! Everything is sent at a rate, to either replica in turn, and repeated until it is acknowledged. Failures are
+//! counted, and are nothing wrong by themselves: how much is answered under faults is not promised, that answers are
+//! right is.
 //!
 //! | module | subject |
 //! |---|---|
@@ -58,7 +59,8 @@ const LONGEST: Duration = Duration::from_secs(30 * 86_400);
 pub const INVARIANTS: [(&str, &str); 8] = [
     (
         "accounting",
-        "every acknowledged event is stored once with its content, or dead-lettered with its reason; nothing else is there, and nothing is left uncommitted",
+        "every acknowledged event is stored once with its content, or dead-lettered with its reason; \
+         nothing else is there, and nothing is left uncommitted",
     ),
     (
         "never_grants",

@@ -81,8 +81,8 @@ impl History {
 
     /// The last write that was acknowledged with a token, and its token.
     pub(super) fn token(&self) -> Option<(usize, Arc<str>)> {
-        let states = self.states.iter().enumerate().rev();
-        states.filter_map(|(at, state)| Some((at, Arc::clone(state.token.as_ref()?)))).next()
+        let mut states = self.states.iter().enumerate().rev();
+        states.find_map(|(at, state)| Some((at, Arc::clone(state.token.as_ref()?))))
     }
 
     /// How many writes of a kind were acknowledged.

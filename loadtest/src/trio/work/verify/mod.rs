@@ -4,7 +4,7 @@ mod changes;
 mod said;
 mod trail;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -72,7 +72,7 @@ async fn until(
 
 /// What rows, Kafka, the graph and the acknowledged writes say of each tenant's people.
 async fn agree(known: &Known, stop: &Stop) -> anyhow::Result<Vec<Problem>> {
-    let ours = known.scene.tenants.iter().map(|tenant| tenant.id.clone()).collect();
+    let ours: BTreeSet<_> = known.scene.tenants.iter().map(|tenant| tenant.id.clone()).collect();
     let (told, stop) = (Arc::clone(&known.told), stop.clone());
     tokio::task::spawn_blocking(move || lock(&told).read(&ours, &stop)).await??;
     let mut problems = Vec::new();

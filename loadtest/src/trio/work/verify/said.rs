@@ -61,7 +61,9 @@ impl Said {
     pub(super) fn by_snapshot(lines: &[u8]) -> anyhow::Result<(Self, u64)> {
         let (mut said, mut last) = (Self::default(), None);
         for line in lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
-            match serde_json::from_slice(line).context("a line of a snapshot")? {
+            let line: SnapshotLine =
+                serde_json::from_slice(line).context("a line of a snapshot")?;
+            match line {
                 SnapshotLine::Header { seq, .. } => last = Some(seq),
                 SnapshotLine::User(user) => {
                     said.users.insert(user.of.id.to_string(), user.of);
