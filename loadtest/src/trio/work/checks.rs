@@ -93,12 +93,16 @@ pub(super) async fn check(scene: &Scene, right: &Right, with_token: bool) -> Opt
         "action": {"name": ACTION},
         "resource": {"type": "document", "id": right.resource},
     });
-    let mut at_least = None;
-    if let Some((write, token)) = shown {
-        body["at_least"] = Value::from(&*token);
-        at_least = Some(write);
+    let at_least = shown.as_ref().map(|(write, _)| *write);
+    // A token may come in the body or as a header.
+    let mut header = None;
+    match shown {
+        Some((write, token)) if write % 2 == 0 => header = Some(token),
+        Some((_, token)) => body["at_least"] = Value::from(&*token),
+        None => {}
     }
     let ask = Request::send(Service::Edge, Method::POST, tenant.path("check"), &body);
+    let ask = ask.at_least(header);
     let answer = scene.gateway.ask(Some(Workload::Checks), &ask, &[200]).await.answer?;
     scene.graph_token(&tenant.id, &answer, Workload::Checks);
     let Some(allowed) = answer.json()["decision"].as_bool() else {
