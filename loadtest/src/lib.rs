@@ -9,6 +9,7 @@
 //! | [`scenario`] | what is measured with these |
 //! | [`check`] | permission checks: a graph, questions with known answers, four kinds of targets |
 //! | [`verify`] | the accounting identity, proved record by record |
+//! | [`tail`] | a topic, read on from where one left off |
 //! | [`mod@bench`] | the goals beside what was measured |
 //! | [`engines`], [`deploy`], [`system`] | the engines, the script that runs them, the machine |
 //! | [`latency`], [`report`], [`progress`] | figures, drawings, bars |
@@ -30,5 +31,7 @@ pub mod scenario;
 pub mod scrape;
 pub mod stop;
 pub mod system;
+pub mod tail;
+pub mod trio;
 pub mod verify;
 pub mod watch;

@@ -12,6 +12,7 @@ use rdkafka::producer::{
     BaseRecord, DeliveryResult, NoCustomPartitioner, Producer as _, ProducerContext,
     ThreadedProducer,
 };
+use rdkafka::util::IntoOpaque;
 use rdkafka::{ClientConfig, ClientContext};
 use serde::Serialize;
 
@@ -117,7 +118,8 @@ pub fn produce(
     Ok(Produced { records, bytes, seconds, per_second: records as f64 / seconds })
 }
 
-fn client(engines: &Engines, run: &Run) -> ClientConfig {
+/// A producer of the run's records: idempotent, acknowledged by all in-sync replicas.
+pub(crate) fn client(engines: &Engines, run: &Run) -> ClientConfig {
     let mut client = engines.client();
     let largest = (run.oversized_bytes + 64 * 1024).max(1 << 20);
     client
@@ -148,17 +150,7 @@ fn send(
     draft: &Draft,
     stop: &Stop,
 ) -> anyhow::Result<()> {
-    let record: BaseRecord<'_, [u8], [u8]> =
-        BaseRecord::to(&run.names.topic).key(draft.key.as_slice()).payload(draft.value.as_slice());
-    let mut record = match run.kind(index) {
-        Kind::Good => record,
-        Kind::Poison(_) | Kind::Oversized => {
-            let name = format!("{}-{index}", run.id);
-            record.headers(
-                OwnedHeaders::new().insert(Header { key: INDEX_HEADER, value: Some(&name) }),
-            )
-        }
-    };
+    let mut record = record(run, index, draft, ());
     loop {
         match producer.send(record) {
             Ok(()) => return Ok(()),
@@ -168,6 +160,27 @@ fn send(
                 record = back;
             }
             Err((error, _)) => bail!("record {index}: {error}"),
+        }
+    }
+}
+
+/// Record `index` of the run, which `draft` holds; `opaque` comes with the news of its delivery.
+pub(crate) fn record<'a, D: IntoOpaque>(
+    run: &'a Run,
+    index: u64,
+    draft: &'a Draft,
+    opaque: D,
+) -> BaseRecord<'a, [u8], [u8], D> {
+    let record: BaseRecord<'a, [u8], [u8], D> =
+        BaseRecord::with_opaque_to(run.names.topic.as_str(), opaque);
+    let record = record.key(draft.key.as_slice()).payload(draft.value.as_slice());
+    match run.kind(index) {
+        Kind::Good => record,
+        Kind::Poison(_) | Kind::Oversized => {
+            let name = format!("{}-{index}", run.id);
+            record.headers(
+                OwnedHeaders::new().insert(Header { key: INDEX_HEADER, value: Some(&name) }),
+            )
         }
     }
 }

@@ -8,8 +8,8 @@ use contracts::TenantId;
 use ingest::layout::ClassId;
 use ingest::sink::row;
 
-use super::Verdict;
 use super::expect::{Expected, Expecter};
+use super::{Among, Verdict};
 use crate::generate::poison::Kind;
 use crate::generate::{Draft, index_of};
 
@@ -79,6 +79,7 @@ pub(super) struct Letter<'a> {
 pub struct Ledger {
     pub(super) expecter: Expecter,
     replayed: bool,
+    among: Option<Among>,
     stored: Vec<AtomicU64>,
     letters: Mutex<Letters>,
     problems: Mutex<Problems>,
@@ -98,10 +99,26 @@ struct Problems {
 }
 
 impl Ledger {
-    pub(super) fn new(expecter: Expecter, replayed: bool) -> Self {
+    pub(super) fn new(expecter: Expecter, replayed: bool, among: Option<Among>) -> Self {
         let words = expecter.run().events.div_ceil(64);
         let stored = (0..words).map(|_| AtomicU64::new(0)).collect();
-        Self { expecter, replayed, stored, letters: Mutex::default(), problems: Mutex::default() }
+        let (letters, problems) = (Mutex::default(), Mutex::default());
+        Self { expecter, replayed, among, stored, letters, problems }
+    }
+
+    /// The offsets of the first dead letters to be read, by partition.
+    pub(super) fn letters_from(&self) -> BTreeMap<i32, i64> {
+        self.among.as_ref().map(|among| among.letters_from.clone()).unwrap_or_default()
+    }
+
+    /// Where Kafka acknowledged a record, if that is known.
+    fn place(&self, index: u64) -> Option<(i32, i64)> {
+        self.among.as_ref()?.acknowledged.get(index as usize).copied().flatten()
+    }
+
+    /// Whether a record is known to have been published.
+    fn is_known(&self, index: u64) -> bool {
+        self.among.is_none() || self.place(index).is_some()
     }
 
     fn problem(&self, problem: Problem, describe: impl FnOnce() -> String) {
@@ -119,6 +136,9 @@ impl Ledger {
         }
         let run = self.expecter.run();
         let index = index_of(&run.id, found.source_id);
+        if index.is_none() && self.among.is_some() {
+            return;
+        }
         let Some(index) = index.filter(|i| *i < run.events && run.kind(*i) == Kind::Good) else {
             return self.problem(Problem::Stranger, || format!("row {}", describe(&found)));
         };
@@ -139,6 +159,9 @@ impl Ledger {
 
     /// Books one dead letter.
     pub(super) fn letter(&self, letter: Letter<'_>, scratch: &mut Draft) {
+        if letter.index.is_none() && self.among.is_some() {
+            return;
+        }
         let run = self.expecter.run();
         let (partition, offset) = letter.at;
         let here = || format!("dead letter at {partition}/{offset} ({})", letter.reason);
@@ -225,9 +248,16 @@ impl Ledger {
             (None, None) if stored => {}
             (None, None) if self.expecter.expired(index, now) => return true,
             (None, Some(_)) if stored && self.replayed => {}
+            (_, None) if !self.is_known(index) => {}
             (None, None) | (Some(_), None) => {
                 let kind = expected.unwrap_or("good");
-                self.problem(Problem::Lost, || format!("record {index} ({kind}) is nowhere"));
+                let place = self.place(index).map(|(partition, offset)| {
+                    format!(", though Kafka has it at {partition}/{offset}")
+                });
+                let place = place.unwrap_or_default();
+                self.problem(Problem::Lost, || {
+                    format!("record {index} ({kind}) is nowhere{place}")
+                });
             }
             (None, Some(reason)) => {
                 let also = if stored { " and stored" } else { "" };

@@ -16,10 +16,21 @@ struct Books {
 
 impl Books {
     fn new() -> Self {
+        Self::with(None)
+    }
+
+    /// A run among others, of which Kafka acknowledged all but these.
+    fn among(doubtful: &[u64]) -> Self {
+        let place = |index: u64| (!doubtful.contains(&index)).then_some((0, index.cast_signed()));
+        let acknowledged = (0..30).map(place).collect();
+        Self::with(Some(Among { acknowledged, ..Among::default() }))
+    }
+
+    fn with(among: Option<Among>) -> Self {
         let run = Run { poison_every: 10, ..Run::example(30) };
         let now = (run.time(29) / 10_000).cast_signed() + 60_000;
         let layouts = Layouts::from_rows([(EVERYONE.to_owned(), Layout::DEFAULT)]).unwrap();
-        Self { ledger: Ledger::new(Expecter::new(&run, layouts, LIMITS), false), now }
+        Self { ledger: Ledger::new(Expecter::new(&run, layouts, LIMITS), false, among), now }
     }
 
     fn row(&self, index: u64, spoil: impl FnOnce(&mut Expected)) {
@@ -62,14 +73,17 @@ impl Books {
 
     /// Everything as it should be, but for the rows and letters of `except`.
     fn all_but(except: &[u64]) -> Self {
-        let books = Self::new();
+        Self::new().filled(except)
+    }
+
+    fn filled(self, except: &[u64]) -> Self {
         for index in (0..30).filter(|index| !except.contains(index)) {
-            match books.ledger.expecter.run().kind(index) {
-                Kind::Good => books.row(index, |_| {}),
-                _ => books.letter(index, index.cast_signed(), None),
+            match self.ledger.expecter.run().kind(index) {
+                Kind::Good => self.row(index, |_| {}),
+                _ => self.letter(index, index.cast_signed(), None),
             }
         }
-        books
+        self
     }
 
     fn problems(&self) -> BTreeMap<&'static str, u64> {
@@ -157,4 +171,49 @@ fn what_outlived_its_class_has_expired() {
     let verdict = books.ledger.close(books.now + 400 * 86_400_000);
     assert!(verdict.ok);
     assert_eq!(verdict.expired, 1);
+}
+
+#[test]
+fn what_kafka_did_not_acknowledge_may_be_there_once_or_not() {
+    let books = Books::among(&[3, 9]).filled(&[3, 9]);
+    assert!(books.ledger.close(books.now).ok);
+    let books = Books::among(&[3, 9]).filled(&[]);
+    assert!(books.ledger.close(books.now).ok);
+    let books = Books::among(&[3, 9]).filled(&[]);
+    books.row(3, |_| {});
+    books.letter(9, 77, None);
+    assert_eq!(books.problems(), BTreeMap::from([("double", 2)]));
+    let verdict = Books::among(&[3]).filled(&[3, 4]).ledger.close(0);
+    assert_eq!(verdict.problems, BTreeMap::from([("lost", 1)]));
+    assert!(verdict.first[0].contains("0/4"), "it says where it was: {:?}", verdict.first);
+}
+
+#[test]
+fn among_others_only_what_names_the_run_is_looked_at() {
+    let row = |source_id: &'static [u8]| Found {
+        class: ClassId::ONE_YEAR,
+        tenant: b"acme-0000",
+        bucket: b"2026-11-22",
+        body: &[],
+        source_id,
+        ttl: None,
+        now: 0,
+    };
+    let books = Books::among(&[]).filled(&[]);
+    let (mut scratch, mut draft) = (Expected::default(), Draft::default());
+    books.ledger.row(row(b"another-3"), &mut scratch);
+    books.ledger.row(row(b"test-1-p3"), &mut scratch);
+    let letter = Letter {
+        index: None,
+        key: b"",
+        value: b"",
+        reason: "empty",
+        origin: Some(("lt.test-1.events", 0, 7)),
+        at: (0, 0),
+    };
+    books.ledger.letter(letter, &mut draft);
+    assert_eq!(books.problems(), BTreeMap::new());
+    let books = Books::among(&[]).filled(&[]);
+    books.ledger.row(row(b"test-1-99"), &mut scratch);
+    assert_eq!(books.problems(), BTreeMap::from([("stranger", 1)]), "nobody sent 99");
 }

@@ -1,20 +1,18 @@
-//! The dead-letter topic, read from its beginning to where it ended when reading began.
+//! The dead-letter topic, read from its beginning, or from where a run began, to where it ended when reading began.
 
-use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use contracts::audit::header;
 use ingest::event::Origin;
-use rdkafka::consumer::Consumer as _;
+use rdkafka::Message as _;
 use rdkafka::message::{BorrowedMessage, Headers as _};
-use rdkafka::{Message as _, Offset, TopicPartitionList};
 
 use super::ledger::{Ledger, Letter};
-use crate::engines::{Engines, watermarks};
+use crate::engines::Engines;
 use crate::generate::{Draft, index_of};
 use crate::produce::INDEX_HEADER;
 use crate::stop::Stop;
+use crate::tail::Tail;
 
 /// Books every dead letter in `ledger`.
 pub(super) async fn read(
@@ -27,35 +25,10 @@ pub(super) async fn read(
 }
 
 fn read_all(engines: &Engines, ledger: &Ledger, stop: &Stop) -> anyhow::Result<()> {
-    let names = &ledger.expecter.run().names;
-    // A group of its own name: nothing is committed, and nobody's assignment is touched.
-    let consumer = engines.consumer(&format!("{}-verify", names.group))?;
-    let topic = names.dead_letter_topic.as_str();
-    let (mut wanted, mut ends) = (TopicPartitionList::new(), HashMap::new());
-    for (partition, low, high) in watermarks(&consumer, topic)? {
-        if low < high {
-            wanted.add_partition_offset(topic, partition, Offset::Offset(low))?;
-            ends.insert(partition, high);
-        }
-    }
-    if ends.is_empty() {
-        return Ok(());
-    }
-    consumer.assign(&wanted)?;
+    let topic = &ledger.expecter.run().names.dead_letter_topic;
     let mut scratch = Draft::default();
-    while !ends.is_empty() {
-        stop.check()?;
-        let Some(message) = consumer.poll(Duration::from_millis(200)) else { continue };
-        let message = message?;
-        let end = ends.get(&message.partition()).copied();
-        if end.is_some_and(|end| message.offset() < end) {
-            book(ledger, &message, &mut scratch);
-        }
-        if end.is_some_and(|end| message.offset() + 1 >= end) {
-            ends.remove(&message.partition());
-        }
-    }
-    Ok(())
+    let mut tail = Tail::from(engines, topic, ledger.letters_from())?;
+    tail.read(stop, |message| book(ledger, message, &mut scratch))
 }
 
 fn book(ledger: &Ledger, message: &BorrowedMessage<'_>, scratch: &mut Draft) {

@@ -41,6 +41,16 @@ pub struct Options {
     pub replayed: bool,
 }
 
+/// What is known of a run whose records are among others', in topics and tables that it did not make, and of whose
+/// records some may be there or not.
+#[derive(Debug, Clone, Default)]
+pub struct Among {
+    /// By index, the partition and offset that Kafka acknowledged; without them, a record may be there or not.
+    pub acknowledged: Vec<Option<(i32, i64)>>,
+    /// Dead letters before these offsets, by partition, are others'.
+    pub letters_from: BTreeMap<i32, i64>,
+}
+
 /// What was found.
 #[derive(Debug, Clone, Serialize)]
 pub struct Verdict {
@@ -76,13 +86,37 @@ pub async fn verify(
     options: Options,
     stop: &Stop,
 ) -> anyhow::Result<Verdict> {
+    judge(engines, run, options, None, stop).await
+}
+
+/// Verifies `run`, whose records are among others': rows and dead letters that do not name it are not looked at.
+///
+/// # Errors
+/// As [`verify`].
+pub async fn verify_among(
+    engines: &Engines,
+    run: &Run,
+    options: Options,
+    among: Among,
+    stop: &Stop,
+) -> anyhow::Result<Verdict> {
+    judge(engines, run, options, Some(among), stop).await
+}
+
+async fn judge(
+    engines: &Engines,
+    run: &Run,
+    options: Options,
+    among: Option<Among>,
+    stop: &Stop,
+) -> anyhow::Result<Verdict> {
     let begun = Instant::now();
     let uncommitted = settle(engines, run, options.settle, stop).await?;
     let db = again(stop, async || engines.session(&run.names).await).await?;
     let layouts = again(stop, async || layouts(engines, &run.names, &db).await).await?;
     let limits = engines.config(&run.names)?.limits.decoder();
     let expecter = Expecter::new(run, layouts, limits);
-    let ledger = Arc::new(Ledger::new(expecter, options.replayed));
+    let ledger = Arc::new(Ledger::new(expecter, options.replayed, among));
     let bar = progress::bar("rows", run.good());
     scan::scan(&db, &ledger, stop, &bar).await?;
     bar.finish_and_clear();

@@ -1,0 +1,48 @@
+//! Where the replicas answer, and what is promised of them.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crate::engines::Engines;
+use crate::run::Names;
+
+/// One replica: its addresses stay the same through kills and restarts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Replica {
+    /// Its public listener.
+    pub http: SocketAddr,
+    /// Its admin listener.
+    pub admin: SocketAddr,
+}
+
+/// A running trio, guarded: `auth.mode: jwt` everywhere, `sync.mode: identity` at the edges.
+#[derive(Debug, Clone)]
+pub struct Site {
+    /// Replicas of `ingest`.
+    pub ingest: [Replica; 2],
+    /// Replicas of `authz-edge`.
+    pub edge: [Replica; 2],
+    /// Replicas of `identity-admin`.
+    pub identity: [Replica; 2],
+    /// Kafka and Cassandra, as the loads of `ingest` know them.
+    pub engines: Engines,
+    /// Topics, consumer group and keyspace of `ingest`.
+    pub names: Names,
+    /// The database of identities, as `identity-admin` is told of it.
+    pub mysql_dsn: String,
+    /// Topic of what changed in identities.
+    pub changes_topic: String,
+    /// API key of the bootstrapped `system:admin`.
+    pub admin_key: String,
+    /// What is promised.
+    pub bounds: Bounds,
+}
+
+/// How old an answer of `authz-edge` may be.
+#[derive(Debug, Clone, Copy)]
+pub struct Bounds {
+    /// Life of a cached entry: nothing older answers, whatever is down.
+    pub entry_life: Duration,
+    /// What clocks and the delivery of an answer may add.
+    pub grace: Duration,
+}
