@@ -10,6 +10,7 @@
 //! | [`check`] | permission checks: a graph, questions with known answers, four kinds of targets |
 //! | [`verify`] | the accounting identity, proved record by record |
 //! | [`mod@bench`] | the goals beside what was measured |
+//! | [`scale`] | many rows, many relationships, many tenants for a month |
 //! | [`engines`], [`deploy`], [`system`] | the engines, the script that runs them, the machine |
 //! | [`latency`], [`report`], [`progress`] | figures, drawings, bars |
 
@@ -26,6 +27,7 @@ pub mod produce;
 pub mod progress;
 pub mod report;
 pub mod run;
+pub mod scale;
 pub mod scenario;
 pub mod scrape;
 pub mod stop;
