@@ -13,7 +13,7 @@ use ingest::layout::{EVERYONE, Granularity, Layout, Layouts};
 use super::super::sizes::Sizes;
 use super::Month;
 use super::draw::part;
-use super::tenants::{BEGIN, SLOTS, Tenant, Traffic, time};
+use super::tenants::{Tenant, Traffic, time};
 use crate::generate::Mix;
 
 /// A partition of Cassandra.
@@ -254,6 +254,7 @@ fn spread(partitions: &mut HashMap<Place, u64>, place: Place, rows: u64, shards:
 mod tests {
     use contracts::EventId;
 
+    use super::super::tenants::{BEGIN, SLOTS};
     use super::*;
 
     #[test]
