@@ -55,7 +55,8 @@ impl Checks<'_> {
             let few = self.check(&side, &small, &plan).await?;
             let many = self.check(&side, &large, &plan).await?;
             edge.stop().await?;
-            ensure!(few.checks.min(many.checks) >= FEWEST, "too few cold checks: a longer --seconds");
+            let fewest = few.checks.min(many.checks);
+            ensure!(fewest >= FEWEST, "only {fewest} cold checks: a longer --seconds");
             Ok(json!({
                 "value": many.latency.p50_ms / few.latency.p50_ms,
                 "small_p50_ms": few.latency.p50_ms, "large_p50_ms": many.latency.p50_ms,

@@ -166,7 +166,8 @@ impl Simulation {
         for ((slot, tenant), rows) in sums {
             let counted = (slot, rows);
             let better = consider(&self.layouts, &tenant, counted, now, self.partition_rows);
-            let Some((_, better)) = better.filter(|_| !promoted.contains(&tenant)) else { continue };
+            let better = better.filter(|_| !promoted.contains(&tenant));
+            let Some((_, better)) = better else { continue };
             let layout = Layout { effective_from: now + self.notice + 1, ..better };
             self.rows_of_registry.push((tenant.clone(), layout));
             *self.promotions.entry(tenant.clone()).or_default() += 1;
@@ -239,13 +240,13 @@ fn share_of(rows: u64, at: i64, parts: i64) -> u64 {
 
 /// Rows over the shards of a bucket: a shard is the rest of a hash, so that each row is in each with the same
 /// probability.
-fn spread(partitions: &mut HashMap<Place, u64>, place: Place, rows: u64, shards: u8, mix: &mut Mix) {
+fn spread(all: &mut HashMap<Place, u64>, place: Place, rows: u64, shards: u8, mix: &mut Mix) {
     let mut left = rows;
     for shard in 0..shards {
         let here = part(left, 1.0 / f64::from(shards - shard), mix);
         left -= here;
         if here > 0 {
-            *partitions.entry(Place { shard, ..place }).or_default() += here;
+            *all.entry(Place { shard, ..place }).or_default() += here;
         }
     }
 }

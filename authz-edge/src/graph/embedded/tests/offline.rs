@@ -84,7 +84,10 @@ fn named(quads: &str) -> BTreeSet<String> {
         }
     }
     let of = |object: &Object<'_>, names: &HashMap<u64, String>| match object {
-        Object::Node(id) => names.get(&uid(*id)).map_or("…".to_owned(), |name| format!("<{name}>")),
+        Object::Node(id) => match names.get(&uid(*id)) {
+            Some(name) => format!("<{name}>"),
+            None => "…".to_owned(),
+        },
         Object::Text(text) => format!("{text:?}"),
         Object::Star => panic!("everything cannot be set"),
     };
