@@ -12,6 +12,7 @@ mod simulate;
 mod tenants;
 
 use anyhow::Context;
+use ingest::Config;
 use ingest::config::{LayoutConfig, LimitsConfig};
 use serde::Serialize;
 use serde_json::{Value, json, to_value};
@@ -59,8 +60,7 @@ pub struct Month {
 /// When a setting is refused, or it is to stop.
 pub async fn month(args: &MonthArgs, stop: &Stop) -> anyhow::Result<bool> {
     let output = Output::new(&args.output, "month")?;
-    let config = Engines { settings: args.settings.clone(), ..Engines::default() };
-    let config = config.config(&Names::of("month"))?;
+    let config = config(&args.settings)?;
     let mut months: Vec<Month> = Vec::new();
     for exponent in &args.exponents {
         let traffic = Traffic {
@@ -82,6 +82,20 @@ pub async fn month(args: &MonthArgs, stop: &Stop) -> anyhow::Result<bool> {
     let figures = figures(&months);
     output.finish(&result(args, &config.layout, &months)?, &charts(&months), &figures)?;
     Ok(true)
+}
+
+/// The configuration of an `ingest` that is nowhere.
+fn config(settings: &[(String, String)]) -> anyhow::Result<Config> {
+    let nobody = vec!["127.0.0.1:1".to_owned()];
+    let engines = Engines {
+        kafka: nobody.clone(),
+        cassandra: nobody,
+        replication: 1,
+        partitions: 12,
+        settings: settings.to_vec(),
+        ..Engines::default()
+    };
+    engines.config(&Names::of("month"))
 }
 
 /// One month.
@@ -177,7 +191,7 @@ mod tests {
     use super::*;
 
     fn small(seed: u64, exponent: f64) -> Month {
-        let config = Engines::default().config(&Names::of("month")).unwrap();
+        let config = config(&[]).unwrap();
         let traffic = Traffic {
             tenants: 200,
             rows_per_day: 20_000_000,

@@ -287,8 +287,7 @@ mod tests {
     /// A tenant alone, with a million rows a day and more.
     #[test]
     fn a_promotion_takes_effect_when_everybody_knows_it() {
-        let engines = crate::engines::Engines::default();
-        let config = engines.config(&crate::run::Names::of("month")).unwrap();
+        let config = super::super::config(&[]).unwrap();
         let traffic = Traffic {
             tenants: 1,
             rows_per_day: 10_000_000,
