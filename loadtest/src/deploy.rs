@@ -37,7 +37,7 @@ async fn run(state: &Path, arguments: &[&str]) -> anyhow::Result<String> {
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// Stops or continues one process of the instance in `state`: `pause`, `resume`.
+/// Stops, continues or starts one process of the instance in `state`: `pause`, `resume`, `start`.
 ///
 /// # Errors
 /// When there is no such instance or process.
@@ -120,6 +120,19 @@ impl Local {
     /// # Errors
     /// When an engine does not start.
     pub async fn start(&mut self, only: &str, pins: &[&str]) -> anyhow::Result<()> {
+        let pins: Vec<&str> = pins.iter().flat_map(|pin| ["--cpus", *pin]).collect();
+        self.bring_up(only, &pins).await
+    }
+
+    /// The same, not pinned, without the process `later`, which [`Local::start_one`] starts.
+    ///
+    /// # Errors
+    /// When an engine does not start.
+    pub async fn start_without(&mut self, only: &str, later: &str) -> anyhow::Result<()> {
+        self.bring_up(only, &["--later", later]).await
+    }
+
+    async fn bring_up(&mut self, only: &str, options: &[&str]) -> anyhow::Result<()> {
         if self.up {
             run(&self.state, &["down"]).await?;
         }
@@ -127,10 +140,16 @@ impl Local {
         let mut arguments = vec!["up", "--only", only, "--port-base", "auto"];
         // As Cassandra comes: otherwise the disk's fsync is measured.
         arguments.extend(["--commitlog-sync", "periodic"]);
-        for pin in pins {
-            arguments.extend(["--cpus", pin]);
-        }
+        arguments.extend(options);
         run(&self.state, &arguments).await.map(drop)
+    }
+
+    /// Starts one process on its data and waits until it answers.
+    ///
+    /// # Errors
+    /// When there is no such process, or it does not start.
+    pub async fn start_one(&self, name: &str) -> anyhow::Result<()> {
+        signal(&self.state, "start", name).await
     }
 
     /// Where Kafka and Cassandra answer.

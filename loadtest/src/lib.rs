@@ -11,6 +11,7 @@
 //! | [`verify`] | the accounting identity, proved record by record |
 //! | [`tail`] | a topic, read on from where one left off |
 //! | [`mod@bench`] | the goals beside what was measured |
+//! | [`scale`] | many rows, many relationships, many tenants for a month |
 //! | [`engines`], [`deploy`], [`system`] | the engines, the script that runs them, the machine |
 //! | [`latency`], [`report`], [`progress`] | figures, drawings, bars |
 
@@ -27,6 +28,7 @@ pub mod produce;
 pub mod progress;
 pub mod report;
 pub mod run;
+pub mod scale;
 pub mod scenario;
 pub mod scrape;
 pub mod stop;

@@ -8,18 +8,36 @@ use serde_json::Value;
 
 use crate::watch::Timeline;
 
-/// Points over time, in seconds.
+/// Points over what a drawing has across: time, in seconds, mostly.
 pub type Points = Vec<(f64, f64)>;
 
-/// One drawing: lines over time.
+/// One drawing: lines over time, or over something else.
 #[derive(Debug, Clone)]
 pub struct Chart {
     /// What it shows.
     pub title: String,
     /// The unit of its values.
     pub unit: &'static str,
+    /// The unit of what it has across.
+    pub across: &'static str,
     /// Lines by name.
     pub lines: Vec<(&'static str, Points)>,
+}
+
+/// Across, unless something else is said.
+pub const SECONDS: &str = "s";
+
+impl Chart {
+    /// A drawing with `across` from left to right.
+    #[must_use]
+    pub fn over(
+        across: &'static str,
+        title: &str,
+        unit: &'static str,
+        lines: Vec<(&'static str, Points)>,
+    ) -> Self {
+        Self { title: title.to_owned(), unit, across, lines }
+    }
 }
 
 const COLOURS: [&str; 3] = ["#2563eb", "#dc2626", "#059669"];
@@ -56,7 +74,7 @@ pub fn charts(timeline: &Timeline) -> Vec<Chart> {
         memory.push((sample.at, sample.memory.rss_kib as f64 / 1024.0));
         bytes.push((sample.at, sample.reading.in_flight_bytes as f64 / f64::from(1 << 20)));
     }
-    let chart = |title: &str, unit, lines| Chart { title: title.to_owned(), unit, lines };
+    let chart = |title, unit, lines| Chart::over(SECONDS, title, unit, lines);
     vec![
         chart("Throughput", "rows/s", vec![("stored", rate)]),
         chart("End-to-end lag", "ms", vec![("p50", lag), ("p99", slow_lag)]),
@@ -77,7 +95,7 @@ pub fn throughput(title: &str, counts: &[(f64, u64)]) -> Chart {
             from = Some((*at, *count));
         }
     }
-    Chart { title: title.to_owned(), unit: "rows/s", lines: vec![("written", points)] }
+    Chart::over(SECONDS, title, "rows/s", vec![("written", points)])
 }
 
 /// Writes the report: the drawings, then the figures.
@@ -145,14 +163,17 @@ fn draw(chart: &Chart, html: &mut String) {
     }
     let _ = write!(
         html,
-        "<text x=\"{LEFT}\" y=\"{y}\">0 s</text>\
-         <text x=\"{WIDTH}\" y=\"{y}\" text-anchor=\"end\">{right:.0} s</text></svg>",
-        y = HEIGHT - 6.0
+        "<text x=\"{LEFT}\" y=\"{y}\">0 {across}</text>\
+         <text x=\"{WIDTH}\" y=\"{y}\" text-anchor=\"end\">{right} {across}</text></svg>",
+        y = HEIGHT - 6.0,
+        across = chart.across,
+        right = if chart.across == SECONDS { format!("{right:.0}") } else { number(right) }
     );
 }
 
 fn number(value: f64) -> String {
     match value {
+        v if v >= 10_000_000.0 => format!("{:.0} M", v / 1e6),
         v if v >= 10_000.0 => format!("{:.0} k", v / 1000.0),
         v if v >= 100.0 => format!("{v:.0}"),
         v => format!("{v:.1}"),

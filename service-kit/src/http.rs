@@ -15,7 +15,7 @@ use crate::{
 };
 use axum::{BoxError, Router, body::Body, extract::ConnectInfo};
 use hyper::{
-    Request, Response,
+    Request, Response, StatusCode,
     body::Incoming,
     header::{CONNECTION, HeaderValue},
     server::conn::http1,
@@ -51,6 +51,11 @@ const MAX_HEADERS: usize = 64;
 /// 4 096 connections more than most machines have. A token has 8 KiB at most, and Envoy forwards heads of 60 KiB.
 /// Bodies are read in pieces of as much.
 const MAX_HEAD_BYTES: usize = 64 << 10;
+
+/// How long a refusal for asking too much (429) is held back. A client that does not heed it, and asks again at once, gets
+/// ten a second of each connection then, and takes no more than that from others; nginx's `limit_req` delays likewise.
+/// One that heeds it waits for a second or more anyway.
+const REFUSAL_DELAY: Duration = Duration::from_millis(100);
 
 /// The bounds of a server.
 #[derive(Clone, Copy, Debug)]
@@ -108,7 +113,7 @@ impl App for Router {
 
 /// Serves HTTP/1.1 until `shutdown` drains. Then answers say that their connection ends (RFC 9112 section 9.6), and
 /// after `drain_delay` the listener closes, idle connections end, requests in flight finish, and what is left at the
-/// deadline is cut. Returns when no connection is left. A connection holds its slot from before its handshake.
+/// deadline is cut. 429 is answered a moment late. Returns when no connection is left. A connection holds its slot from before its handshake.
 /// Dropping the future cuts every connection.
 ///
 /// # Errors
@@ -199,6 +204,9 @@ impl<A: App> Server<A> {
             let (answered, leaving) = (app.answer(peer, request), Arc::clone(&leaving));
             async move {
                 let mut response = answered.await;
+                if response.status() == StatusCode::TOO_MANY_REQUESTS {
+                    sleep(REFUSAL_DELAY).await;
+                }
                 if leaving.load(Ordering::Relaxed) {
                     let close = HeaderValue::from_static("close");
                     response.headers_mut().insert(CONNECTION, close);

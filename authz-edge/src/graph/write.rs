@@ -10,6 +10,7 @@ mod draft;
 mod entity;
 pub mod identity;
 mod load;
+mod offline;
 mod relationships;
 mod role;
 pub mod snapshot;
@@ -24,6 +25,7 @@ use rand::Rng as _;
 
 pub use bulk::shared_nodes;
 pub use entity::{Entity, EntityForm};
+pub use offline::Offline;
 pub use role::StoredRole;
 pub(in crate::graph) use role::{ROLE, RoleRow};
 pub use sweep::Swept;

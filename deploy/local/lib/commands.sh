@@ -25,8 +25,8 @@ wanted_engines() {
 up_engine() { # ENGINE
   local engine=$1 began=$SECONDS name
   "${engine}_install"
-  for name in $("${engine}_nodes"); do ensure_running "$name"; done
-  for name in $("${engine}_nodes"); do wait_until_ready "$name"; done
+  for name in $("${engine}_nodes"); do [[ $name == "$LATER" ]] || ensure_running "$name"; done
+  for name in $("${engine}_nodes"); do [[ $name == "$LATER" ]] || wait_until_ready "$name"; done
   say "$engine answers ($((SECONDS - began)) s)"
 }
 
@@ -48,6 +48,7 @@ command_up() {
   refuse_busy_ports "${dead[@]}"
   add_engines "${wanted[@]}"
   save_instance
+  [[ -z $LATER || " $(known_nodes | tr '\n' ' ')" == *" $LATER "* ]] || usage_error "--later: no process '$LATER' here"
   ! tls_on || tls_make
   up_all "${wanted[@]}"
 }

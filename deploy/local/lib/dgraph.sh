@@ -64,6 +64,9 @@ dgraph_env() {
   ! tls_on || host=localhost
   printf 'export TRIAD_DGRAPH=%s:%s\n' "$host" "$(port alpha-grpc)"
   printf 'export TRIAD_DGRAPH_HTTP=127.0.0.1:%s\n' "$(port alpha-http)"
+  # For whoever runs the loaders that come with it.
+  printf 'export TRIAD_DGRAPH_ZERO=127.0.0.1:%s\n' "$(port zero-grpc)"
+  printf 'export TRIAD_DGRAPH_BINARY=%q\n' "$CACHE/dgraph-$DGRAPH_VERSION/bin/dgraph"
 }
 
 dgraph_port() { # NAME

@@ -16,12 +16,12 @@ use tracing::{info, warn};
 use uuid::Uuid;
 
 use super::registry::{Registry, RegistryError};
-use super::{Granularity, Layout, MAX_SHARDS};
+use super::{Granularity, Layout, Layouts, MAX_SHARDS};
 use crate::config::LayoutConfig;
 use crate::sink::session::Cassandra;
 
 /// The stretch of event time over which a rate is measured.
-const SLOT_MILLIS: i64 = 600_000;
+pub const SLOT_MILLIS: i64 = 600_000;
 /// Slots of the past that are still counted.
 const KEPT_SLOTS: i64 = 6;
 /// Tenants counted in a slot; a tenant that is first seen beyond it is small.
@@ -41,8 +41,12 @@ impl RowCounts {
 
     /// Counts rows of `tenant`; rows of long ago are not counted. Called once a batch.
     pub fn note(&self, tenant: &[u8], event_time: i64, rows: u64) {
-        let slot = slot_of(event_time);
-        let oldest = slot_of(Utc::now().timestamp_millis()) - KEPT_SLOTS;
+        self.note_at(tenant, event_time, rows, Utc::now().timestamp_millis());
+    }
+
+    /// The same at `now`, milliseconds since the epoch.
+    pub fn note_at(&self, tenant: &[u8], event_time: i64, rows: u64, now: i64) {
+        let (slot, oldest) = (slot_of(event_time), oldest_of(now));
         if slot < oldest {
             return;
         }
@@ -59,9 +63,10 @@ impl RowCounts {
         }
     }
 
-    /// Counts of at least `floor`, after forgetting slots before `oldest`.
-    fn above(&self, floor: u64, oldest: i64) -> Vec<(i64, String, u64)> {
-        let mut slots = self.lock();
+    /// Slots with tenants and their counts of at least `floor`, after forgetting slots that are too old at
+    /// `now`, milliseconds since the epoch.
+    pub fn above(&self, floor: u64, now: i64) -> Vec<(i64, String, u64)> {
+        let (mut slots, oldest) = (self.lock(), oldest_of(now));
         slots.retain(|slot, _| *slot >= oldest);
         let text = |tenant: &[u8]| String::from_utf8_lossy(tenant).into_owned();
         let all = slots.iter().flat_map(|(slot, tenants)| {
@@ -73,6 +78,35 @@ impl RowCounts {
 
 fn slot_of(time: i64) -> i64 {
     time.div_euclid(SLOT_MILLIS)
+}
+
+/// The oldest slot that is counted at `now`.
+fn oldest_of(now: i64) -> i64 {
+    slot_of(now) - KEPT_SLOTS
+}
+
+/// What a replica shares with the others: of as many as 64 one at least sees so many rows of a tenant that
+/// is too large.
+#[must_use]
+pub fn shared_floor(partition_rows: u64) -> u64 {
+    (partition_rows / 144 / 64).max(1)
+}
+
+/// What becomes of a tenant that has `rows` in `slot` over all replicas, at `now` (milliseconds since the
+/// epoch): the layout that was judged and the one that follows it, or nothing.
+#[must_use]
+pub fn consider(
+    layouts: &Layouts,
+    tenant: &str,
+    (slot, rows): (i64, u64),
+    now: i64,
+    partition_rows: u64,
+) -> Option<(Layout, Layout)> {
+    let over = (slot + 1) * SLOT_MILLIS <= now;
+    // The latest row, also when it is not yet in effect: nobody is promoted twice for one rate.
+    let layout = layouts.governing(tenant, i64::MAX);
+    let better = judge(layout, rows, over, partition_rows)?;
+    Some((layout, Layout { effective_from: 0, ..better }))
 }
 
 /// The coarsest layout whose partitions stay below `partition_rows` at `rows_a_day`, with a factor of
@@ -179,10 +213,7 @@ impl Promoter {
     /// When Cassandra does not answer; the next look goes on from there.
     pub async fn look(&self) -> Result<(), ExecutionError> {
         let now = Utc::now().timestamp_millis();
-        let oldest = slot_of(now) - KEPT_SLOTS;
-        // Of as many as 64 replicas one at least sees this share of a tenant that is too large.
-        let floor = (self.partition_rows / 144 / 64).max(1);
-        let own = self.counts.above(floor, oldest);
+        let own = self.counts.above(shared_floor(self.partition_rows), now);
         for (slot, tenant, count) in &own {
             let count = i64::try_from(*count).unwrap_or(i64::MAX);
             let row = (CqlTimestamp(slot * SLOT_MILLIS), tenant, self.replica, count);
@@ -192,9 +223,8 @@ impl Promoter {
         slots.sort_unstable();
         slots.dedup();
         for slot in slots {
-            let over = (slot + 1) * SLOT_MILLIS <= now;
             for (tenant, rows) in self.sums(slot).await? {
-                self.consider(&tenant, rows, over).await;
+                self.consider(&tenant, (slot, rows), now).await;
             }
         }
         Ok(())
@@ -212,16 +242,16 @@ impl Promoter {
         Ok(sums)
     }
 
-    async fn consider(&self, tenant: &str, rows: u64, over: bool) {
+    async fn consider(&self, tenant: &str, counted: (i64, u64), now: i64) {
         let Some(layouts) = self.registry.current() else { return };
-        // The latest row, also when it is not yet in effect: nobody is promoted twice for one rate.
-        let layout = layouts.governing(tenant, i64::MAX);
-        let Some(better) = judge(layout, rows, over, self.partition_rows) else { return };
-        let better = Layout { effective_from: 0, ..better };
+        let Some((layout, better)) = consider(&layouts, tenant, counted, now, self.partition_rows)
+        else {
+            return;
+        };
         match self.registry.append_over(tenant, layout, better, "promotion").await {
             Ok(layout) => {
                 counter!("triad_ingest_promotions_total").increment(1);
-                info!(tenant, ?layout, rows, "promoted");
+                info!(tenant, ?layout, rows = counted.1, "promoted");
             }
             // Another replica or an operator was first.
             Err(RegistryError::Conflict | RegistryError::TooEarly { .. }) => {}
@@ -261,13 +291,29 @@ mod tests {
     #[test]
     fn rows_of_long_ago_promote_nobody() {
         let counts = RowCounts::default();
-        let now = Utc::now().timestamp_millis();
-        counts.note(b"t", now - 2 * 3_600_000, 1_000_000);
-        assert!(counts.above(1, 0).is_empty());
-        counts.note(b"t", now, 5);
-        counts.note(b"t", now, 6);
-        assert_eq!(counts.above(1, 0), [(slot_of(now), "t".to_owned(), 11)]);
-        assert!(counts.above(12, 0).is_empty());
+        let now = 1_795_356_187_123;
+        counts.note_at(b"t", now - 2 * 3_600_000, 1_000_000, now);
+        assert!(counts.above(1, now).is_empty());
+        counts.note_at(b"t", now, 5, now);
+        counts.note_at(b"t", now, 6, now);
+        assert_eq!(counts.above(1, now), [(slot_of(now), "t".to_owned(), 11)]);
+        assert!(counts.above(12, now).is_empty());
+        assert!(counts.above(1, now + 2 * 3_600_000).is_empty(), "and are forgotten");
+    }
+
+    #[test]
+    fn nobody_is_promoted_twice_for_one_rate() {
+        let default = ("*".to_owned(), Layout::DEFAULT);
+        let layouts = Layouts::from_rows([default.clone()]).unwrap();
+        let (slot, rows) = (2_992_260, 10_000);
+        let (during, after) = (slot * SLOT_MILLIS + 1, (slot + 1) * SLOT_MILLIS);
+        assert_eq!(consider(&layouts, "t", (slot, rows), during, ROWS), None, "not over yet");
+        let (judged, better) = consider(&layouts, "t", (slot, rows), after, ROWS).unwrap();
+        assert_eq!((judged, better.effective_from), (Layout::DEFAULT, 0));
+        // Not in effect for a while yet.
+        let better = Layout { effective_from: after + 3_600_000, ..better };
+        let layouts = Layouts::from_rows([default, ("t".to_owned(), better)]).unwrap();
+        assert_eq!(consider(&layouts, "t", (slot, rows), after, ROWS), None);
     }
 
     proptest! {

@@ -65,6 +65,14 @@ struct Seen {
     layouts: Arc<Layouts>,
 }
 
+/// From the insert of a row to its taking effect: long enough for everybody to know it by then.
+#[must_use]
+pub fn notice(layout: &LayoutConfig, limits: &LimitsConfig) -> TimeDelta {
+    let seconds =
+        limits.future_skew_seconds + 2 * layout.lease_seconds + layout.clock_skew_seconds;
+    TimeDelta::seconds(i64::from(seconds))
+}
+
 impl Registry {
     /// Prepares the registry's statements and reads it once.
     ///
@@ -90,14 +98,12 @@ impl Registry {
         ))
         .await?;
         insert.set_consistency(db.registry_consistency());
-        let seconds =
-            limits.future_skew_seconds + 2 * layout.lease_seconds + layout.clock_skew_seconds;
         let registry = Self(Arc::new(Inner {
             db: db.clone(),
             select,
             insert,
             lease: Duration::from_secs(u64::from(layout.lease_seconds)),
-            notice: TimeDelta::seconds(i64::from(seconds)),
+            notice: notice(layout, limits),
             seen: RwLock::new(None),
             refreshed: watch::Sender::new(0),
         }));

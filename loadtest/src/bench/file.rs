@@ -12,7 +12,7 @@ use crate::system::Machine;
 ///
 /// # Errors
 /// When the file is no list or cannot be written.
-pub(super) fn merge(path: &Path, figures: &[Figure]) -> anyhow::Result<()> {
+pub(crate) fn merge(path: &Path, figures: &[Figure]) -> anyhow::Result<()> {
     let mut list: Vec<Value> = read(path)?.unwrap_or_default();
     for figure in figures {
         let fresh = serde_json::to_value(figure)?;
@@ -29,7 +29,7 @@ pub(super) fn merge(path: &Path, figures: &[Figure]) -> anyhow::Result<()> {
 ///
 /// # Errors
 /// When the file is no object or cannot be written.
-pub(super) fn write_machine(path: &Path, service: &str, machine: &Machine) -> anyhow::Result<()> {
+pub(crate) fn write_machine(path: &Path, service: &str, machine: &Machine) -> anyhow::Result<()> {
     let path = path.with_file_name("bench-machine.json");
     let mut all: Map<String, Value> = read(&path)?.unwrap_or_default();
     all.insert(service.to_owned(), serde_json::to_value(machine)?);
@@ -47,7 +47,10 @@ fn read<T: serde::de::DeserializeOwned>(path: &Path) -> anyhow::Result<Option<T>
 }
 
 /// Written beside and renamed, so that nobody reads half a file.
-fn write(path: &Path, value: &Value) -> anyhow::Result<()> {
+///
+/// # Errors
+/// When it cannot be written.
+pub(crate) fn write(path: &Path, value: &Value) -> anyhow::Result<()> {
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder)?;
     }

@@ -5,18 +5,19 @@ use serde_json::Value;
 
 use super::{audit, authz, identity, standalone};
 use crate::latency::median;
+use crate::scale;
 
 /// A figure's goal.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Goal {
-    pub(super) id: &'static str,
-    pub(super) what: &'static str,
-    pub(super) goal: f64,
-    pub(super) at_least: bool,
-    pub(super) unit: &'static str,
+pub(crate) struct Goal {
+    pub(crate) id: &'static str,
+    pub(crate) what: &'static str,
+    pub(crate) goal: f64,
+    pub(crate) at_least: bool,
+    pub(crate) unit: &'static str,
 }
 
-pub(super) const fn goal(
+pub(crate) const fn goal(
     id: &'static str,
     goal: f64,
     at_least: bool,
@@ -47,13 +48,13 @@ pub struct Figure {
 
 impl Figure {
     /// The figure `id`, which is the median of its runs' `value`s.
-    pub(super) fn median(id: &str, runs: Vec<Value>) -> Option<Self> {
+    pub(crate) fn median(id: &str, runs: Vec<Value>) -> Option<Self> {
         let measured = median(values(&runs));
         Self::of(id, measured, runs)
     }
 
     /// The figure `id`; `None` for an unknown one or without runs.
-    pub(super) fn of(id: &str, measured: f64, runs: Vec<Value>) -> Option<Self> {
+    pub(crate) fn of(id: &str, measured: f64, runs: Vec<Value>) -> Option<Self> {
         let Goal { id, what, goal, at_least, unit } = *find(id)?;
         (!runs.is_empty()).then_some(Self { id, what, goal, at_least, measured, unit, runs })
     }
@@ -64,9 +65,9 @@ impl Figure {
 }
 
 fn find(id: &str) -> Option<&'static Goal> {
-    let all =
-        audit::GOALS.iter().chain(&authz::GOALS).chain(&identity::GOALS).chain(&standalone::GOALS);
-    { all }.find(|goal| goal.id == id)
+    let all = audit::GOALS.iter().chain(&authz::GOALS).chain(&identity::GOALS);
+    let mut all = all.chain(&standalone::GOALS).chain(&scale::GOALS);
+    all.find(|goal| goal.id == id)
 }
 
 fn values(runs: &[Value]) -> Vec<f64> {
@@ -75,7 +76,7 @@ fn values(runs: &[Value]) -> Vec<f64> {
 
 /// Prints goal beside measured, with the spread of the runs, for each of the ids.
 #[allow(clippy::print_stdout, reason = "the table is the command's result")]
-pub(super) fn print(wanted: &[&str], figures: &[Figure]) {
+pub(crate) fn print(wanted: &[&str], figures: &[Figure]) {
     println!(
         "{:<42} {:>10} {:>10}  {:<6} {:>19}",
         "figure", "goal", "measured", "unit", "lowest to highest"

@@ -13,16 +13,16 @@
 //! | `drive`, `turns` | requests from many connections; runs of a measurement |
 
 mod audit;
-mod authz;
+pub(crate) mod authz;
 mod drive;
-mod file;
+pub(crate) mod file;
 mod flood;
-mod goals;
+pub(crate) mod goals;
 mod identity;
 mod idle;
 mod standalone;
-mod suite;
-mod turns;
+pub(crate) mod suite;
+pub(crate) mod turns;
 
 pub use audit::audit;
 pub use authz::authz;

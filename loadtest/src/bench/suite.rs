@@ -123,7 +123,10 @@ impl Outcome {
 }
 
 /// `target/bench.json` of the workspace that the engines' script belongs to.
-fn default_file() -> anyhow::Result<PathBuf> {
+///
+/// # Errors
+/// When there is none.
+pub(crate) fn default_file() -> anyhow::Result<PathBuf> {
     let script = deploy::script()?;
     let root = script.ancestors().nth(3).map(Path::to_owned).context("the workspace has a root")?;
     ensure!(root.join("Cargo.toml").is_file(), "{} is no workspace", root.display());

@@ -8,13 +8,13 @@ use crate::progress::say;
 use crate::stop::Stop;
 
 /// A median of fewer runs is not worth writing down.
-pub(super) const FEWEST: usize = 3;
+pub(crate) const FEWEST: usize = 3;
 
 /// Does `run` so often, each told its number from 1; fewer when time is short, but at least [`FEWEST`] times.
 ///
 /// # Errors
 /// That of the first run that fails, and an interruption.
-pub(super) async fn in_turns(
+pub(crate) async fn in_turns(
     runs: usize,
     stop: &Stop,
     until: Instant,

@@ -15,7 +15,7 @@ use super::pace::Pace;
 use super::space::{Question, Space};
 use super::target::{Kind, Target};
 use crate::latency::Latency;
-use crate::report::{Chart, Points};
+use crate::report::{Chart, Points, SECONDS};
 use crate::stop::Stop;
 use crate::system::{self, Memory};
 
@@ -297,7 +297,7 @@ pub fn charts(measured: &Measured) -> Vec<Chart> {
     let points = |of: fn(&Latency) -> f64| -> Points {
         measured.timeline.iter().map(|(at, second)| (*at, of(second))).collect()
     };
-    let chart = |title: &str, unit, lines| Chart { title: title.to_owned(), unit, lines };
+    let chart = |title, unit, lines| Chart::over(SECONDS, title, unit, lines);
     vec![
         chart("Checks", "1/s", vec![("answered", points(|second| second.count as f64))]),
         chart(

@@ -5,6 +5,7 @@ mod bench;
 mod check;
 mod output;
 mod queries;
+mod scale;
 mod scenarios;
 
 use std::time::Duration;
@@ -16,6 +17,8 @@ pub use args::{Common, EngineArgs, IngestArgs, RunArgs};
 pub use bench::{AuditBenchArgs, AuthzBenchArgs, IdentityBenchArgs, StandaloneBenchArgs};
 use check::CheckCommand;
 use output::Outcome;
+use scale::ScaleCommand;
+pub use scale::{AuditScaleArgs, By, GraphScaleArgs, MonthArgs, ScaleOutput};
 use scenarios::Scenario;
 
 use crate::stop::Stop;
@@ -39,6 +42,9 @@ enum Command {
     /// Measures the goals on engines of its own and writes target/bench.json.
     #[command(subcommand)]
     Bench(BenchCommand),
+    /// Measures what grows with what, on engines of its own, as far as this machine goes.
+    #[command(subcommand)]
+    Scale(ScaleCommand),
 }
 
 #[derive(Debug, Subcommand)]
@@ -63,6 +69,11 @@ impl Cli {
         match self.command {
             Command::Audit(scenario) => audit(scenario).await,
             Command::Check(command) => check(command).await,
+            Command::Scale(command) => {
+                let stop = Stop::after(command.limit());
+                let _guard = stop.guard();
+                bounded(&stop, Box::pin(command.run(&stop))).await
+            }
             Command::Bench(BenchCommand::Audit(args)) => {
                 let stop = Stop::after(Duration::from_secs(args.minutes * 60));
                 let _guard = stop.guard();

@@ -39,6 +39,12 @@ impl Tenants {
     pub fn sample(&self, mix: &mut Mix) -> u32 {
         self.0.sample(mix)
     }
+
+    /// What share of the traffic each has, by rank.
+    #[must_use]
+    pub fn shares(run: &Run) -> Vec<f64> {
+        zipf::shares(run.tenants, run.exponent, run.hot)
+    }
 }
 
 /// A record to publish.
@@ -85,6 +91,12 @@ impl Generator {
         } else {
             tenant_name(tenant, &mut out.key);
         }
+    }
+
+    /// The rank of the tenant of event `index`. Some nanoseconds.
+    #[must_use]
+    pub fn tenant(&self, index: u64) -> u32 {
+        self.tenants.sample(&mut Mix::new(self.key, index))
     }
 
     /// Appends the good event `index` and returns the rank of its tenant. About 0.5 µs.
@@ -159,6 +171,7 @@ mod tests {
             one.event(index, &mut bytes);
             two.event(index, &mut again);
             assert_eq!(bytes, again);
+            let tenant = one.tenant(index);
             let event = decode(&bytes, &LIMITS)
                 .unwrap_or_else(|e| panic!("{e}: {}", String::from_utf8_lossy(&bytes)));
             assert_eq!(
@@ -166,6 +179,9 @@ mod tests {
                 Some(index)
             );
             assert_eq!(event.time.map(|t| t.raw().cast_unsigned()), Some(run.time(index)));
+            let mut name = Vec::new();
+            tenant_name(tenant, &mut name);
+            assert_eq!(event.tenant.as_bytes(), name);
             total += bytes.len();
         }
         let average = total as u64 / run.events;

@@ -37,13 +37,7 @@ impl Alias {
     /// Zipf over `count` ranks; with `hot` above zero, rank 0 has that share and the others the rest.
     #[must_use]
     pub(crate) fn zipf(count: u32, exponent: f64, hot: f64) -> Self {
-        let mut weights: Vec<f64> =
-            (1..=count.max(1)).map(|rank| f64::from(rank).powf(-exponent)).collect();
-        if hot > 0.0 && weights.len() > 1 {
-            let others: f64 = weights[1..].iter().sum();
-            weights[0] = others * hot / (1.0 - hot).max(1e-9);
-        }
-        Self::new(&weights)
+        Self::new(&shares(count, exponent, hot))
     }
 
     /// One rank.
@@ -55,11 +49,24 @@ impl Alias {
     }
 }
 
+/// The shares of [`Alias::zipf`], by rank; 1 in sum.
+#[must_use]
+pub(super) fn shares(count: u32, exponent: f64, hot: f64) -> Vec<f64> {
+    let mut weights: Vec<f64> =
+        (1..=count.max(1)).map(|rank| f64::from(rank).powf(-exponent)).collect();
+    if hot > 0.0 && weights.len() > 1 {
+        let others: f64 = weights[1..].iter().sum();
+        weights[0] = others * hot / (1.0 - hot).max(1e-9);
+    }
+    let total: f64 = weights.iter().sum();
+    weights.iter().map(|weight| weight / total).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn shares(alias: &Alias, ranks: usize) -> Vec<f64> {
+    fn found(alias: &Alias, ranks: usize) -> Vec<f64> {
         let mut counts = vec![0_u32; ranks];
         for i in 0..200_000 {
             counts[alias.sample(&mut Mix::new(1, i)) as usize] += 1;
@@ -70,7 +77,7 @@ mod tests {
     #[test]
     fn ranks_come_as_zipf_says() {
         let harmonic: f64 = (1..=200).map(|rank| 1.0 / f64::from(rank)).sum();
-        let shares = shares(&Alias::zipf(200, 1.0, 0.0), 200);
+        let shares = found(&Alias::zipf(200, 1.0, 0.0), 200);
         for rank in [0, 1, 9, 30] {
             let expected = 1.0 / (rank as f64 + 1.0) / harmonic;
             assert!((shares[rank] - expected).abs() < 0.1 * expected, "rank {rank}");
@@ -79,13 +86,15 @@ mod tests {
 
     #[test]
     fn a_hot_tenant_has_its_share() {
-        let shares = shares(&Alias::zipf(200, 1.0, 0.9), 200);
+        let known = super::shares(200, 1.0, 0.9);
+        assert!((known[0] - 0.9).abs() < 1e-9 && (known.iter().sum::<f64>() - 1.0).abs() < 1e-9);
+        let shares = found(&Alias::zipf(200, 1.0, 0.9), 200);
         assert!((shares[0] - 0.9).abs() < 0.01, "{}", shares[0]);
         assert!(shares[1] > shares[50]);
     }
 
     #[test]
     fn one_tenant_takes_all() {
-        assert_eq!(shares(&Alias::zipf(1, 1.0, 0.9), 1), [1.0]);
+        assert_eq!(found(&Alias::zipf(1, 1.0, 0.9), 1), [1.0]);
     }
 }

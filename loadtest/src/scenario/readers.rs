@@ -78,16 +78,24 @@ impl Questions {
     /// The path and query of question `number`.
     #[must_use]
     pub fn path(&self, number: u64) -> String {
+        self.path_of(number, 1.0)
+    }
+
+    /// The same, about the first part of that day, a share of it: the newest of that part come first, and
+    /// so a page from within the day's rows.
+    #[must_use]
+    pub fn path_of(&self, number: u64, part: f64) -> String {
         let mut mix = Mix::new(self.key, number);
         let mut tenant = Vec::new();
         tenant_name(self.tenants.sample(&mut mix), &mut tenant);
         let day = self.first_day + i64::from(mix.below(self.days));
-        let date = |day: i64| {
-            let time = chrono::DateTime::from_timestamp_millis(day * DAY).unwrap_or_default();
-            time.format("%Y-%m-%dT00:00:00Z").to_string()
+        let time = |at: i64| {
+            let time = chrono::DateTime::from_timestamp_millis(at).unwrap_or_default();
+            time.format("%Y-%m-%dT%H:%M:%SZ").to_string()
         };
+        let (from, to) = (day * DAY, day * DAY + (DAY as f64 * part) as i64);
         let tenant = String::from_utf8_lossy(&tenant);
-        format!("/v1/tenants/{tenant}/audit?from={}&to={}&limit=100", date(day), date(day + 1))
+        format!("/v1/tenants/{tenant}/audit?from={}&to={}&limit=100", time(from), time(to))
     }
 }
 

@@ -40,7 +40,11 @@ async fn start_leaving(
         }
     };
     let peer = async |ConnectInfo(peer): ConnectInfo<SocketAddr>| peer.ip().to_string();
-    let router = Router::new().route("/slow", get(slow)).route("/peer", get(peer));
+    let too_much = async || StatusCode::TOO_MANY_REQUESTS;
+    let router = Router::new()
+        .route("/slow", get(slow))
+        .route("/peer", get(peer))
+        .route("/too-much", get(too_much));
     let options = HttpOptions {
         max_connections,
         header_read_timeout: Duration::from_secs(600),
@@ -180,4 +184,15 @@ fn without_authentication_only_loopback_is_served() {
     }
     let error = require_loopback(&"0.0.0.0:80".parse().unwrap(), true).unwrap_err();
     assert_eq!(error.to_string(), "auth.mode: off serves loopback addresses only, not 0.0.0.0:80");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_asks_for_too_much_is_told_so_a_moment_later() {
+    let server = start(10, Duration::from_secs(60)).await;
+    let begun = tokio::time::Instant::now();
+    let mut refused = send(server.addr, "/too-much").await;
+    let mut response = Vec::new();
+    assert_ne!(refused.read_buf(&mut response).await.unwrap(), 0);
+    assert!(response.starts_with(b"HTTP/1.1 429"));
+    assert!(begun.elapsed() >= REFUSAL_DELAY);
 }

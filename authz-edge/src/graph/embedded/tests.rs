@@ -5,6 +5,7 @@
 mod alike;
 mod answers;
 mod disk;
+mod offline;
 mod parsing;
 pub(super) mod recorder;
 mod transactions;

@@ -42,6 +42,8 @@ pub(super) struct Draft {
     edges: BTreeMap<(Id, &'static str, Id), bool>,
     absent: BTreeSet<Key>,
     new: usize,
+    /// Of the first node that is made, where that is decided here.
+    first: Option<u64>,
     changed: BTreeSet<Key>,
     events: Vec<AuditEvent>,
     kept: bool,
@@ -66,6 +68,11 @@ impl Draft {
     /// One whose changes another event tells of.
     pub(super) fn quiet() -> Self {
         Self { quiet: true, ..Self::default() }
+    }
+
+    /// The same for a graph that is made as a whole: its nodes have the ids from `first` on.
+    pub(super) fn offline(first: u64) -> Self {
+        Self { first: Some(first), ..Self::quiet() }
     }
 
     pub(super) fn is_quiet(&self) -> bool {
@@ -118,8 +125,17 @@ impl Draft {
 
     /// A node without key.
     pub(super) fn node(&mut self) -> Id {
+        let made = self.next();
         self.new += 1;
-        Id::New(self.new - 1)
+        made
+    }
+
+    /// The node that is made next.
+    pub(super) fn next(&self) -> Id {
+        match self.first {
+            Some(first) => Id::Stored(first + self.new as u64),
+            None => Id::New(self.new),
+        }
     }
 
     /// A node with its key, in its list; its fence is raised, as views may have missed it.
@@ -188,6 +204,13 @@ impl Draft {
     pub(super) fn deletions(mut self) -> String {
         self.render_edges();
         self.delete
+    }
+
+    /// The N-Quads of a graph that is made as a whole, and the id behind its last node. There is nothing to
+    /// delete, and nobody to tell.
+    pub(super) fn made(mut self) -> (String, u64) {
+        self.render_edges();
+        (self.set, self.first.unwrap_or(0) + self.new as u64)
     }
 
     fn render_edges(&mut self) {

@@ -367,6 +367,11 @@ impl<'a> Plan<'a> {
         Ok(made)
     }
 
+    /// Says that the draft makes the node of a key elsewhere.
+    pub(super) fn is_made(&mut self, key: Key, node: Id) {
+        self.made.insert(key, node);
+    }
+
     fn record(&mut self, op: Op, relationship: &Relationship) {
         self.written += 1;
         if self.draft.is_quiet() {

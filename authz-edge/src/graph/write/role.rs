@@ -243,6 +243,30 @@ fn told<'a>(permissions: impl Iterator<Item = &'a Permission>) -> (Value, usize)
     (Value::Array(told), left_out)
 }
 
+/// Drafts a role of a graph that is made as a whole, from the nodes that its permissions are about.
+pub(super) fn make(
+    draft: &mut Draft,
+    tenant: &TenantId,
+    key: &Key,
+    role: &Role,
+    targets: &BTreeMap<Key, u64>,
+) -> Result<Id, GraphError> {
+    let target = |(key, uid): (&Key, &u64)| Target {
+        uid: Uid(*uid),
+        xid: Some(key.as_str().to_owned()),
+    };
+    let rows = Rows { role: Vec::new(), targets: targets.iter().map(target).collect() };
+    // What is not there is made first.
+    let node = draft.next();
+    replace(draft, tenant, key, &rows, role)?;
+    Ok(node)
+}
+
+/// The nodes that its permissions are about.
+pub(super) fn targets(tenant: &TenantId, role: &Role) -> impl Iterator<Item = Key> {
+    role.permissions.iter().filter_map(|permission| target(tenant, &permission.on))
+}
+
 /// Drafts what makes the stored role the wanted one.
 fn replace<'a>(
     draft: &mut Draft,

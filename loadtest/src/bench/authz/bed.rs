@@ -37,10 +37,105 @@ const FAILURES: u64 = 1;
 
 /// Where the engines are, and what an edge is told.
 #[derive(Clone)]
-pub(super) struct Place {
-    pub(super) state: PathBuf,
-    pub(super) environment: Vec<(String, String)>,
-    pub(super) config: authz_edge::Config,
+pub(crate) struct Place {
+    pub(crate) state: PathBuf,
+    pub(crate) environment: Vec<(String, String)>,
+    pub(crate) config: authz_edge::Config,
+}
+
+impl Place {
+    /// Where edges find the engines of `local`, which are up, with topics and schema.
+    ///
+    /// # Errors
+    /// When a setting is refused, or an engine does not answer.
+    pub(crate) async fn prepare(
+        local: &Local,
+        settings: &[(String, String)],
+    ) -> anyhow::Result<Self> {
+        let [kafka, dgraph] = local.addresses(["TRIAD_KAFKA", "TRIAD_DGRAPH"]).await?;
+        let given = [
+            ("dgraph.alpha_addresses", dgraph.join(",")),
+            ("kafka.brokers", kafka.join(",")),
+            ("kafka.replication", "1".to_owned()),
+            ("kafka.min_insync_replicas", "1".to_owned()),
+            ("ext_authz.listen", "127.0.0.1:0".to_owned()),
+            ("telemetry.filter", "warn".to_owned()),
+        ];
+        let own = given.iter().map(|(key, value)| (variable(key), value.clone()));
+        let asked = settings.iter().map(|(key, value)| (variable(key), value.clone()));
+        let environment: Vec<_> = own.chain(asked).collect();
+        let config: authz_edge::Config = service_kit::config::load(&Source {
+            defaults: authz_edge::config::DEFAULTS,
+            file: None,
+            env_prefix: authz_edge::config::ENV_PREFIX,
+            env: environment.clone(),
+        })?;
+        config.validate()?;
+        let mut topics = authz_edge::topics::specs(&config);
+        // In production it is ingest's.
+        topics.push(TopicSpec { name: config.kafka.audit_topic.clone(), ..topics[0].clone() });
+        apply_topics(&config.kafka.cluster(), &topics).await?;
+        schema::apply(&GraphDb::dgraph(&config.dgraph.options())?).await?;
+        Ok(Self { state: local.state().to_owned(), environment, config })
+    }
+
+    /// An edge that is ready, with some settings of its own.
+    ///
+    /// # Errors
+    /// When it does not become ready.
+    pub(crate) async fn edge(
+        &self,
+        launch: &Launch,
+        settings: &[(&str, String)],
+    ) -> anyhow::Result<Edge> {
+        let mut environment = self.environment.clone();
+        environment.extend(settings.iter().map(|(key, value)| (variable(key), value.clone())));
+        Edge::start(launch, environment).await
+    }
+}
+
+/// A closed loop after a full warm-up.
+pub(crate) fn closed(side: &Side, connections: u16, span: Duration) -> Plan {
+    Plan {
+        kind: side.kind,
+        connections: usize::from(connections),
+        pace: Pace::Closed,
+        warm_up: WARM_UP,
+        span,
+        writes: None,
+        server: side.pid,
+    }
+}
+
+/// One measurement. A wrong answer is an error, and so are checks without an answer beyond
+/// [`FAILURES`].
+///
+/// # Errors
+/// See above, and when nobody answers.
+pub(crate) async fn check(
+    side: &Side,
+    space: &Space,
+    plan: &Plan,
+    stop: &Stop,
+) -> anyhow::Result<Measured> {
+    // Those that are written to may lie behind those that are checked.
+    let tenants = plan.writes.as_ref().map_or(0, |(_, changes)| changes.tenants().end);
+    let tenants = space.tenants().max(tenants);
+    let endpoint = side.endpoint.clone();
+    let target = Target::open(side.kind, endpoint, space.shape(), tenants).await?;
+    let measured = Box::pin(measure(target, space.clone(), plan, stop)).await?;
+    let failed: u64 = measured.failures.values().sum();
+    let remarks = measured.remarks.join("; ");
+    if measured.wrong > 0 {
+        bail!("{} of {} answers were wrong: {remarks}", measured.wrong, measured.checks);
+    }
+    ensure!(
+        failed * 1000 <= measured.checks * FAILURES,
+        "{failed} of {} checks had no answer: {:?} {remarks}",
+        measured.checks,
+        measured.failures
+    );
+    Ok(measured)
 }
 
 /// See the module.
@@ -80,42 +175,16 @@ impl Bed {
             return Ok(place.clone());
         }
         let state = std::env::temp_dir().join(format!("triad-bench-{}", std::process::id()));
-        let local = self.local.insert(Local::new(state.clone()));
+        let local = self.local.insert(Local::new(state));
         local.start("kafka,dgraph", &[]).await?;
-        let [kafka, dgraph] = local.addresses(["TRIAD_KAFKA", "TRIAD_DGRAPH"]).await?;
-        let given = [
-            ("dgraph.alpha_addresses", dgraph.join(",")),
-            ("kafka.brokers", kafka.join(",")),
-            ("kafka.replication", "1".to_owned()),
-            ("kafka.min_insync_replicas", "1".to_owned()),
-            ("ext_authz.listen", "127.0.0.1:0".to_owned()),
-            ("telemetry.filter", "warn".to_owned()),
-        ];
-        let own = given.iter().map(|(key, value)| (variable(key), value.clone()));
-        let asked = self.args.settings.iter().map(|(key, value)| (variable(key), value.clone()));
-        let environment: Vec<_> = own.chain(asked).collect();
-        let config: authz_edge::Config = service_kit::config::load(&Source {
-            defaults: authz_edge::config::DEFAULTS,
-            file: None,
-            env_prefix: authz_edge::config::ENV_PREFIX,
-            env: environment.clone(),
-        })?;
-        config.validate()?;
-        let mut topics = authz_edge::topics::specs(&config);
-        // In production it is ingest's.
-        topics.push(TopicSpec { name: config.kafka.audit_topic.clone(), ..topics[0].clone() });
-        apply_topics(&config.kafka.cluster(), &topics).await?;
-        schema::apply(&GraphDb::dgraph(&config.dgraph.options())?).await?;
-        let place = Place { state, environment, config };
+        let place = Place::prepare(local, &self.args.settings).await?;
         self.place = Some(place.clone());
         Ok(place)
     }
 
     /// An edge that is ready, with some settings of its own.
     pub(super) async fn edge(&mut self, settings: &[(&str, String)]) -> anyhow::Result<Edge> {
-        let mut environment = self.place().await?.environment;
-        environment.extend(settings.iter().map(|(key, value)| (variable(key), value.clone())));
-        Edge::start(&self.launch, environment).await
+        self.place().await?.edge(&self.launch, settings).await
     }
 
     /// The graphs of the first `tenants`, told through an edge.
@@ -148,43 +217,17 @@ impl Bed {
 
     /// A closed loop after a full warm-up.
     pub(super) fn plan(&self, side: &Side) -> Plan {
-        Plan {
-            kind: side.kind,
-            connections: usize::from(self.args.connections),
-            pace: Pace::Closed,
-            warm_up: WARM_UP,
-            span: self.sizes.span,
-            writes: None,
-            server: side.pid,
-        }
+        closed(side, self.args.connections, self.sizes.span)
     }
 
-    /// One measurement. A wrong answer is an error, and so are checks without an answer beyond
-    /// [`FAILURES`].
+    /// One measurement, see [`check`].
     pub(super) async fn check(
         &self,
         side: &Side,
         space: &Space,
         plan: &Plan,
     ) -> anyhow::Result<Measured> {
-        // Those that are written to may lie behind those that are checked.
-        let tenants = plan.writes.as_ref().map_or(0, |(_, changes)| changes.tenants().end);
-        let tenants = space.tenants().max(tenants);
-        let endpoint = side.endpoint.clone();
-        let target = Target::open(side.kind, endpoint, space.shape(), tenants).await?;
-        let measured = Box::pin(measure(target, space.clone(), plan, &self.stop)).await?;
-        let failed: u64 = measured.failures.values().sum();
-        let remarks = measured.remarks.join("; ");
-        if measured.wrong > 0 {
-            bail!("{} of {} answers were wrong: {remarks}", measured.wrong, measured.checks);
-        }
-        ensure!(
-            failed * 1000 <= measured.checks * FAILURES,
-            "{failed} of {} checks had no answer: {:?} {remarks}",
-            measured.checks,
-            measured.failures
-        );
-        Ok(measured)
+        check(side, space, plan, &self.stop).await
     }
 
     /// Asks everything that is to be seen before, twice, since a decision is cached when it is asked for

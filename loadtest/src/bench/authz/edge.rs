@@ -15,40 +15,40 @@ use crate::scrape;
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The environment variable of a dotted key.
-pub(super) fn variable(key: &str) -> String {
+pub(crate) fn variable(key: &str) -> String {
     format!("{}{}", authz_edge::config::ENV_PREFIX, key.to_uppercase().replace('.', "__"))
 }
 
 /// Who is asked.
-pub(super) struct Side {
-    pub(super) kind: Kind,
-    pub(super) endpoint: Endpoint,
-    pub(super) pid: Option<u32>,
+pub(crate) struct Side {
+    pub(crate) kind: Kind,
+    pub(crate) endpoint: Endpoint,
+    pub(crate) pid: Option<u32>,
 }
 
 impl Side {
     /// The bare server; `bearer` is what it is sent, and does not read.
-    pub(super) fn bare(bare: &Bare, bearer: Option<&str>) -> anyhow::Result<Self> {
+    pub(crate) fn bare(bare: &Bare, bearer: Option<&str>) -> anyhow::Result<Self> {
         let endpoint = Endpoint::new(&format!("http://{}", bare.address), bearer, false)?;
         Ok(Self { kind: Kind::Bare, endpoint, pid: bare.pid() })
     }
 }
 
 /// A running edge; killed when dropped.
-pub(super) struct Edge {
+pub(crate) struct Edge {
     service: Service,
-    pub(super) client: reqwest::Client,
+    pub(crate) client: reqwest::Client,
 }
 
 /// Checks by what answered them.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub(super) struct Sources {
+pub(crate) struct Sources {
     /// A cached decision.
-    pub(super) decision: f64,
+    pub(crate) decision: f64,
     /// Cached views.
-    pub(super) views: f64,
+    pub(crate) views: f64,
     /// A read.
-    pub(super) graph: f64,
+    pub(crate) graph: f64,
 }
 
 impl Sources {
@@ -58,7 +58,7 @@ impl Sources {
     }
 
     /// Those after `before`.
-    pub(super) fn since(self, before: Self) -> Self {
+    pub(crate) fn since(self, before: Self) -> Self {
         Self {
             decision: self.decision - before.decision,
             views: self.views - before.views,
@@ -67,7 +67,7 @@ impl Sources {
     }
 
     /// The share that was answered from what is cached, without the graph; 0 without any checks.
-    pub(super) fn hit_ratio(self) -> f64 {
+    pub(crate) fn hit_ratio(self) -> f64 {
         let cached = self.decision + self.views;
         let all = cached + self.graph;
         if all > 0.0 { cached / all } else { 0.0 }
@@ -76,7 +76,7 @@ impl Sources {
 
 impl Edge {
     /// Starts it, and waits until it is ready.
-    pub(super) async fn start(
+    pub(crate) async fn start(
         launch: &Launch,
         environment: Vec<(String, String)>,
     ) -> anyhow::Result<Self> {
@@ -87,41 +87,41 @@ impl Edge {
     }
 
     /// Where its public routes begin.
-    pub(super) fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("http://{}", self.service.http)
     }
 
-    pub(super) fn endpoint(&self, bearer: Option<&str>) -> anyhow::Result<Endpoint> {
+    pub(crate) fn endpoint(&self, bearer: Option<&str>) -> anyhow::Result<Endpoint> {
         Endpoint::new(&self.url(), bearer, false)
     }
 
-    pub(super) fn side(&self, bearer: Option<&str>) -> anyhow::Result<Side> {
+    pub(crate) fn side(&self, bearer: Option<&str>) -> anyhow::Result<Side> {
         let endpoint = self.endpoint(bearer)?;
         Ok(Side { kind: Kind::Triad, endpoint, pid: Some(self.service.pid()) })
     }
 
     /// Checks so far.
-    pub(super) async fn sources(&self) -> anyhow::Result<Sources> {
+    pub(crate) async fn sources(&self) -> anyhow::Result<Sources> {
         Ok(Sources::parse(&scrape::text(&self.client, self.service.admin).await?))
     }
 
     /// A metric of a kind of cache.
-    pub(super) async fn cache(&self, metric: &str, kind: &str) -> anyhow::Result<f64> {
+    pub(crate) async fn cache(&self, metric: &str, kind: &str) -> anyhow::Result<f64> {
         let text = scrape::text(&self.client, self.service.admin).await?;
         Ok(scrape::sum(&text, metric, ("kind", kind)))
     }
 
     /// Its admin listener.
-    pub(super) fn admin(&self) -> SocketAddr {
+    pub(crate) fn admin(&self) -> SocketAddr {
         self.service.admin
     }
 
-    pub(super) fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.service.pid()
     }
 
     /// Asks it to drain, and waits for its end.
-    pub(super) async fn stop(self) -> anyhow::Result<()> {
+    pub(crate) async fn stop(self) -> anyhow::Result<()> {
         self.service.stop().await
     }
 }

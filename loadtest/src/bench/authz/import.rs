@@ -22,7 +22,7 @@ pub(super) async fn import(bed: &mut Bed, until: Instant) -> anyhow::Result<Vec<
     let shape = bed.sizes.import.clone();
     bed.place().await?;
     let file = Dropped(std::env::temp_dir().join(format!("lt-{}.ndjson", uuid::Uuid::new_v4())));
-    let written = write(&file.0, &shape)?;
+    let written = write(&file.0, &shape, 0)?;
     say(&format!("{} relationships and {} roles", written.relationships, shape.roles));
     let runs = in_turns(bed, until, async |bed, turn| {
         let tenant = format!("import-{}-{turn}", std::process::id());
@@ -44,16 +44,19 @@ impl Drop for Dropped {
 }
 
 /// Lines of a file.
-struct Written {
-    roles: u64,
-    relationships: u64,
+pub(crate) struct Written {
+    pub(crate) roles: u64,
+    pub(crate) relationships: u64,
 }
 
-/// What `graph export` would have written of the shape's first tenant; identities need no lines.
-fn write(path: &Path, shape: &Shape) -> anyhow::Result<Written> {
+/// What `graph export` would have written of one of the shape's tenants; identities need no lines.
+///
+/// # Errors
+/// When the file cannot be written.
+pub(crate) fn write(path: &Path, shape: &Shape, rank: u32) -> anyhow::Result<Written> {
     let file = std::fs::File::create(path).with_context(|| path.display().to_string())?;
     let mut file = BufWriter::new(file);
-    let header = json!({"format": FORMAT, "version": VERSION, "tenant": shape.tenant(0),
+    let header = json!({"format": FORMAT, "version": VERSION, "tenant": shape.tenant(rank),
         "epoch": "0000000000000001", "revision": 1});
     writeln!(file, "{}", json!({ "header": header }))?;
     for role in 0..shape.roles {
@@ -61,7 +64,7 @@ fn write(path: &Path, shape: &Shape) -> anyhow::Result<Written> {
         writeln!(file, "{}", json!({ "role": line }))?;
     }
     let mut written = Written { roles: shape.roles.into(), relationships: 0 };
-    for relationship in Graph::new(shape, 0).facts().filter_map(relationship) {
+    for relationship in Graph::new(shape, rank).facts().filter_map(relationship) {
         writeln!(file, "{}", json!({ "relationship": relationship }))?;
         written.relationships += 1;
     }
@@ -99,7 +102,7 @@ mod tests {
     fn the_file_is_what_an_import_takes() {
         let shape = Shape { seed: 1, users: 60, resources: 40, depth: 2, roles: 6 };
         let file = Dropped(std::env::temp_dir().join(format!("lt-{}", uuid::Uuid::new_v4())));
-        let written = write(&file.0, &shape).unwrap();
+        let written = write(&file.0, &shape, 0).unwrap();
         let opened = std::fs::File::open(&file.0).unwrap();
         let checked = authz_edge::transfer::import::check(opened).unwrap();
         let counts = checked.counts;

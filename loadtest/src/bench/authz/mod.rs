@@ -14,12 +14,12 @@
 //! | `peers` | OpenFGA and SpiceDB |
 
 mod access;
-mod bed;
+pub(crate) mod bed;
 mod cold;
-mod edge;
+pub(crate) mod edge;
 mod flood;
 mod goals;
-mod import;
+pub(crate) mod import;
 mod memory;
 mod peers;
 mod ratios;

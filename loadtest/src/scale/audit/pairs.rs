@@ -1,0 +1,66 @@
+//! In turns: the same events into the fullest table and into an empty one. What drifts on the machine drifts for
+//! both.
+
+use std::time::Duration;
+
+use anyhow::ensure;
+use serde_json::{Value, json};
+
+use super::plan::Plan;
+use crate::bench::turns::in_turns;
+use crate::cli::AuditScaleArgs;
+use crate::deploy;
+use crate::run::Run;
+use crate::scenario::{Stage, pipeline};
+use crate::system::settle;
+
+/// What one side left to compact is waited for, at most.
+const SETTLE: Duration = Duration::from_secs(15);
+
+/// As many pairs as are asked for, or as there is time for.
+pub(super) async fn measure(
+    args: &AuditScaleArgs,
+    stage: &Stage,
+    plan: &Plan,
+) -> anyhow::Result<Vec<Value>> {
+    let deadline = stage.stop.deadline();
+    in_turns(args.pairs, &stage.stop, deadline, async |turn| {
+        let full = plan.pair(turn, args.pair_events);
+        let empty = full.replayed_as(&format!("{}-e", full.id));
+        stage.backlog(&full).await?;
+        // Who is first changes from pair to pair.
+        let (into_full, into_empty) = if turn % 2 == 1 {
+            let into_full = side(stage, &full).await?;
+            (into_full, fresh(stage, plan, &empty).await?)
+        } else {
+            let into_empty = fresh(stage, plan, &empty).await?;
+            (side(stage, &full).await?, into_empty)
+        };
+        for run in [&full, &empty] {
+            stage.engines.drop_topics(&run.names).await?;
+        }
+        ensure!(into_empty > 0.0, "nothing was stored");
+        let value = into_full / into_empty;
+        Ok(json!({ "value": value, "full": into_full, "empty": into_empty, "events": full.events }))
+    })
+    .await
+}
+
+/// Rows a second into a keyspace that nothing is in, and which is gone afterwards.
+async fn fresh(stage: &Stage, plan: &Plan, run: &Run) -> anyhow::Result<f64> {
+    let db = stage.engines.apply_schema(&run.names).await?;
+    plan.prepare(stage, &db).await?;
+    let rate = side(stage, run).await;
+    stage.engines.drop_keyspace(&run.names).await?;
+    rate
+}
+
+/// Rows a second, with nothing left to do of what was before.
+async fn side(stage: &Stage, run: &Run) -> anyhow::Result<f64> {
+    let cassandra = stage.state.as_deref().and_then(|state| deploy::pid(state, "cassandra-1"));
+    if let Some(pid) = cassandra {
+        settle(pid, SETTLE).await;
+    }
+    let measured = Box::pin(pipeline::measure(stage, run, run.events)).await?;
+    Ok(measured.stretch.rows_per_second)
+}
