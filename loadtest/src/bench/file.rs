@@ -36,7 +36,11 @@ pub(super) fn write_machine(path: &Path, service: &str, machine: &Machine) -> an
     write(&path, &Value::Object(all))
 }
 
-fn read<T: serde::de::DeserializeOwned>(path: &Path) -> anyhow::Result<Option<T>> {
+/// What is in `path`; `None` without such a file.
+///
+/// # Errors
+/// When it cannot be read or is not what it should be.
+pub(crate) fn read<T: serde::de::DeserializeOwned>(path: &Path) -> anyhow::Result<Option<T>> {
     match std::fs::read_to_string(path) {
         Ok(text) => serde_json::from_str(&text)
             .map(Some)
@@ -47,7 +51,10 @@ fn read<T: serde::de::DeserializeOwned>(path: &Path) -> anyhow::Result<Option<T>
 }
 
 /// Written beside and renamed, so that nobody reads half a file.
-fn write(path: &Path, value: &Value) -> anyhow::Result<()> {
+///
+/// # Errors
+/// When it cannot be written.
+pub(crate) fn write(path: &Path, value: &Value) -> anyhow::Result<()> {
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder)?;
     }

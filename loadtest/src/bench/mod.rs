@@ -13,12 +13,12 @@
 //! | `drive`, `turns` | requests from many connections; runs of a measurement |
 
 mod audit;
-mod authz;
-mod drive;
-mod file;
+pub(crate) mod authz;
+pub(crate) mod drive;
+pub(crate) mod file;
 mod flood;
 mod goals;
-mod identity;
+pub(crate) mod identity;
 mod idle;
 mod standalone;
 mod suite;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use chrono::{DateTime, Utc};
 use serde::Serialize;
 use tokio::task::JoinSet;
 
@@ -75,19 +76,23 @@ impl Questions {
         Self { tenants: Tenants::of(run), key: Mix::key(run.seed, "reads"), first_day: first, days }
     }
 
-    /// The path and query of question `number`.
+    /// The tenant of question `number`, and the midnights that its range begins and ends with.
     #[must_use]
-    pub fn path(&self, number: u64) -> String {
+    pub fn range(&self, number: u64) -> (String, [DateTime<Utc>; 2]) {
         let mut mix = Mix::new(self.key, number);
         let mut tenant = Vec::new();
         tenant_name(self.tenants.sample(&mut mix), &mut tenant);
         let day = self.first_day + i64::from(mix.below(self.days));
-        let date = |day: i64| {
-            let time = chrono::DateTime::from_timestamp_millis(day * DAY).unwrap_or_default();
-            time.format("%Y-%m-%dT00:00:00Z").to_string()
-        };
-        let tenant = String::from_utf8_lossy(&tenant);
-        format!("/v1/tenants/{tenant}/audit?from={}&to={}&limit=100", date(day), date(day + 1))
+        let midnight = |day: i64| DateTime::from_timestamp_millis(day * DAY).unwrap_or_default();
+        (String::from_utf8_lossy(&tenant).into_owned(), [midnight(day), midnight(day + 1)])
+    }
+
+    /// The path and query of question `number`.
+    #[must_use]
+    pub fn path(&self, number: u64) -> String {
+        let (tenant, range) = self.range(number);
+        let [from, to] = range.map(|time| time.format("%Y-%m-%dT00:00:00Z").to_string());
+        format!("/v1/tenants/{tenant}/audit?from={from}&to={to}&limit=100")
     }
 }
 
