@@ -10,6 +10,7 @@
 //! | [`check`] | permission checks: a graph, questions with known answers, four kinds of targets |
 //! | [`verify`] | the accounting identity, proved record by record |
 //! | [`mod@bench`] | the goals beside what was measured |
+//! | [`mod@compare`] | Triad beside its peers |
 //! | [`engines`], [`deploy`], [`system`] | the engines, the script that runs them, the machine |
 //! | [`latency`], [`report`], [`progress`] | figures, drawings, bars |
 
@@ -18,6 +19,7 @@ pub mod ceiling;
 pub mod check;
 pub mod child;
 pub mod cli;
+pub mod compare;
 pub mod deploy;
 pub mod engines;
 pub mod generate;

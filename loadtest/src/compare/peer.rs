@@ -1,6 +1,6 @@
 //! Installing peers, and one process of a peer: what it starts ends with it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
@@ -34,7 +34,7 @@ pub(super) async fn install(peer: &str) -> anyhow::Result<PathBuf> {
 }
 
 /// The version of what [`install`] returned.
-pub(super) fn version(folder: &std::path::Path) -> String {
+pub(super) fn version(folder: &Path) -> String {
     let name = folder.file_name().unwrap_or_default().to_string_lossy();
     name.rsplit_once('-').map_or_else(|| name.to_string(), |(_, version)| version.to_owned())
 }
@@ -161,7 +161,7 @@ mod tests {
 
     #[test]
     fn the_version_stands_in_the_folder() {
-        let of = |path: &str| version(std::path::Path::new(path));
+        let of = |path: &str| version(Path::new(path));
         assert_eq!(of("/c/triad/engines/keycloak-26.4.7"), "26.4.7");
         assert_eq!(of("/c/bento"), "bento");
     }

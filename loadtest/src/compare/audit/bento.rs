@@ -92,8 +92,8 @@ mod tests {
     use ingest::sink::row::COLUMNS;
 
     use super::*;
-    use crate::engines::Engines;
     use crate::child::Launch;
+    use crate::engines::Engines;
     use crate::stop::Stop;
 
     fn pipeline(name: &str) -> String {
