@@ -90,7 +90,7 @@ async fn turn(
     folder: &Path,
     run: &Run,
     drain: Drain<'_>,
-    round: usize,
+    round: u16,
 ) -> anyhow::Result<Track> {
     let word = match drain {
         Drain::Ingest => "i",
