@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run walk up demo down test drills bench lint fmt
+.PHONY: help run walk up demo down test drills bench compare lint fmt
 
 WHAT ?= audit
 SECONDS ?= 60
@@ -44,6 +44,10 @@ drills: ## Every fault drill, on real engines of their own (a quarter of an hour
 bench: ## Measure against the goals: WHAT=audit, authz, identity or standalone (up to 45 min, idle machine)
 	cargo build --profile $(PROFILE) --locked $(addprefix -p ,$(MEASURED) loadtest)
 	$(or $(CARGO_TARGET_DIR),target)/$(PROFILE)/loadtest bench $(WHAT)
+
+compare: ## Beside Bento, OpenFGA, SpiceDB, Keycloak and MySQL: WHAT=audit, authz, identity, monolith (all without; up to 3 h)
+	cargo build --profile dist --locked -p ingest -p authz-edge -p identity-admin -p loadtest
+	$(or $(CARGO_TARGET_DIR),target)/dist/loadtest compare $(if $(filter file,$(origin WHAT)),all,$(WHAT))
 
 lint: ## Format, clippy, docs, licences and sources, shell
 	deploy/ci/lint

@@ -49,7 +49,7 @@ pub enum What {
 
 impl What {
     fn parts(self) -> &'static [Self] {
-        const ALL: [What; 4] = [What::Audit, What::Authz, What::Identity, What::Monolith];
+        static ALL: [What; 4] = [What::Audit, What::Authz, What::Identity, What::Monolith];
         match self {
             Self::Audit => &ALL[..1],
             Self::Authz => &ALL[1..2],

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::Context;
 
-use super::figure::{Figure, OWN};
+use super::figure::{Figure, OWN, Side};
 use super::section::{Curve, Note, Section, Sections};
 use crate::report::plot::{self, Bar, Plot, exact};
 use crate::report::{escape, head};
@@ -118,7 +118,7 @@ fn table(figures: &[Figure], html: &mut String) {
 }
 
 fn bars(figure: &Figure, html: &mut String) {
-    let bar = |side: &super::figure::Side| (side.median(), side.range());
+    let bar = |side: &Side| (side.median(), side.range());
     let all: Vec<_> = figure.sides.iter().map(|side| (side.name.as_str(), bar(side))).collect();
     let drawn: Vec<_> = all
         .iter()
@@ -148,9 +148,9 @@ mod tests {
     #[test]
     fn the_page_says_first_where_a_peer_is_better_and_loads_nothing() {
         let mut section = Section::new("Checks").unwrap();
-        section.figures.push(
-            Figure::more("a", "1/s", "slow thing", vec![1.0]).peer("A < B", vec![4.0, 2.0]),
-        );
+        section
+            .figures
+            .push(Figure::more("a", "1/s", "slow thing", vec![1.0]).peer("A < B", vec![4.0, 2.0]));
         section.curves.push(Curve {
             title: "Rate".to_owned(),
             unit: "rows/s".to_owned(),

@@ -44,8 +44,7 @@ pub(crate) fn lines(plot: &Plot<'_>, html: &mut String) {
     let (right, top) =
         points().fold((0.0_f64, 0.0_f64), |(x, y), point| (x.max(point.0), y.max(point.1)));
     // Writing to a string does not fail.
-    let _ =
-        write!(html, "<h2>{} <small>({})</small></h2>", escape(plot.title), escape(plot.unit));
+    let _ = write!(html, "<h2>{} <small>({})</small></h2>", escape(plot.title), escape(plot.unit));
     if right <= 0.0 {
         html.push_str("<p>nothing was measured</p>");
         return;
@@ -71,10 +70,8 @@ pub(crate) fn lines(plot: &Plot<'_>, html: &mut String) {
         );
         if places.len() <= DOTS {
             for (x, y) in places {
-                let _ = write!(
-                    html,
-                    "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"3\" fill=\"{colour}\"/>"
-                );
+                let _ =
+                    write!(html, "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"3\" fill=\"{colour}\"/>");
             }
         }
     }

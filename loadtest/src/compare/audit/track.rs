@@ -49,7 +49,8 @@ impl Track {
     /// # Errors
     /// When it was over between two looks.
     pub(super) fn middle(&self, rows: u64) -> anyhow::Result<Middle> {
-        let reached = |tenths: u64| self.points.iter().find(|point| point.rows >= rows * tenths / 10);
+        let reached =
+            |tenths: u64| self.points.iter().find(|point| point.rows >= rows * tenths / 10);
         let (first, last) = reached(1).zip(reached(9)).context("it did not come so far")?;
         let (stored, seconds) = (last.rows - first.rows, last.at - first.at);
         anyhow::ensure!(stored > 0 && seconds > 0.0, "over between two looks: more --events");
@@ -67,8 +68,7 @@ mod tests {
 
     #[test]
     fn beginning_and_end_do_not_count() {
-        let seen =
-            [(0.0, 0, 0), (5.0, 100, 50), (6.0, 500, 52), (7.0, 900, 54), (20.0, 1000, 300)];
+        let seen = [(0.0, 0, 0), (5.0, 100, 50), (6.0, 500, 52), (7.0, 900, 54), (20.0, 1000, 300)];
         let point = |(at, rows, ms)| Point { at, rows, cpu: Duration::from_millis(ms) };
         let track = Track { points: seen.map(point).to_vec(), peak_mib: 0.0 };
         let middle = track.middle(1000).unwrap();

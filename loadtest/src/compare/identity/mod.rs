@@ -16,7 +16,6 @@ use crate::bench::drive::{Driven, Pace, drive, status};
 use crate::bench::identity::bed::{Admin, Bed, create};
 use crate::bench::identity::tokens::{clients, grant};
 use crate::bench::identity::{TENANTS, tenant};
-use crate::check::link::Endpoint;
 use crate::cli::CompareArgs;
 use crate::progress::say;
 use crate::stop::Stop;

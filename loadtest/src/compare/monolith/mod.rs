@@ -30,14 +30,12 @@ const CONNECTIONS: u16 = 8;
 /// The share of the time that is left for filling MySQL's table.
 const SHARE: f64 = 0.5;
 const PEER: &str = "MySQL";
-/// As large as Cassandra's heap here, and as durable as its periodic commit log. Rows of a loopback
-/// database that is deleted afterwards.
-const SETTINGS: [&str; 5] = [
+/// As large as Cassandra's heap here, and as durable as its periodic commit log.
+const SETTINGS: [&str; 4] = [
     "SET GLOBAL innodb_buffer_pool_size = 3221225472",
     "SET GLOBAL innodb_flush_log_at_trx_commit = 2",
     "SET GLOBAL sync_binlog = 0",
     "CREATE DATABASE monolith CHARACTER SET utf8mb4 COLLATE utf8mb4_bin",
-    "USE monolith",
 ];
 
 /// What was measured with so many rows stored.
@@ -104,8 +102,7 @@ async fn check(
     for round in 1..=u64::from(args.rounds) {
         for (keys, name) in [Keys::Hot, Keys::Wide].into_iter().zip(SPACES) {
             let seed = if keys == Keys::Wide { round } else { 1 };
-            let draw =
-                Draw { keys, tenants: 1, allow_share: 0.5, exponent: 1.0, pool: 2000, seed };
+            let draw = Draw { keys, tenants: 1, allow_share: 0.5, exponent: 1.0, pool: 2000, seed };
             let space = Arc::new(Space::new(&shape, draw));
             let checked = checks::check(pool, &space, CONNECTIONS, args.span(), stop).await?;
             say(&format!("MySQL, {name}: {:.0} checks/s", checked.per_second));
@@ -141,7 +138,8 @@ async fn fill(pool: &MySqlPool, args: &CompareArgs, stop: &Stop) -> anyhow::Resu
         let window = Run::recent(&format!("{}-w{step}", run.id), args.window);
         // Even without time for more: what is filled is measured.
         let limit = until + Duration::from_secs(300);
-        let rate = rows::insert(pool, &window, limit, stop).await?.context("the window took long")?;
+        let rate =
+            rows::insert(pool, &window, limit, stop).await?.context("the window took long")?;
         stored += window.events;
         let about = if missing > 0 { &part } else { &window };
         let pages = rows::pages(pool, about, args.probes).await?;
@@ -188,8 +186,7 @@ fn section(
     for space in SPACES {
         let of = |side: &str, what: &str| rounds.of(&format!("{side} {space} {what}"));
         let what = format!("{space} checks, {CONNECTIONS} connections");
-        let rate =
-            Figure::more(&format!("monolith.{space}_rate"), "1/s", &what, of("own", "rate"));
+        let rate = Figure::more(&format!("monolith.{space}_rate"), "1/s", &what, of("own", "rate"));
         section.figures.push(rate.peer(PEER, of("peer", "rate")));
         let slowest = format!("p99 of {what}");
         let p99 =

@@ -7,9 +7,9 @@ use crate::deploy::Local;
 use crate::latency::median;
 use crate::progress::say;
 use crate::run::Run;
+use crate::scenario::Stage;
 use crate::scenario::ceiling::drive;
 use crate::scenario::stored::{self, Plan};
-use crate::scenario::Stage;
 use crate::stop::Stop;
 
 /// Windows of each backlog; its rate is their median.
@@ -29,8 +29,7 @@ pub(super) async fn levels(
     let engines = local.engines().await?;
     let state = Some(local.state().to_owned());
     let stage = Stage { engines, launch: args.ingest.launch(), state, stop: stop.clone() };
-    let plan =
-        Plan { rows: 0, window: args.window, windows: WINDOWS, probes: args.probes };
+    let plan = Plan { rows: 0, window: args.window, windows: WINDOWS, probes: args.probes };
     let run = Run::recent(&format!("m{}", std::process::id()), 1);
     let db = stage.engines.apply_schema(&run.names).await?;
     stage.engines.apply_topics(&run.names).await?;

@@ -127,15 +127,10 @@ async fn write(pool: &MySqlPool, events: &[(NaiveDateTime, Vec<u8>)]) -> anyhow:
     for (time, event) in events {
         let event: Event<'_> = serde_json::from_slice(event).context("an event of our own")?;
         let details = event.details.map(RawValue::get);
-        insert = insert.bind(event.tenant_id.to_owned()).bind(*time);
-        insert = insert.bind(event.actor_id.map(str::to_owned));
-        insert = insert.bind(event.actor_type.map(str::to_owned));
-        insert = insert.bind(event.action.to_owned());
-        insert = insert.bind(event.resource_type.map(str::to_owned));
-        insert = insert.bind(event.resource_id.map(str::to_owned));
-        insert = insert.bind(event.status.map(str::to_owned));
-        insert = insert.bind(event.source_ip.map(str::to_owned));
-        insert = insert.bind(details.map(str::to_owned)).bind(event.id.to_owned());
+        insert = insert.bind(event.tenant_id).bind(*time).bind(event.actor_id);
+        insert = insert.bind(event.actor_type).bind(event.action).bind(event.resource_type);
+        insert = insert.bind(event.resource_id).bind(event.status).bind(event.source_ip);
+        insert = insert.bind(details).bind(event.id);
     }
     insert.execute(pool).await?;
     Ok(())
