@@ -89,22 +89,25 @@ pub async fn compare(args: &CompareArgs, stop: &Stop) -> anyhow::Result<bool> {
                 let sections = section::merge(&out, part.name(), section)?;
                 page::write(&report, &sections)?;
             }
-            Err(error) => failed.push(format!("{} failed: {error:#}", part.name())),
+            Err(error) => {
+                say(&format!("{} failed: {error:#}", part.name()));
+                failed.push(part.name());
+            }
         }
     }
-    for failure in &failed {
-        say(failure);
-    }
     say(&format!("written to {} and {}", out.display(), report.display()));
+    if !failed.is_empty() {
+        say(&format!("failed: {}", failed.join(", ")));
+    }
     Ok(failed.is_empty())
 }
 
 async fn measure(part: What, args: &CompareArgs, stop: &Stop) -> anyhow::Result<Section> {
     match part {
-        What::Audit => audit::audit(args, stop).await,
-        What::Authz => authz::authz(args, stop).await,
-        What::Identity => identity::identity(args, stop).await,
-        What::Monolith | What::All => monolith::monolith(args, stop).await,
+        What::Audit => Box::pin(audit::audit(args, stop)).await,
+        What::Authz => Box::pin(authz::authz(args, stop)).await,
+        What::Identity => Box::pin(identity::identity(args, stop)).await,
+        What::Monolith | What::All => Box::pin(monolith::monolith(args, stop)).await,
     }
 }
 
