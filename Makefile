@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run walk up demo down test drills bench scale lint fmt
+.PHONY: help run walk up demo down test drills bench scale compare lint fmt
 
 WHAT ?= audit
 SECONDS ?= 60
@@ -48,6 +48,10 @@ bench: ## Measure against the goals: WHAT=audit, authz, identity or standalone (
 scale: ## Measure what grows with what: WHAT=audit, graph or month (one to two hours, idle machine)
 	cargo build --profile dist --locked -p ingest -p authz-edge -p loadtest
 	$(or $(CARGO_TARGET_DIR),target)/dist/loadtest scale $(WHAT) --report $(or $(CARGO_TARGET_DIR),target)/scale-$(WHAT).html
+
+compare: ## Beside Bento, OpenFGA, SpiceDB, Keycloak and MySQL: WHAT=audit, authz, identity, monolith (all without; up to 3 h)
+	cargo build --profile dist --locked -p ingest -p authz-edge -p identity-admin -p loadtest
+	$(or $(CARGO_TARGET_DIR),target)/dist/loadtest compare $(if $(filter file,$(origin WHAT)),all,$(WHAT))
 
 lint: ## Format, clippy, docs, licences and sources, shell
 	deploy/ci/lint

@@ -211,6 +211,6 @@ impl Service {
 
 /// A loopback port that nobody listens on. Somebody may take it before the child does; then the child
 /// ends, and says so.
-fn free_port() -> anyhow::Result<SocketAddr> {
+pub(crate) fn free_port() -> anyhow::Result<SocketAddr> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
 }

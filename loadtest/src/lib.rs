@@ -12,6 +12,7 @@
 //! | [`tail`] | a topic, read on from where one left off |
 //! | [`mod@bench`] | the goals beside what was measured |
 //! | [`scale`] | many rows, many relationships, many tenants for a month |
+//! | [`mod@compare`] | Triad beside its peers |
 //! | [`engines`], [`deploy`], [`system`] | the engines, the script that runs them, the machine |
 //! | [`latency`], [`report`], [`progress`] | figures, drawings, bars |
 
@@ -20,6 +21,7 @@ pub mod ceiling;
 pub mod check;
 pub mod child;
 pub mod cli;
+pub mod compare;
 pub mod deploy;
 pub mod engines;
 pub mod generate;

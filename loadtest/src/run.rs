@@ -73,6 +73,28 @@ impl Names {
 }
 
 impl Run {
+    /// A run of that name like a platform's traffic: good events of 200 tenants, within the last hour.
+    #[must_use]
+    pub fn recent(id: &str, events: u64) -> Self {
+        let now = chrono::Utc::now().timestamp_millis().unsigned_abs() * 10_000;
+        Self {
+            seed: 1,
+            events,
+            tenants: 200,
+            exponent: 1.0,
+            hot: 0.0,
+            base: now - 50 * 60 * TICKS_PER_SECOND,
+            step: (45 * 60 * TICKS_PER_SECOND / events.max(1)).max(1),
+            poison_every: 0,
+            oversized_every: 0,
+            oversized_bytes: 0,
+            oversized_decodes: false,
+            random_keys: false,
+            names: Names::of(id),
+            id: id.to_owned(),
+        }
+    }
+
     /// `event_time` of event `index`, 100-ns ticks since 1970.
     #[must_use]
     pub fn time(&self, index: u64) -> u64 {

@@ -11,26 +11,26 @@ use crate::check::link::{Answer, Ask, DEADLINE, Endpoint};
 use crate::latency::{Latency, Recorder};
 
 /// What came of it.
-pub(in crate::bench) struct Driven {
-    pub(in crate::bench) count: u64,
-    pub(in crate::bench) per_second: f64,
-    pub(in crate::bench) latency: Latency,
+pub(crate) struct Driven {
+    pub(crate) count: u64,
+    pub(crate) per_second: f64,
+    pub(crate) latency: Latency,
 }
 
 /// How requests are sent.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::bench) struct Pace {
-    pub(in crate::bench) connections: usize,
-    pub(in crate::bench) span: Duration,
+pub(crate) struct Pace {
+    pub(crate) connections: usize,
+    pub(crate) span: Duration,
     /// Requests a second; as many as are answered without.
-    pub(in crate::bench) rate: Option<f64>,
+    pub(crate) rate: Option<f64>,
 }
 
 /// Sends what `make` says for each number from 0, and has each answer judged.
 ///
 /// # Errors
 /// The first answer that is not as it should be.
-pub(in crate::bench) async fn drive(
+pub(crate) async fn drive(
     endpoint: &Endpoint,
     pace: Pace,
     make: impl Fn(u64) -> Ask + Send + Sync + 'static,
@@ -72,7 +72,7 @@ pub(in crate::bench) async fn drive(
 }
 
 /// Judges by the status alone.
-pub(in crate::bench) fn status(expected: u16) -> impl Fn(u64, &Answer) -> anyhow::Result<()> {
+pub(crate) fn status(expected: u16) -> impl Fn(u64, &Answer) -> anyhow::Result<()> {
     move |_, answer| {
         let body = String::from_utf8_lossy(&answer.body);
         ensure!(answer.status.as_u16() == expected, "not {expected}: {} {body}", answer.status);

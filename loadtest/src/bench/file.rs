@@ -36,7 +36,11 @@ pub(crate) fn write_machine(path: &Path, service: &str, machine: &Machine) -> an
     write(&path, &Value::Object(all))
 }
 
-fn read<T: serde::de::DeserializeOwned>(path: &Path) -> anyhow::Result<Option<T>> {
+/// What is in `path`; `None` without such a file.
+///
+/// # Errors
+/// When it cannot be read or is not what it should be.
+pub(crate) fn read<T: serde::de::DeserializeOwned>(path: &Path) -> anyhow::Result<Option<T>> {
     match std::fs::read_to_string(path) {
         Ok(text) => serde_json::from_str(&text)
             .map(Some)

@@ -14,11 +14,11 @@
 
 mod audit;
 pub(crate) mod authz;
-mod drive;
+pub(crate) mod drive;
 pub(crate) mod file;
 mod flood;
 pub(crate) mod goals;
-mod identity;
+pub(crate) mod identity;
 mod idle;
 mod standalone;
 pub(crate) mod suite;

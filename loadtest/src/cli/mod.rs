@@ -3,6 +3,7 @@
 mod args;
 mod bench;
 mod check;
+mod compare;
 mod output;
 mod queries;
 mod scale;
@@ -16,6 +17,7 @@ use tokio::signal::unix::{SignalKind, signal};
 pub use args::{Common, EngineArgs, IngestArgs, RunArgs};
 pub use bench::{AuditBenchArgs, AuthzBenchArgs, IdentityBenchArgs, StandaloneBenchArgs};
 use check::CheckCommand;
+pub use compare::CompareArgs;
 use output::Outcome;
 use scale::ScaleCommand;
 pub use scale::{AuditScaleArgs, By, GraphScaleArgs, MonthArgs, ScaleOutput};
@@ -39,6 +41,8 @@ enum Command {
     /// Permission checks, against a target that runs already.
     #[command(subcommand)]
     Check(CheckCommand),
+    /// Triad beside its peers, on engines of its own; writes target/compare.json and target/compare.html.
+    Compare(CompareArgs),
     /// Measures the goals on engines of its own and writes target/bench.json.
     #[command(subcommand)]
     Bench(BenchCommand),
@@ -73,6 +77,11 @@ impl Cli {
                 let stop = Stop::after(command.limit());
                 let _guard = stop.guard();
                 bounded(&stop, Box::pin(command.run(&stop))).await
+            }
+            Command::Compare(args) => {
+                let stop = Stop::after(Duration::from_secs(args.timeout_seconds));
+                let _guard = stop.guard();
+                bounded(&stop, Box::pin(crate::compare::compare(&args, &stop))).await
             }
             Command::Bench(BenchCommand::Audit(args)) => {
                 let stop = Stop::after(Duration::from_secs(args.minutes * 60));

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use chrono::{DateTime, Utc};
 use serde::Serialize;
 use tokio::task::JoinSet;
 
@@ -75,6 +76,17 @@ impl Questions {
         Self { tenants: Tenants::of(run), key: Mix::key(run.seed, "reads"), first_day: first, days }
     }
 
+    /// The tenant of question `number`, and the midnights that its range begins and ends with.
+    #[must_use]
+    pub fn range(&self, number: u64) -> (String, [DateTime<Utc>; 2]) {
+        let mut mix = Mix::new(self.key, number);
+        let mut tenant = Vec::new();
+        tenant_name(self.tenants.sample(&mut mix), &mut tenant);
+        let day = self.first_day + i64::from(mix.below(self.days));
+        let midnight = |day: i64| DateTime::from_timestamp_millis(day * DAY).unwrap_or_default();
+        (String::from_utf8_lossy(&tenant).into_owned(), [midnight(day), midnight(day + 1)])
+    }
+
     /// The path and query of question `number`.
     #[must_use]
     pub fn path(&self, number: u64) -> String {
@@ -85,17 +97,10 @@ impl Questions {
     /// so a page from within the day's rows.
     #[must_use]
     pub fn path_of(&self, number: u64, part: f64) -> String {
-        let mut mix = Mix::new(self.key, number);
-        let mut tenant = Vec::new();
-        tenant_name(self.tenants.sample(&mut mix), &mut tenant);
-        let day = self.first_day + i64::from(mix.below(self.days));
-        let time = |at: i64| {
-            let time = chrono::DateTime::from_timestamp_millis(at).unwrap_or_default();
-            time.format("%Y-%m-%dT%H:%M:%SZ").to_string()
-        };
-        let (from, to) = (day * DAY, day * DAY + (DAY as f64 * part) as i64);
-        let tenant = String::from_utf8_lossy(&tenant);
-        format!("/v1/tenants/{tenant}/audit?from={}&to={}&limit=100", time(from), time(to))
+        let (tenant, [from, to]) = self.range(number);
+        let to = from + (to - from) * ((part * 1000.0) as i32) / 1000;
+        let [from, to] = [from, to].map(|time| time.format("%Y-%m-%dT%H:%M:%SZ"));
+        format!("/v1/tenants/{tenant}/audit?from={from}&to={to}&limit=100")
     }
 }
 

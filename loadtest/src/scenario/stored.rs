@@ -99,7 +99,7 @@ pub async fn measure(stage: &Stage, run: &Run, plan: Plan) -> anyhow::Result<Mea
 }
 
 /// Part `step` of the loaded rows: each part spans all days, so that every level fills all of them.
-fn spread(run: &Run, step: u64, events: u64) -> Run {
+pub(crate) fn spread(run: &Run, step: u64, events: u64) -> Run {
     let span = DAYS * 86_400 * TICKS_PER_SECOND;
     Run {
         id: format!("{}-{step}", run.id),
@@ -114,7 +114,11 @@ fn spread(run: &Run, step: u64, events: u64) -> Run {
 
 /// Publishes the run, lets a new `ingest` store it, and cuts that into windows. Nothing else runs
 /// meanwhile; `ingest` goes on.
-async fn windows(stage: &Stage, run: &Run, plan: Plan) -> anyhow::Result<(Service, Vec<Stretch>)> {
+pub(crate) async fn windows(
+    stage: &Stage,
+    run: &Run,
+    plan: Plan,
+) -> anyhow::Result<(Service, Vec<Stretch>)> {
     stage.publish(run, None).await?;
     let mut ingest = stage.ingest(&run.names).await?;
     let bar = bar("settled", run.events);
@@ -130,7 +134,7 @@ async fn windows(stage: &Stage, run: &Run, plan: Plan) -> anyhow::Result<(Servic
     Ok((ingest, windows))
 }
 
-async fn load(stage: &Stage, driver: &Drive, run: &Run) -> anyhow::Result<f64> {
+pub(crate) async fn load(stage: &Stage, driver: &Drive, run: &Run) -> anyhow::Result<f64> {
     let bar = bar("loaded", run.events);
     let (written, mut seconds) = (Arc::new(AtomicU64::new(0)), 0.0);
     let chunks = run.events.div_ceil(CHUNK);
@@ -153,7 +157,7 @@ async fn load(stage: &Stage, driver: &Drive, run: &Run) -> anyhow::Result<f64> {
     Ok(seconds)
 }
 
-async fn level(
+pub(crate) async fn level(
     stage: &Stage,
     ingest: &Service,
     run: &Run,

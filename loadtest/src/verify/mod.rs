@@ -22,6 +22,7 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 
 pub use ledger::{Ledger, Problem};
+pub(crate) use scan::range;
 
 use crate::ceiling::layouts;
 use crate::engines::{Engines, uncommitted};

@@ -66,7 +66,7 @@ pub(super) async fn scan(
 
 /// The bounds of a piece: above the first, up to and with the second. No partition has the least
 /// token, so nothing is left out.
-fn range(piece: usize) -> Option<(i64, i64)> {
+pub(crate) fn range(piece: usize) -> Option<(i64, i64)> {
     // The ring has 2^64 tokens; the sums wrap round from its least one.
     let edge = |piece: usize| {
         i64::MIN.wrapping_add((piece as u64).wrapping_mul(1 << (64 - RANGES.ilog2())).cast_signed())

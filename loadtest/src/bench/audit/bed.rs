@@ -15,7 +15,7 @@ use crate::cli::AuditBenchArgs;
 use crate::deploy::{self, Local};
 use crate::latency::median;
 use crate::progress::say;
-use crate::run::{Names, Run, TICKS_PER_SECOND};
+use crate::run::{Names, Run};
 use crate::scenario::{Stage, pipeline};
 use crate::stop::Stop;
 use crate::system::{self, settle};
@@ -112,24 +112,7 @@ impl Bed {
     /// A run that nothing was made for yet, its events within the last hour.
     pub(super) fn fresh(&mut self, events: u64) -> Run {
         self.runs += 1;
-        let id = format!("b{}-{}", std::process::id(), self.runs);
-        let now = chrono::Utc::now().timestamp_millis().unsigned_abs() * 10_000;
-        Run {
-            seed: 1,
-            events,
-            tenants: 200,
-            exponent: 1.0,
-            hot: 0.0,
-            base: now - 50 * 60 * TICKS_PER_SECOND,
-            step: (45 * 60 * TICKS_PER_SECOND / events).max(1),
-            poison_every: 0,
-            oversized_every: 0,
-            oversized_bytes: 0,
-            oversized_decodes: false,
-            random_keys: false,
-            names: Names::of(&id),
-            id,
-        }
+        Run::recent(&format!("b{}-{}", std::process::id(), self.runs), events)
     }
 
     /// The backlog of that traffic, published when it is first asked for.

@@ -12,6 +12,7 @@
 //! | `flood` | one tenant beside another that floods; what an idle edge costs whoever looks |
 //! | `import` | a graph from a file into a fresh tenant |
 //! | `peers` | OpenFGA and SpiceDB |
+//! | `turn` | one turn of `compare authz` |
 
 mod access;
 pub(crate) mod bed;
@@ -26,6 +27,7 @@ mod ratios;
 mod revocation;
 mod sizes;
 mod storm;
+pub(crate) mod turn;
 
 use std::time::Instant;
 

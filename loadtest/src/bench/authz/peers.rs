@@ -58,15 +58,21 @@ pub(super) async fn compare(
 
 /// The checks a second in the line of that key space, which must be right.
 fn rate(text: &str, keys: &str) -> anyhow::Result<f64> {
+    let line = line(text, keys)?;
+    line["checks_per_second"].as_f64().filter(|rate| *rate > 0.0).context("no rate")
+}
+
+/// The line of that key space, whose answers must be right.
+pub(super) fn line(text: &str, keys: &str) -> anyhow::Result<Value> {
     let lines = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     let line = lines.into_iter().find(|line| line["keys"] == keys);
     let line = line.with_context(|| format!("peers/run printed no line of {keys}"))?;
     ensure!(line["wrong"] == 0, "{keys}: {} answers were wrong", line["wrong"]);
-    line["checks_per_second"].as_f64().filter(|rate| *rate > 0.0).context("no rate")
+    Ok(line)
 }
 
 /// Runs the script for one peer; what it prints.
-async fn ask(bed: &Bed, peer: &str, keys: &str) -> anyhow::Result<String> {
+pub(super) async fn ask(bed: &Bed, peer: &str, keys: &str) -> anyhow::Result<String> {
     let mut command = Command::new(folder()?.join("run"));
     let (graph, quick) = (&bed.sizes.graph, bed.args.quick);
     let numbers = [
@@ -121,9 +127,7 @@ impl Drop for Script {
 }
 
 fn folder() -> anyhow::Result<PathBuf> {
-    let script = deploy::script()?;
-    let root = script.ancestors().nth(3).map(Path::to_owned).context("the workspace has a root")?;
-    Ok(root.join("loadtest/peers"))
+    Ok(deploy::workspace()?.join("loadtest/peers"))
 }
 
 /// Where the script builds a peer.

@@ -38,6 +38,25 @@ impl Sides {
         self.bare.stop().await
     }
 
+    /// A closed loop of each, whose questions were all shown before.
+    async fn pair(&self, bed: &Bed, keys: Keys, turn: u64) -> anyhow::Result<Value> {
+        // Wide pairs of an earlier turn would be cached decisions by now.
+        let seed = if keys == Keys::Wide { turn } else { 1 };
+        let space = bed.space(&bed.sizes.graph, keys, 1, seed);
+        let before = self.edge.sources().await?;
+        let (bare, edge) = self.closed(bed, &space).await?;
+        let sources = self.edge.sources().await?.since(before);
+        let shown = edge.shown_share.unwrap_or(0.0);
+        ensure!(shown >= 1.0, "the warm-up showed {shown:.3} of what was to be seen before");
+        Ok(json!({
+            "value": edge.checks_per_second / bare.checks_per_second,
+            "edge": edge.checks_per_second, "bare": bare.checks_per_second,
+            "edge_p99_ms": edge.latency.p99_ms, "bare_p99_ms": bare.latency.p99_ms,
+            "edge_cpu_us": cpu(&edge), "bare_cpu_us": cpu(&bare),
+            "seconds": edge.seconds, "checks": edge.checks, "with_warm_up": sources,
+        }))
+    }
+
     /// A closed loop each: the bare server's checks, then the edge's.
     async fn closed(&self, bed: &Bed, space: &Space) -> anyhow::Result<(Measured, Measured)> {
         let bare = bed.check(&self.beside, space, &bed.plan(&self.beside)).await?;
@@ -77,24 +96,15 @@ async fn rounds(
     keys: Keys,
     until: Instant,
 ) -> anyhow::Result<Vec<Value>> {
-    in_turns(bed, until, async |bed, turn| {
-        // Wide pairs of an earlier turn would be cached decisions by now.
-        let seed = if keys == Keys::Wide { turn } else { 1 };
-        let space = bed.space(&bed.sizes.graph, keys, 1, seed);
-        let before = sides.edge.sources().await?;
-        let (bare, edge) = sides.closed(bed, &space).await?;
-        let sources = sides.edge.sources().await?.since(before);
-        let shown = edge.shown_share.unwrap_or(0.0);
-        ensure!(shown >= 1.0, "the warm-up showed {shown:.3} of what was to be seen before");
-        Ok(json!({
-            "value": edge.checks_per_second / bare.checks_per_second,
-            "edge": edge.checks_per_second, "bare": bare.checks_per_second,
-            "edge_p99_ms": edge.latency.p99_ms, "bare_p99_ms": bare.latency.p99_ms,
-            "edge_cpu_us": cpu(&edge), "bare_cpu_us": cpu(&bare),
-            "seconds": edge.seconds, "checks": edge.checks, "with_warm_up": sources,
-        }))
-    })
-    .await
+    in_turns(bed, until, async |bed, turn| sides.pair(bed, keys, turn).await).await
+}
+
+/// Fresh sides, and one pair of each key space.
+pub(super) async fn once(bed: &mut Bed, keys: [Keys; 2], turn: u64) -> anyhow::Result<[Value; 2]> {
+    let sides = Sides::start(bed, None).await?;
+    let pairs = [sides.pair(bed, keys[0], turn).await?, sides.pair(bed, keys[1], turn).await?];
+    sides.stop().await?;
+    Ok(pairs)
 }
 
 fn cpu(measured: &Measured) -> Option<f64> {

@@ -31,10 +31,10 @@ const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Where the engines are, and what services are told.
 #[derive(Clone)]
-pub(super) struct Place {
+pub(crate) struct Place {
     pub(super) state: PathBuf,
     /// Of the service's database.
-    pub(super) own: String,
+    pub(crate) own: String,
     /// Of the database that the bare driver has.
     pub(super) bare: String,
     environment: Vec<(String, String)>,
@@ -45,7 +45,7 @@ pub(super) struct Place {
 }
 
 /// See the module.
-pub(super) struct Bed {
+pub(crate) struct Bed {
     pub(super) args: IdentityBenchArgs,
     pub(super) stop: Stop,
     local: Option<Local>,
@@ -53,10 +53,10 @@ pub(super) struct Bed {
 }
 
 /// A running `identity-admin`.
-pub(super) struct Admin {
+pub(crate) struct Admin {
     service: Service,
     pub(super) client: reqwest::Client,
-    pub(super) endpoint: Endpoint,
+    pub(crate) endpoint: Endpoint,
 }
 
 fn variable(key: &str) -> String {
@@ -64,7 +64,7 @@ fn variable(key: &str) -> String {
 }
 
 impl Bed {
-    pub(super) fn new(args: &IdentityBenchArgs, stop: &Stop) -> anyhow::Result<Self> {
+    pub(crate) fn new(args: &IdentityBenchArgs, stop: &Stop) -> anyhow::Result<Self> {
         let binary = args.launch().binary;
         let shown = binary.display();
         ensure!(binary.is_file(), "{shown} is no file: build it or give --identity-admin");
@@ -72,7 +72,7 @@ impl Bed {
     }
 
     /// The engines, with topics, schemas and the first credentials.
-    pub(super) async fn place(&mut self) -> anyhow::Result<Place> {
+    pub(crate) async fn place(&mut self) -> anyhow::Result<Place> {
         if let Some(place) = &self.place {
             return Ok(place.clone());
         }
@@ -138,7 +138,7 @@ impl Bed {
     }
 
     /// A service that is ready.
-    pub(super) async fn admin(&mut self) -> anyhow::Result<Admin> {
+    pub(crate) async fn admin(&mut self) -> anyhow::Result<Admin> {
         let environment = Box::pin(self.place()).await?.environment;
         let client = scrape::client(TIMEOUT)?;
         let mut service = Service::identity(&self.args.launch(), environment)?;
@@ -168,7 +168,7 @@ impl Bed {
     }
 
     /// Stops the engines and deletes their data.
-    pub(super) async fn down(&mut self) -> anyhow::Result<()> {
+    pub(crate) async fn down(&mut self) -> anyhow::Result<()> {
         self.place = None;
         match self.local.take() {
             Some(local) => local.reset().await,
@@ -185,7 +185,7 @@ pub(super) fn renamed(runs: &[Value], name: &str) -> (f64, Vec<Value>) {
 }
 
 impl Admin {
-    pub(super) fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.service.pid()
     }
 
@@ -203,7 +203,7 @@ impl Admin {
         scrape::text(&self.client, self.service.admin).await
     }
 
-    pub(super) async fn stop(self) -> anyhow::Result<()> {
+    pub(crate) async fn stop(self) -> anyhow::Result<()> {
         self.service.stop().await
     }
 
@@ -251,14 +251,14 @@ impl Admin {
 }
 
 /// A request of a load.
-pub(super) fn ask(endpoint: &Endpoint, method: Method, path: &str, body: impl Into<Bytes>) -> Ask {
+pub(crate) fn ask(endpoint: &Endpoint, method: Method, path: &str, body: impl Into<Bytes>) -> Ask {
     // Paths are made here, of ids.
     let uri = endpoint.uri(path).unwrap_or_default();
     endpoint.ask(method, &uri, body.into())
 }
 
 /// The creation of a user, with a key that tells a repeat.
-pub(super) fn create(endpoint: &Endpoint, tenant: &str, email: &str) -> Ask {
+pub(crate) fn create(endpoint: &Endpoint, tenant: &str, email: &str) -> Ask {
     let path = format!("/v1/tenants/{tenant}/users");
     let mut ask = ask(endpoint, Method::POST, &path, json!({ "email": email }).to_string());
     if let Ok(key) = uuid::Uuid::new_v4().to_string().parse() {

@@ -12,14 +12,14 @@
 //! | `idle` | what an idle service costs whoever looks |
 
 mod bare;
-mod bed;
+pub(crate) mod bed;
 mod goals;
 mod idle;
 mod import;
 mod lag;
 mod memory;
 mod rows;
-mod tokens;
+pub(crate) mod tokens;
 
 use std::time::Instant;
 
@@ -53,10 +53,10 @@ const PARTS: [Part; 9] = [
 ];
 
 /// Tenants that are written to.
-const TENANTS: u64 = 100;
+pub(crate) const TENANTS: u64 = 100;
 
 /// The id of a tenant.
-fn tenant(number: u64) -> String {
+pub(crate) fn tenant(number: u64) -> String {
     format!("bench-{number}")
 }
 

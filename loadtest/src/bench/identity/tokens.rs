@@ -25,14 +25,14 @@ const SHARED: usize = 8;
 const LOGINS: usize = 8;
 const PASSWORD: &str = "correct horse battery";
 
-pub(super) fn form(endpoint: &Endpoint, path: &str, body: String) -> Ask {
+pub(crate) fn form(endpoint: &Endpoint, path: &str, body: String) -> Ask {
     let mut ask = ask(endpoint, Method::POST, path, body);
     ask.headers_mut().insert("content-type", hyper::header::HeaderValue::from_static(FORM));
     ask
 }
 
 /// Credentials of service accounts, as HTTP Basic has them.
-pub(super) async fn clients(admin: &Admin) -> anyhow::Result<Arc<Vec<String>>> {
+pub(crate) async fn clients(admin: &Admin) -> anyhow::Result<Arc<Vec<String>>> {
     let mut clients = Vec::new();
     for number in 0..ACCOUNTS {
         let path = format!("/v1/tenants/{}/service-accounts", tenant(number));
@@ -49,7 +49,7 @@ pub(super) async fn clients(admin: &Admin) -> anyhow::Result<Arc<Vec<String>>> {
 }
 
 /// A client_credentials grant of one of them.
-pub(super) fn grant(endpoint: &Endpoint, client: &str) -> Ask {
+pub(crate) fn grant(endpoint: &Endpoint, client: &str) -> Ask {
     let mut ask = form(endpoint, "/oauth2/token", "grant_type=client_credentials".to_owned());
     if let Ok(client) = client.parse() {
         ask.headers_mut().insert("authorization", client);

@@ -1,11 +1,14 @@
 //! A report that needs nothing but a browser: one HTML file with its drawings inside.
 
+pub(crate) mod plot;
+
 use std::fmt::Write as _;
 use std::path::Path;
 
 use anyhow::Context;
 use serde_json::Value;
 
+use self::plot::Plot;
 use crate::watch::Timeline;
 
 /// Points over what a drawing has across: time, in seconds, mostly.
@@ -39,12 +42,6 @@ impl Chart {
         Self { title: title.to_owned(), unit, across, lines }
     }
 }
-
-const COLOURS: [&str; 3] = ["#2563eb", "#dc2626", "#059669"];
-const WIDTH: f64 = 900.0;
-const HEIGHT: f64 = 220.0;
-const LEFT: f64 = 70.0;
-const BOTTOM: f64 = 24.0;
 
 /// The drawings of a watched pipeline: throughput, lag, write latency, memory.
 #[must_use]
@@ -103,81 +100,32 @@ pub fn throughput(title: &str, counts: &[(f64, u64)]) -> Chart {
 /// # Errors
 /// When the file cannot be written.
 pub fn write(path: &Path, title: &str, charts: &[Chart], figures: &Value) -> anyhow::Result<()> {
-    let mut html = format!(
-        "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>{title}</title>\
-         <style>body{{font:15px/1.5 system-ui,sans-serif;max-width:960px;margin:2em auto;color:#111}}\
-         svg{{width:100%;height:auto}}text{{font-size:11px;fill:#555}}\
-         pre{{background:#f6f8fa;padding:1em;overflow:auto}}</style><h1>{title}</h1>",
-        title = escape(title)
-    );
+    let mut html = head(title);
     for chart in charts {
-        draw(chart, &mut html);
+        let lines = chart.lines.iter().map(|(name, points)| (*name, points.as_slice()));
+        let (title, unit) = (chart.title.as_str(), chart.unit);
+        plot::lines(&Plot { title, unit, across: chart.across, lines: lines.collect() }, &mut html);
     }
     let text = serde_json::to_string_pretty(figures)?;
     let _ = write!(html, "<h2>Figures</h2><pre>{}</pre></html>", escape(&text));
     std::fs::write(path, html).with_context(|| format!("writing {}", path.display()))
 }
 
-fn escape(text: &str) -> String {
+/// The beginning of a page, with its title.
+pub(crate) fn head(title: &str) -> String {
+    format!(
+        "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>{title}</title>\
+         <style>body{{font:15px/1.5 system-ui,sans-serif;max-width:960px;margin:2em auto;color:#111}}\
+         svg{{width:100%;height:auto}}text{{font-size:11px;fill:#555}}\
+         table{{border-collapse:collapse}}td,th{{padding:.2em .7em;border-bottom:1px solid #ddd;text-align:left}}\
+         pre{{background:#f6f8fa;padding:1em;overflow:auto}}</style><h1>{title}</h1>",
+        title = escape(title)
+    )
+}
+
+/// Text as it stands in a page.
+pub(crate) fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
-}
-
-fn draw(chart: &Chart, html: &mut String) {
-    let points = || chart.lines.iter().flat_map(|(_, points)| points);
-    let (right, top) =
-        points().fold((0.0_f64, 0.0_f64), |(x, y), point| (x.max(point.0), y.max(point.1)));
-    // Writing to a string does not fail.
-    let _ = write!(html, "<h2>{} <small>({})</small></h2>", escape(&chart.title), chart.unit);
-    if right <= 0.0 {
-        html.push_str("<p>nothing was measured</p>");
-        return;
-    }
-    let top = if top > 0.0 { top * 1.05 } else { 1.0 };
-    let place = |(x, y): &(f64, f64)| {
-        let (width, height) = (WIDTH - LEFT, HEIGHT - BOTTOM);
-        format!("{:.1},{:.1}", LEFT + x / right * width, height - y / top * height)
-    };
-    let _ = write!(html, "<svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\">");
-    for step in 0..=4 {
-        let value = top * f64::from(step) / 4.0;
-        let y = (HEIGHT - BOTTOM) * (1.0 - f64::from(step) / 4.0);
-        let _ = write!(
-            html,
-            "<line x1=\"{LEFT}\" x2=\"{WIDTH}\" y1=\"{y:.1}\" y2=\"{y:.1}\" stroke=\"#ddd\"/>\
-             <text x=\"{:.0}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>",
-            LEFT - 6.0,
-            (y + 4.0).max(10.0),
-            number(value)
-        );
-    }
-    for (index, (name, points)) in chart.lines.iter().enumerate() {
-        let colour = COLOURS[index % COLOURS.len()];
-        let path: Vec<_> = points.iter().map(place).collect();
-        let _ = write!(
-            html,
-            "<polyline fill=\"none\" stroke=\"{colour}\" stroke-width=\"1.5\" points=\"{}\"/>\
-             <text x=\"{:.0}\" y=\"12\" style=\"fill:{colour}\">{name}</text>",
-            path.join(" "),
-            LEFT + 10.0 + 90.0 * index as f64
-        );
-    }
-    let _ = write!(
-        html,
-        "<text x=\"{LEFT}\" y=\"{y}\">0 {across}</text>\
-         <text x=\"{WIDTH}\" y=\"{y}\" text-anchor=\"end\">{right} {across}</text></svg>",
-        y = HEIGHT - 6.0,
-        across = chart.across,
-        right = if chart.across == SECONDS { format!("{right:.0}") } else { number(right) }
-    );
-}
-
-fn number(value: f64) -> String {
-    match value {
-        v if v >= 10_000_000.0 => format!("{:.0} M", v / 1e6),
-        v if v >= 10_000.0 => format!("{:.0} k", v / 1000.0),
-        v if v >= 100.0 => format!("{v:.0}"),
-        v => format!("{v:.1}"),
-    }
 }
 
 #[cfg(test)]
