@@ -37,10 +37,19 @@ async fn run(state: &Path, arguments: &[&str]) -> anyhow::Result<String> {
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// Stops or continues one process of the instance in `state`: `pause`, `resume`.
+/// Installs the engines in `only` and starts nothing; `state` is gone again after it.
 ///
 /// # Errors
-/// When there is no such instance or process.
+/// When one cannot be installed.
+pub async fn install(state: &Path, only: &str) -> anyhow::Result<()> {
+    run(state, &["install", "--only", only]).await.map(drop)
+}
+
+/// What can be done to one process of the instance in `state`: `pause`, `resume`, `kill`, and `start`, which waits
+/// until it answers.
+///
+/// # Errors
+/// When there is no such instance or process, or it does not answer.
 pub async fn signal(state: &Path, command: &str, name: &str) -> anyhow::Result<()> {
     run(state, &[command, name]).await.map(drop)
 }
@@ -120,16 +129,24 @@ impl Local {
     /// # Errors
     /// When an engine does not start.
     pub async fn start(&mut self, only: &str, pins: &[&str]) -> anyhow::Result<()> {
+        // As Cassandra comes: otherwise the disk's fsync is measured.
+        let mut options = vec!["--commitlog-sync", "periodic"];
+        for pin in pins {
+            options.extend(["--cpus", pin]);
+        }
+        self.start_with(only, &options).await
+    }
+
+    /// Starts the engines in `only` with these options of `engines up`; what runs already is restarted, with its data.
+    ///
+    /// # Errors
+    /// When an engine does not start.
+    pub async fn start_with(&mut self, only: &str, options: &[&str]) -> anyhow::Result<()> {
         if self.up {
             run(&self.state, &["down"]).await?;
         }
         self.up = true;
-        let mut arguments = vec!["up", "--only", only, "--port-base", "auto"];
-        // As Cassandra comes: otherwise the disk's fsync is measured.
-        arguments.extend(["--commitlog-sync", "periodic"]);
-        for pin in pins {
-            arguments.extend(["--cpus", pin]);
-        }
+        let arguments = [&["up", "--only", only, "--port-base", "auto"][..], options].concat();
         run(&self.state, &arguments).await.map(drop)
     }
 

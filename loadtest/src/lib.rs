@@ -9,12 +9,15 @@
 //! | [`scenario`] | what is measured with these |
 //! | [`check`] | permission checks: a graph, questions with known answers, four kinds of targets |
 //! | [`verify`] | the accounting identity, proved record by record |
+//! | [`trio`] | all three services on engines of their own, and work with invariants |
+//! | [`chaos`], [`soak`] | faults and hours, and what is held to be true meanwhile and after |
 //! | [`mod@bench`] | the goals beside what was measured |
 //! | [`engines`], [`deploy`], [`system`] | the engines, the script that runs them, the machine |
 //! | [`latency`], [`report`], [`progress`] | figures, drawings, bars |
 
 pub mod bench;
 pub mod ceiling;
+pub mod chaos;
 pub mod check;
 pub mod child;
 pub mod cli;
@@ -28,7 +31,9 @@ pub mod report;
 pub mod run;
 pub mod scenario;
 pub mod scrape;
+pub mod soak;
 pub mod stop;
 pub mod system;
+pub mod trio;
 pub mod verify;
 pub mod watch;

@@ -22,7 +22,7 @@ pub struct Chart {
     pub lines: Vec<(&'static str, Points)>,
 }
 
-const COLOURS: [&str; 3] = ["#2563eb", "#dc2626", "#059669"];
+const COLOURS: [&str; 6] = ["#2563eb", "#dc2626", "#059669", "#d97706", "#7c3aed", "#0891b2"];
 const WIDTH: f64 = 900.0;
 const HEIGHT: f64 = 220.0;
 const LEFT: f64 = 70.0;
