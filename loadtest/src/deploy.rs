@@ -22,6 +22,17 @@ pub fn script() -> anyhow::Result<PathBuf> {
         .context("deploy/local/engines is not beside this workspace")
 }
 
+/// The folder `target` of the workspace that the script belongs to.
+///
+/// # Errors
+/// When there is none.
+pub fn target() -> anyhow::Result<PathBuf> {
+    let script = script()?;
+    let root = script.ancestors().nth(3).context("the workspace has a root")?;
+    ensure!(root.join("Cargo.toml").is_file(), "{} is no workspace", root.display());
+    Ok(root.join("target"))
+}
+
 /// Runs one command of the script; its report goes to our standard error.
 async fn run(state: &Path, arguments: &[&str]) -> anyhow::Result<String> {
     let output = Command::new(script()?)

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, ensure};
+use anyhow::Context;
 
 use super::file;
 use super::goals::{self, Figure, Goal};
@@ -124,10 +124,7 @@ impl Outcome {
 
 /// `target/bench.json` of the workspace that the engines' script belongs to.
 fn default_file() -> anyhow::Result<PathBuf> {
-    let script = deploy::script()?;
-    let root = script.ancestors().nth(3).map(Path::to_owned).context("the workspace has a root")?;
-    ensure!(root.join("Cargo.toml").is_file(), "{} is no workspace", root.display());
-    Ok(root.join("target/bench.json"))
+    Ok(deploy::target()?.join("bench.json"))
 }
 
 #[cfg(test)]

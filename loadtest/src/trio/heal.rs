@@ -70,8 +70,7 @@ impl Stage {
             }
         };
         for member in REPLICAS {
-            let Some((replica, service)) = self.replica(member.replica()).zip(member.service())
-            else {
+            let Some((replica, service)) = self.site.replica(member).zip(member.service()) else {
                 continue;
             };
             if !child::is_ready(&self.client, replica.admin).await {
@@ -85,11 +84,6 @@ impl Stage {
             }
         }
         late
-    }
-
-    fn replica(&self, at: Option<usize>) -> Option<Replica> {
-        let site = &self.site;
-        [site.ingest, site.edge, site.identity].concat().get(at?).copied()
     }
 
     /// An access token of the administrator, of the first replica.

@@ -10,6 +10,7 @@
 //! | `settings`, `install` | what services are told; topics, schemas and the first credentials |
 //! | `slot`, `heal` | one replica's place; putting all right, logs |
 //! | `balancer`, `cuts` | the issuer's one address; packets that are dropped |
+//! | [`watch`] | looking at all of it meanwhile |
 //! | [`timeline`] | what the work did over time, for drawings |
 
 mod balancer;
@@ -22,6 +23,7 @@ pub mod site;
 mod slot;
 pub mod stage;
 pub mod timeline;
+pub mod watch;
 pub mod work;
 
 pub use install::Binaries;
