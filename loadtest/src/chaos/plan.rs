@@ -2,7 +2,7 @@
 //!
 //! A plan is a row of episodes of one to three faults that overlap, with quiet moments between them and at the end. What an
 //! episode holds is drawn by weight, but for some faults of each seed that are dealt: twenty seeds in a row have all of
-//! [`catalogue`].
+//! the catalogue (`fault`).
 
 use std::collections::VecDeque;
 

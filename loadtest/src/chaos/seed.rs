@@ -62,9 +62,7 @@ pub async fn run(stage: &Stage, plan: Plan, rates: Rates) -> anyhow::Result<Told
     tell(begun, "verifying");
     let finished = Box::pin(work.stop()).await.context("ending the work")?;
     let verdict = Box::pin(finished.verify(AGREED_WITHIN)).await.context("verifying")?;
-    for violation in verdict.violations {
-        watch.take(violation);
-    }
+    watch.hear(verdict.violations);
     for panic in stage.panics().await? {
         watch.add("panic", panic);
     }

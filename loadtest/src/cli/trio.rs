@@ -49,19 +49,19 @@ impl BinaryArgs {
 #[allow(missing_docs, reason = "the help texts document them")]
 pub struct RateArgs {
     /// Events published to Kafka.
-    #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    #[arg(long, default_value_t = Rates::default().events, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub events: u32,
     /// Events posted over HTTP.
-    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    #[arg(long, default_value_t = Rates::default().posts, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub posts: u32,
     /// Checks.
-    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    #[arg(long, default_value_t = Rates::default().checks, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub checks: u32,
     /// Grants and revocations of roles.
-    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    #[arg(long, default_value_t = Rates::default().grants, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub grants: u32,
     /// Writes of users, teams and memberships.
-    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    #[arg(long, default_value_t = Rates::default().identities, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub identities: u32,
 }
 
@@ -161,13 +161,13 @@ impl ChaosArgs {
             Some(file) => format!("loadtest chaos --plan {}", file.display()),
             None => format!("loadtest chaos --seed {} --seconds {}", told.seed, self.seconds),
         };
-        let RateArgs { events, posts, checks, grants, identities } = self.rates;
+        let (asked, usual) = (self.rates.rates(), Rates::default());
         for (name, rate, usual) in [
-            ("events", events, 300),
-            ("posts", posts, 20),
-            ("checks", checks, 200),
-            ("grants", grants, 4),
-            ("identities", identities, 4),
+            ("events", asked.events, usual.events),
+            ("posts", asked.posts, usual.posts),
+            ("checks", asked.checks, usual.checks),
+            ("grants", asked.grants, usual.grants),
+            ("identities", asked.identities, usual.identities),
         ] {
             if rate != usual {
                 words.push_str(&format!(" --{name} {rate}"));

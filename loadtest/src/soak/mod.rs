@@ -114,9 +114,7 @@ pub async fn soak(args: &SoakArgs, stop: &Stop) -> anyhow::Result<Told> {
     let finished = Box::pin(work.stop()).await.context("ending the work")?;
     say("verifying");
     let verdict = Box::pin(finished.verify(AGREED_WITHIN)).await.context("verifying")?;
-    for violation in verdict.violations {
-        watch.take(violation);
-    }
+    watch.hear(verdict.violations);
     for panic in stage.panics().await? {
         watch.add("panic", panic);
     }

@@ -67,8 +67,8 @@ pub(super) async fn install(
 ) -> anyhow::Result<Administrator> {
     for (service, schema) in [
         (Service::Ingest, &["schema", "apply"][..]),
-        (Service::Edge, &["schema", "apply"]),
-        (Service::Identity, &["migrate"]),
+        (Service::Edge, &["schema", "apply"][..]),
+        (Service::Identity, &["migrate"][..]),
     ] {
         run(binaries, settings, service, &["topics", "apply"]).await?;
         run(binaries, settings, service, schema).await?;

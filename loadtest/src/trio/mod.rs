@@ -9,7 +9,7 @@
 //! | [`stage`] | a trio of our own: engines, an installation, replicas; what can be done to them |
 //! | `settings`, `install` | what services are told; topics, schemas and the first credentials |
 //! | `slot`, `heal` | one replica's place; putting all right, logs |
-//! | `balancer`, `cuts` | the issuer's one address; packets that are dropped |
+//! | `balancer`, `ports`, `cuts` | the issuer's one address; where all listen; packets that are dropped |
 //! | [`watch`] | looking at all of it meanwhile |
 //! | [`timeline`] | what the work did over time, for drawings |
 
@@ -18,6 +18,7 @@ mod cuts;
 mod heal;
 mod install;
 pub mod member;
+mod ports;
 mod settings;
 pub mod site;
 mod slot;

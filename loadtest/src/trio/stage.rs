@@ -4,11 +4,11 @@
 //! Engines and services are ours alone and end with the stage, whatever happens: services are killed when it is dropped,
 //! engines are stopped and their data deleted. Replicas share what `deploy/config` says that they must share (the file of
 //! secrets, the key of cursors, the issuer) and keep their addresses. The issuer has one address, that of a balancer in this
-//! process ([`super::balancer`]), since `auth.jwks_url` and `auth.introspection_url` take one: in production it is a
+//! process (`balancer`), since `auth.jwks_url` and `auth.introspection_url` take one: in production it is a
 //! Service.
 
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -20,6 +20,7 @@ use super::balancer::Balancer;
 use super::cuts::Cuts;
 use super::install::{Administrator, Binaries, install};
 use super::member::{Engine, Member, REPLICAS, Service};
+use super::ports::{Ports, free_ports, group};
 use super::settings::{BOUNDS, CHANGES_TOPIC, Settings, names};
 use super::site::{Replica, Site};
 use super::slot::Slot;
@@ -31,13 +32,8 @@ use crate::scrape;
 
 /// The engines of a trio, as `deploy/local/engines` names them.
 pub const ENGINES: &str = "kafka,cassandra,mysql,dgraph";
-/// Ports of replicas are taken from here: below those that the kernel gives to clients, one of which could otherwise take the
-/// port of a replica that is down, and above those of engines.
-const PORTS: std::ops::Range<u16> = 20_000..30_000;
-/// The group of the first replica, where each has its own.
-const FIRST_GROUP: u32 = 65_001;
 /// For one answer of a member that is looked at.
-pub(super) const ASKED_WITHIN: Duration = Duration::from_secs(2);
+const ASKED_WITHIN: Duration = Duration::from_secs(2);
 
 /// What differs between stages.
 #[derive(Debug, Clone)]
@@ -70,16 +66,6 @@ pub struct Stage {
     folder: TempDir,
     /// Last: everything else ends before the engines do.
     pub(super) local: Local,
-}
-
-/// What is cut off by port.
-struct Ports {
-    kafka: u16,
-    cassandra: u16,
-    /// Between nodes.
-    storage: u16,
-    mysql: u16,
-    dgraph: u16,
 }
 
 impl Stage {
@@ -313,103 +299,5 @@ impl Stage {
     /// The folder of the replicas' logs.
     pub(super) fn logs(&self) -> std::path::PathBuf {
         self.folder.path().join("log")
-    }
-}
-
-impl Ports {
-    fn of(engines: &Engines, dsn: &str, alphas: &[String]) -> anyhow::Result<Self> {
-        let port = |address: Option<&String>| {
-            let port = address.and_then(|address| address.rsplit_once(':')?.1.parse::<u16>().ok());
-            port.context("an engine has no port")
-        };
-        let cassandra = port(engines.cassandra.first())?;
-        let mysql = dsn.trim_end_matches('/').to_owned();
-        Ok(Self {
-            kafka: port(engines.kafka.first())?,
-            cassandra,
-            // As the ports of an instance lie that chose its own (deploy/local/README.md).
-            storage: cassandra + 1,
-            mysql: port(Some(&mysql))?,
-            dgraph: port(alphas.first())?,
-        })
-    }
-
-    /// What to drop, so that `member` and the engine hear nothing of each other.
-    fn rules(&self, member: Member, engine: Engine) -> Vec<String> {
-        let node = match member {
-            Member::Cassandra1 => Some(1),
-            Member::Cassandra2 => Some(2),
-            Member::Cassandra3 => Some(3),
-            _ => None,
-        };
-        if let Some(node) = node {
-            let storage = self.storage;
-            return ["daddr", "saddr"]
-                .map(|end| format!("ip {end} 127.0.0.{node} tcp dport {storage}"))
-                .to_vec();
-        }
-        let port = match engine {
-            Engine::Kafka => self.kafka,
-            Engine::Cassandra => self.cassandra,
-            Engine::Mysql => self.mysql,
-            Engine::Dgraph => self.dgraph,
-        };
-        vec![format!("meta skgid {} tcp dport {port}", group(member))]
-    }
-}
-
-/// The group of a replica's process.
-fn group(member: Member) -> u32 {
-    let at = member.replica().unwrap_or(REPLICAS.len());
-    FIRST_GROUP + u32::try_from(at).unwrap_or_default()
-}
-
-/// Ports of [`PORTS`] that nobody listens on. Nobody is given one of them by chance; another trio may be looking at once.
-fn free_ports<const N: usize>() -> anyhow::Result<[SocketAddr; N]> {
-    let addresses = PORTS.map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
-    let free = addresses.filter(|address| TcpListener::bind(address).is_ok());
-    let free: Vec<_> = free.take(N).collect();
-    free.try_into().map_err(|_| anyhow!("no {N} ports are free from {}", PORTS.start))
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::BTreeSet;
-
-    use super::*;
-
-    fn ports() -> Ports {
-        let engines = Engines {
-            kafka: vec!["127.0.0.1:10001".to_owned()],
-            cassandra: vec!["127.0.0.1:10003".to_owned(), "127.0.0.2:10003".to_owned()],
-            ..Engines::default()
-        };
-        let alphas = ["127.0.0.1:14000".to_owned()];
-        Ports::of(&engines, "mysql://root@127.0.0.1:10008/", &alphas).unwrap()
-    }
-
-    #[test]
-    fn a_replica_is_cut_off_by_its_group() {
-        let rules = |member, engine| ports().rules(member, engine);
-        let cut = rules(Member::Ingest1, Engine::Cassandra);
-        assert_eq!(cut, ["meta skgid 65001 tcp dport 10003"]);
-        let cut = rules(Member::Identity2, Engine::Mysql);
-        assert_eq!(cut, ["meta skgid 65006 tcp dport 10008"]);
-        assert_eq!(rules(Member::Edge1, Engine::Dgraph), ["meta skgid 65003 tcp dport 14000"]);
-    }
-
-    #[test]
-    fn a_node_is_cut_off_from_the_others_in_both_directions() {
-        let rules = ports().rules(Member::Cassandra2, Engine::Cassandra);
-        assert_eq!(
-            rules,
-            ["daddr", "saddr"].map(|end| format!("ip {end} 127.0.0.2 tcp dport 10004"))
-        );
-    }
-
-    #[test]
-    fn free_ports_are_different_ones() {
-        let ports: [SocketAddr; 13] = free_ports().unwrap();
-        assert_eq!(ports.iter().collect::<BTreeSet<_>>().len(), 13);
     }
 }

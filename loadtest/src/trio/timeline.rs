@@ -16,7 +16,7 @@ impl Timeline {
         self.0.push((begun, at, window));
     }
 
-    /// All of it: `{"at": …, "audit": {"done": …, "failed": …, "p50_ms": …, "p99_ms": …}, …}` by window.
+    /// All of it: `{"at": …, "events": {"done": …, "failed": …, "p50_ms": …, "p99_ms": …}, …}` by window.
     #[must_use]
     pub fn told(&self) -> Value {
         let told = |(_, at, window): &(f64, f64, Window)| {
@@ -87,7 +87,7 @@ mod tests {
 
     fn window(done: u64, p99_ms: Option<f64>) -> Window {
         let one = |name| (name, Done { done, failed: 1, p50_ms: None, p99_ms });
-        Window { workloads: ["audit", "posts", "checks", "grants", "identities"].map(one) }
+        Window { workloads: ["events", "posts", "checks", "grants", "identities"].map(one) }
     }
 
     #[test]
@@ -97,7 +97,7 @@ mod tests {
         timeline.add(4.0, window(20, None));
         let charts = timeline.charts("seed 1: ");
         assert_eq!(charts[0].title, "seed 1: done");
-        assert_eq!(charts[0].lines[0], ("audit", vec![(2.0, 5.0), (4.0, 10.0)]));
+        assert_eq!(charts[0].lines[0], ("events", vec![(2.0, 5.0), (4.0, 10.0)]));
         assert_eq!(charts[2].lines[4], ("identities", vec![(2.0, 1.26)]));
         assert_eq!(timeline.totals()["checks"], json!({"done": 30, "failed": 2}));
         let told = timeline.told();

@@ -1,5 +1,6 @@
 //! Looking at a trio while something is done to it: what the work does, and what is wrong.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use super::stage::Stage;
@@ -18,13 +19,20 @@ pub const INVARIANTS: [(&str, &str); 3] = [
 ];
 /// Between looks, if nobody says.
 const WINDOW: Duration = Duration::from_secs(2);
+/// Lines about violations of one invariant, at most: all are in what comes of it.
+const SAID: usize = 5;
 
 /// What was seen so far.
 pub struct Watch {
     begun: Instant,
     interval: Duration,
     timeline: Timeline,
-    violations: Vec<Violation>,
+    /// What the work says, as it said it last.
+    heard: Vec<Violation>,
+    /// What was found beside it.
+    own: Vec<Violation>,
+    /// Lines about each invariant so far.
+    said: BTreeMap<&'static str, usize>,
 }
 
 impl Watch {
@@ -37,7 +45,8 @@ impl Watch {
     /// The same, with so long between looks.
     #[must_use]
     pub fn every(begun: Instant, interval: Duration) -> Self {
-        Self { begun, interval, timeline: Timeline::default(), violations: Vec::new() }
+        let (timeline, said) = (Timeline::default(), BTreeMap::new());
+        Self { begun, interval, timeline, heard: Vec::new(), own: Vec::new(), said }
     }
 
     /// Looks while something is done, and once more after it.
@@ -61,9 +70,7 @@ impl Watch {
                 _ = ticks.tick() => None,
             };
             self.timeline.add(self.begun.elapsed().as_secs_f64(), work.window());
-            for violation in work.violations() {
-                self.take(violation);
-            }
+            self.hear(work.violations());
             self.look(stage)?;
             if let Some(done) = done {
                 return Ok(done);
@@ -85,32 +92,43 @@ impl Watch {
 
     /// Something that must not be, now.
     pub fn add(&mut self, invariant: &'static str, detail: String) {
-        let at = self.begun.elapsed().as_secs_f64();
-        self.take(Violation { invariant, at, detail });
+        let violation = Violation { invariant, at: self.begun.elapsed().as_secs_f64(), detail };
+        self.say(&violation);
+        self.own.push(violation);
     }
 
-    /// Something that must not be, unless it is known already.
-    pub fn take(&mut self, violation: Violation) {
-        let is_same = |known: &Violation| {
-            known.invariant == violation.invariant && known.detail == violation.detail
-        };
-        if !self.violations.iter().any(is_same) {
-            let Violation { invariant, at, detail } = &violation;
+    /// All that the work says is wrong so far; it says the same again, and more.
+    pub fn hear(&mut self, violations: Vec<Violation>) {
+        for violation in &violations {
+            let is_known = |known: &Violation| {
+                known.invariant == violation.invariant && known.detail == violation.detail
+            };
+            if !self.heard.iter().any(is_known) {
+                self.say(violation);
+            }
+        }
+        self.heard = violations;
+    }
+
+    /// A line for people; of one invariant not too many.
+    fn say(&mut self, Violation { invariant, at, detail }: &Violation) {
+        let said = self.said.entry(*invariant).or_default();
+        *said += 1;
+        if *said <= SAID {
             say(&format!("{at:>7.1} s  VIOLATED {invariant}: {detail}"));
-            self.violations.push(violation);
         }
     }
 
     /// How many violations there are.
     #[must_use]
     pub fn violated(&self) -> usize {
-        self.violations.len()
+        self.heard.len() + self.own.len()
     }
 
     /// What was seen.
     #[must_use]
     pub fn end(self) -> (Timeline, Vec<Violation>) {
-        (self.timeline, self.violations)
+        (self.timeline, [self.heard, self.own].concat())
     }
 }
 
@@ -119,14 +137,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_violation_is_taken_once() {
+    fn what_the_work_says_again_counts_once() {
         let mut watch = Watch::new(Instant::now());
-        for _ in 0..2 {
-            watch.add("process", "edge-1 ended".to_owned());
-        }
-        watch.add("process", "edge-2 ended".to_owned());
-        assert_eq!(watch.violated(), 2);
+        let said = |detail: &str| {
+            let detail = detail.to_owned();
+            Violation { invariant: "accounting", at: 1.0, detail }
+        };
+        watch.hear(vec![said("a")]);
+        watch.add("process", "edge-1 ended".to_owned());
+        watch.hear(vec![said("a"), said("b")]);
+        assert_eq!((watch.violated(), watch.said["accounting"]), (3, 2));
         let (_, violations) = watch.end();
-        assert_eq!(violations[0].detail, "edge-1 ended");
+        let details: Vec<_> = violations.iter().map(|found| found.detail.as_str()).collect();
+        assert_eq!(details, ["a", "b", "edge-1 ended"]);
     }
 }
