@@ -2,10 +2,12 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run walk up demo down test drills bench scale compare lint fmt
+.PHONY: help run walk up demo down test drills bench scale compare chaos soak lint fmt
 
 WHAT ?= audit
 SECONDS ?= 60
+SEED ?= 1
+SEEDS ?= 20
 # What is measured is what its users run: one process as `cargo run --release` builds it, services as they are shipped.
 MEASURED := $(if $(filter standalone,$(WHAT)),standalone,ingest authz-edge identity-admin)
 PROFILE := $(if $(filter standalone,$(WHAT)),release,dist)
@@ -52,6 +54,18 @@ scale: ## Measure what grows with what: WHAT=audit, graph or month (one to two h
 compare: ## Beside Bento, OpenFGA, SpiceDB, Keycloak and MySQL: WHAT=audit, authz, identity, monolith (all without; up to 3 h)
 	cargo build --profile dist --locked -p ingest -p authz-edge -p identity-admin -p loadtest
 	$(or $(CARGO_TARGET_DIR),target)/dist/loadtest compare $(if $(filter file,$(origin WHAT)),all,$(WHAT))
+
+# Services and their load as they are shipped, on engines that are there before the network is cut.
+TRIO = deploy/local/engines install --install-packages --only kafka,cassandra,mysql,dgraph && \
+	cargo build --profile dist --locked -p ingest -p authz-edge -p identity-admin -p loadtest && \
+	$(or $(CARGO_TARGET_DIR),target)/dist/loadtest
+
+chaos: ## Faults by seed on engines of its own: SEED=1 SEEDS=20 (two hours); cuts in the network want root
+	$(TRIO) chaos --seed $(SEED) --seeds $(SEEDS)
+
+soak: SECONDS = 1800
+soak: ## Work for SECONDS=1800 on engines of its own, after which nothing may have grown
+	$(TRIO) soak --seconds $(SECONDS) --report target/soak.html
 
 lint: ## Format, clippy, docs, licences and sources, shell
 	deploy/ci/lint

@@ -1,5 +1,6 @@
 //! One process of a service as it runs in production: the real binary, from its environment.
 
+use std::fs::OpenOptions;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -40,6 +41,19 @@ impl Launch {
     }
 }
 
+/// Where a process is, that may be started there again.
+#[derive(Debug, Clone)]
+pub struct Seat {
+    /// Of its public listener.
+    pub http: SocketAddr,
+    /// Of its admin listener.
+    pub admin: SocketAddr,
+    /// Where it says what it does, behind what is there; it stays when the process ends.
+    pub log: PathBuf,
+    /// Its group, by which rules of the network know it; ours without. Another one wants root.
+    pub group: Option<u32>,
+}
+
 /// A running service; killed when dropped.
 pub struct Service {
     name: &'static str,
@@ -50,6 +64,8 @@ pub struct Service {
     /// Its admin listener.
     pub admin: SocketAddr,
     log: PathBuf,
+    /// Whether the log outlives a good end.
+    log_stays: bool,
 }
 
 impl Service {
@@ -99,12 +115,30 @@ impl Service {
         prefix: &str,
         environment: Vec<(String, String)>,
     ) -> anyhow::Result<Self> {
-        let binary = launch.binary.display();
-        ensure!(launch.binary.is_file(), "{binary} is no file: build {name} or give --{name}");
         let (http, admin) = (free_port()?, free_port()?);
         let own = std::process::id();
         let log = std::env::temp_dir().join(format!("lt-{name}-{own}-{}.log", admin.port()));
-        let file = std::fs::File::create(&log).with_context(|| log.display().to_string())?;
+        let seat = Seat { http, admin, log, group: None };
+        let started = Self::seated(name, launch, prefix, environment, &seat)?;
+        Ok(Self { log_stays: false, ..started })
+    }
+
+    /// Starts the binary of that name, whose variables begin with `prefix`, where it has its place.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn seated(
+        name: &'static str,
+        launch: &Launch,
+        prefix: &str,
+        environment: Vec<(String, String)>,
+        seat: &Seat,
+    ) -> anyhow::Result<Self> {
+        let binary = launch.binary.display();
+        ensure!(launch.binary.is_file(), "{binary} is no file: build {name} or give --{name}");
+        let Seat { http, admin, log, group } = seat.clone();
+        let file = OpenOptions::new().create(true).append(true).open(&log);
+        let file = file.with_context(|| log.display().to_string())?;
         let mut command = match &launch.cpus {
             Some(cpus) => {
                 let mut taskset = Command::new("taskset");
@@ -113,6 +147,9 @@ impl Service {
             }
             None => Command::new(&launch.binary),
         };
+        if let Some(group) = group {
+            command.gid(group);
+        }
         // The one process has one public listener, and no section for it.
         let public = if name == "triad" { "LISTEN" } else { "HTTP__LISTEN" };
         let child = command
@@ -127,7 +164,7 @@ impl Service {
             .with_context(|| format!("starting {binary}"))?;
         // taskset becomes the program that it starts, so this is the service's own id.
         let pid = child.id().context("the child ended at once")?;
-        Ok(Self { name, child, pid, http, admin, log })
+        Ok(Self { name, child, pid, http, admin, log, log_stays: true })
     }
 
     /// Its process id.
@@ -147,11 +184,10 @@ impl Service {
     /// # Errors
     /// When it ends, or is not ready in time; with the end of its log.
     pub async fn ready(&mut self, client: &reqwest::Client) -> anyhow::Result<()> {
-        let url = format!("http://{}/readyz", self.admin);
         let deadline = Instant::now() + READY_WITHIN;
         loop {
             self.alive()?;
-            if client.get(&url).send().await.is_ok_and(|answer| answer.status().is_success()) {
+            if is_ready(client, self.admin).await {
                 return Ok(());
             }
             if Instant::now() > deadline {
@@ -177,17 +213,15 @@ impl Service {
     /// # Errors
     /// When it does not end in time, or not with exit code 0.
     pub async fn stop(mut self) -> anyhow::Result<()> {
-        let (name, pid) = (self.name, self.pid.to_string());
-        let sent = Command::new("kill").args(["-s", "TERM", &pid]).status().await?;
-        ensure!(sent.success(), "SIGTERM to {name} ({pid}): {sent}{}", self.last_words());
+        let name = self.name;
+        self.signal("TERM").await?;
         let Ok(ended) = tokio::time::timeout(EXIT_WITHIN, self.child.wait()).await else {
             self.child.kill().await?;
             bail!("{name} did not end within {EXIT_WITHIN:?} of SIGTERM{}", self.last_words());
         };
         let status = ended?;
         ensure!(status.success(), "{name} ended with {status} after SIGTERM{}", self.last_words());
-        // A log of a good end is of no use.
-        let _ = std::fs::remove_file(&self.log);
+        self.forget_log();
         Ok(())
     }
 
@@ -197,8 +231,26 @@ impl Service {
     /// When it cannot be killed.
     pub async fn kill(mut self) -> anyhow::Result<()> {
         self.child.kill().await?;
-        let _ = std::fs::remove_file(&self.log);
+        self.forget_log();
         Ok(())
+    }
+
+    /// Sends a signal, by its name without SIG.
+    ///
+    /// # Errors
+    /// When the process is gone.
+    pub async fn signal(&self, signal: &str) -> anyhow::Result<()> {
+        let (name, pid) = (self.name, self.pid.to_string());
+        let sent = Command::new("kill").args(["-s", signal, &pid]).status().await?;
+        ensure!(sent.success(), "SIG{signal} to {name} ({pid}): {sent}{}", self.last_words());
+        Ok(())
+    }
+
+    /// A log of a good end is of no use, unless it is said where it is to be.
+    fn forget_log(&self) {
+        if !self.log_stays {
+            let _ = std::fs::remove_file(&self.log);
+        }
     }
 
     fn last_words(&self) -> String {
@@ -207,6 +259,12 @@ impl Service {
         let tail = lines[lines.len().saturating_sub(15)..].join("\n  ");
         format!("; its log is {} and ends:\n  {tail}", self.log.display())
     }
+}
+
+/// Whether the service with this admin listener says that it is ready.
+pub async fn is_ready(client: &reqwest::Client, admin: SocketAddr) -> bool {
+    let answer = client.get(format!("http://{admin}/readyz")).send().await;
+    answer.is_ok_and(|answer| answer.status().is_success())
 }
 
 /// A loopback port that nobody listens on. Somebody may take it before the child does; then the child

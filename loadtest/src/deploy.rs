@@ -33,6 +33,14 @@ pub fn workspace() -> anyhow::Result<PathBuf> {
     Ok(root)
 }
 
+/// The folder `target` of that workspace.
+///
+/// # Errors
+/// When there is none.
+pub fn target() -> anyhow::Result<PathBuf> {
+    Ok(workspace()?.join("target"))
+}
+
 /// Runs one command of the script; its report goes to our standard error.
 async fn run(state: &Path, arguments: &[&str]) -> anyhow::Result<String> {
     let output = Command::new(script()?)
@@ -48,10 +56,19 @@ async fn run(state: &Path, arguments: &[&str]) -> anyhow::Result<String> {
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// Stops, continues or starts one process of the instance in `state`: `pause`, `resume`, `start`.
+/// Installs the engines in `only` and starts nothing; `state` is gone again after it.
 ///
 /// # Errors
-/// When there is no such instance or process.
+/// When one cannot be installed.
+pub async fn install(state: &Path, only: &str) -> anyhow::Result<()> {
+    run(state, &["install", "--only", only]).await.map(drop)
+}
+
+/// What can be done to one process of the instance in `state`: `pause`, `resume`, `kill`, and `start`, which waits
+/// until it answers.
+///
+/// # Errors
+/// When there is no such instance or process, or it does not answer.
 pub async fn signal(state: &Path, command: &str, name: &str) -> anyhow::Result<()> {
     run(state, &[command, name]).await.map(drop)
 }
@@ -131,8 +148,12 @@ impl Local {
     /// # Errors
     /// When an engine does not start.
     pub async fn start(&mut self, only: &str, pins: &[&str]) -> anyhow::Result<()> {
-        let pins: Vec<&str> = pins.iter().flat_map(|pin| ["--cpus", *pin]).collect();
-        self.bring_up(only, &pins).await
+        // As Cassandra comes: otherwise the disk's fsync is measured.
+        let mut options = vec!["--commitlog-sync", "periodic"];
+        for pin in pins {
+            options.extend(["--cpus", pin]);
+        }
+        self.start_with(only, &options).await
     }
 
     /// The same, not pinned, without the process `later`, which [`Local::start_one`] starts.
@@ -140,18 +161,19 @@ impl Local {
     /// # Errors
     /// When an engine does not start.
     pub async fn start_without(&mut self, only: &str, later: &str) -> anyhow::Result<()> {
-        self.bring_up(only, &["--later", later]).await
+        self.start_with(only, &["--commitlog-sync", "periodic", "--later", later]).await
     }
 
-    async fn bring_up(&mut self, only: &str, options: &[&str]) -> anyhow::Result<()> {
+    /// Starts the engines in `only` with these options of `engines up`; what runs already is restarted, with its data.
+    ///
+    /// # Errors
+    /// When an engine does not start.
+    pub async fn start_with(&mut self, only: &str, options: &[&str]) -> anyhow::Result<()> {
         if self.up {
             run(&self.state, &["down"]).await?;
         }
         self.up = true;
-        let mut arguments = vec!["up", "--only", only, "--port-base", "auto"];
-        // As Cassandra comes: otherwise the disk's fsync is measured.
-        arguments.extend(["--commitlog-sync", "periodic"]);
-        arguments.extend(options);
+        let arguments = [&["up", "--only", only, "--port-base", "auto"][..], options].concat();
         run(&self.state, &arguments).await.map(drop)
     }
 

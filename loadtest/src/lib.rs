@@ -10,6 +10,8 @@
 //! | [`check`] | permission checks: a graph, questions with known answers, four kinds of targets |
 //! | [`verify`] | the accounting identity, proved record by record |
 //! | [`tail`] | a topic, read on from where one left off |
+//! | [`trio`] | all three services on engines of their own, and work with invariants |
+//! | [`chaos`], [`soak`] | faults and hours, and what is held to be true meanwhile and after |
 //! | [`mod@bench`] | the goals beside what was measured |
 //! | [`scale`] | many rows, many relationships, many tenants for a month |
 //! | [`mod@compare`] | Triad beside its peers |
@@ -18,6 +20,7 @@
 
 pub mod bench;
 pub mod ceiling;
+pub mod chaos;
 pub mod check;
 pub mod child;
 pub mod cli;
@@ -33,6 +36,7 @@ pub mod run;
 pub mod scale;
 pub mod scenario;
 pub mod scrape;
+pub mod soak;
 pub mod stop;
 pub mod system;
 pub mod tail;

@@ -49,6 +49,24 @@ pub fn memory(pid: u32) -> anyhow::Result<Memory> {
     Ok(Memory { rss_kib: field("VmRSS:").unwrap_or(0), peak_kib: field("VmHWM:").unwrap_or(0) })
 }
 
+/// Open descriptors of a process.
+///
+/// # Errors
+/// When there is no such process, or it is another user's.
+pub fn handles(pid: u32) -> anyhow::Result<usize> {
+    let path = format!("/proc/{pid}/fd");
+    Ok(std::fs::read_dir(&path).with_context(|| path.clone())?.count())
+}
+
+/// Threads of a process.
+///
+/// # Errors
+/// When there is no such process.
+pub fn threads(pid: u32) -> anyhow::Result<usize> {
+    let path = format!("/proc/{pid}/task");
+    Ok(std::fs::read_dir(&path).with_context(|| path.clone())?.count())
+}
+
 fn kib_field(text: &str, name: &str) -> Option<u64> {
     let line = text.lines().find_map(|line| line.strip_prefix(name))?;
     line.split_ascii_whitespace().next()?.parse().ok()
@@ -164,7 +182,8 @@ mod tests {
         cpu_time(pid).unwrap();
         let memory = memory(pid).unwrap();
         assert!(memory.rss_kib > 0 && memory.peak_kib >= memory.rss_kib);
-        assert!(cpu_time(u32::MAX).is_err());
+        assert!(handles(pid).unwrap() > 2 && threads(pid).unwrap() > 0);
+        assert!(cpu_time(u32::MAX).is_err() && handles(u32::MAX).is_err());
     }
 
     #[test]

@@ -53,6 +53,20 @@ command_up() {
   up_all "${wanted[@]}"
 }
 
+# Logs of the installs are in the state folder, which is gone again if nothing was ever started there.
+command_install() {
+  local engine list
+  local -a wanted
+  list=$(wanted_engines)
+  mapfile -t wanted <<<"$list"
+  create_state
+  lock_state
+  load_instance
+  check_needs "${wanted[@]}"
+  for engine in "${wanted[@]}"; do "${engine}_install"; done
+  have_instance || delete_state
+}
+
 up_all() { # ENGINE...
   local engine failed=''
   local -A jobs=()

@@ -127,7 +127,7 @@ impl Outcome {
 /// # Errors
 /// When there is none.
 pub(crate) fn default_file() -> anyhow::Result<PathBuf> {
-    Ok(deploy::workspace()?.join("target/bench.json"))
+    Ok(deploy::target()?.join("bench.json"))
 }
 
 #[cfg(test)]

@@ -8,10 +8,12 @@ mod output;
 mod queries;
 mod scale;
 mod scenarios;
+mod trio;
 
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
+use serde_json::{json, to_value};
 use tokio::signal::unix::{SignalKind, signal};
 
 pub use args::{Common, EngineArgs, IngestArgs, RunArgs};
@@ -22,7 +24,9 @@ use output::Outcome;
 use scale::ScaleCommand;
 pub use scale::{AuditScaleArgs, By, GraphScaleArgs, MonthArgs, ScaleOutput};
 use scenarios::Scenario;
+pub use trio::{BinaryArgs, ChaosArgs, RateArgs, SoakArgs};
 
+use crate::report;
 use crate::stop::Stop;
 
 /// Loads, ceilings and proofs for Triad: produce, measure, verify. Loopback only.
@@ -49,6 +53,10 @@ enum Command {
     /// Measures what grows with what, on engines of its own, as far as this machine goes.
     #[command(subcommand)]
     Scale(ScaleCommand),
+    /// Faults that a seed decides on, on engines and services of its own. Exit code 1 if something is wrong.
+    Chaos(ChaosArgs),
+    /// Hours of work on engines and services of its own: nothing may drift. Exit code 1 if something does.
+    Soak(SoakArgs),
 }
 
 #[derive(Debug, Subcommand)]
@@ -83,6 +91,8 @@ impl Cli {
                 let _guard = stop.guard();
                 bounded(&stop, Box::pin(crate::compare::compare(&args, &stop))).await
             }
+            Command::Chaos(args) => chaos(&args).await,
+            Command::Soak(args) => soak(&args).await,
             Command::Bench(BenchCommand::Audit(args)) => {
                 let stop = Stop::after(Duration::from_secs(args.minutes * 60));
                 let _guard = stop.guard();
@@ -126,6 +136,45 @@ async fn check(command: CheckCommand) -> anyhow::Result<bool> {
         output::deliver(result, title, outcome)?;
     }
     Ok(outcome.is_none_or(|outcome| outcome.ok))
+}
+
+async fn chaos(args: &ChaosArgs) -> anyhow::Result<bool> {
+    if args.print_plan {
+        for plan in args.plans()? {
+            output::say(&serde_json::to_string(&plan)?);
+        }
+        return Ok(true);
+    }
+    let stop = Stop::after(args.limit()?);
+    let _guard = stop.guard();
+    let all = bounded(&stop, Box::pin(crate::chaos::chaos(args, &stop))).await?;
+    let figures = json!({ "seeds": to_value(&all)? });
+    if args.json {
+        output::say(&figures.to_string());
+    } else {
+        crate::chaos::table(&all).iter().for_each(|line| output::say(line));
+    }
+    if let Some(path) = &args.report {
+        let charts: Vec<_> = all.iter().flat_map(|told| told.charts.clone()).collect();
+        report::write(path, "Triad loadtest: chaos", &charts, &figures)?;
+    }
+    Ok(all.iter().all(|told| told.violations.is_empty()))
+}
+
+async fn soak(args: &SoakArgs) -> anyhow::Result<bool> {
+    let stop = Stop::after(args.limit());
+    let _guard = stop.guard();
+    let told = bounded(&stop, Box::pin(crate::soak::soak(args, &stop))).await?;
+    let figures = to_value(&told)?;
+    if args.json {
+        output::say(&figures.to_string());
+    } else {
+        told.lines().iter().for_each(|line| output::say(line));
+    }
+    if let Some(path) = &args.report {
+        report::write(path, "Triad loadtest: soak", &told.charts, &figures)?;
+    }
+    Ok(told.is_well())
 }
 
 /// Gives up at the deadline and on SIGINT and SIGTERM: dropping the work ends every child.

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use super::member::Member;
 use crate::engines::Engines;
 use crate::run::Names;
 
@@ -36,6 +37,15 @@ pub struct Site {
     pub admin_key: String,
     /// What is promised.
     pub bounds: Bounds,
+}
+
+impl Site {
+    /// Where a replica answers; nowhere, if it is an engine.
+    #[must_use]
+    pub fn replica(&self, member: Member) -> Option<Replica> {
+        let all = [self.ingest, self.edge, self.identity];
+        all.as_flattened().get(member.replica()?).copied()
+    }
 }
 
 /// How old an answer of `authz-edge` may be.

@@ -1,0 +1,96 @@
+//! One seed: work, the faults of its plan meanwhile, and whether everything agrees afterwards.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use serde::Serialize;
+use serde_json::Value;
+
+use super::inflict::{inflict, tell};
+use super::plan::Plan;
+use crate::report::Chart;
+use crate::trio::stage::Stage;
+use crate::trio::watch::Watch;
+use crate::trio::work::{Rates, Violation, Work};
+
+/// For all to agree, once the trio is healed.
+const AGREED_WITHIN: Duration = Duration::from_secs(180);
+
+/// What came of a seed.
+#[derive(Debug, Serialize)]
+pub struct Told {
+    /// Which.
+    pub seed: u64,
+    /// What was done.
+    pub plan: Plan,
+    /// How much was asked for.
+    pub rates: Rates,
+    /// What was wrong; nothing, if all is well.
+    pub violations: Vec<Violation>,
+    /// How much was verified, by what.
+    pub verified: BTreeMap<&'static str, u64>,
+    /// What was done and what failed meanwhile, by workload.
+    pub totals: Value,
+    /// The same, by window.
+    pub windows: Value,
+    /// From the first request to the verdict.
+    pub seconds: f64,
+    /// Where the logs are, if they were kept.
+    pub logs: Option<PathBuf>,
+    /// Drawings.
+    #[serde(skip)]
+    pub charts: Vec<Chart>,
+}
+
+/// Does a plan to a stage that is healthy, and leaves it healed.
+///
+/// # Errors
+/// What kept it from being done. What the trio did wrong is no error.
+pub async fn run(stage: &Stage, plan: Plan, rates: Rates) -> anyhow::Result<Told> {
+    stage.forget_logs().await?;
+    let work = Box::pin(Work::begin(stage.site(), plan.seed, rates)).await;
+    let work = work.context("beginning the work, on a healthy trio")?;
+    let begun = Instant::now();
+    let mut watch = Watch::new(begun);
+    watch.during(stage, &work, Box::pin(inflict(stage, &plan, begun))).await?;
+    tell(begun, "healing");
+    for late in watch.during(stage, &work, Box::pin(stage.heal())).await? {
+        watch.add("ready", format!("after all was put right: {late}"));
+    }
+    tell(begun, "verifying");
+    let finished = Box::pin(work.stop()).await.context("ending the work")?;
+    let verdict = Box::pin(finished.verify(AGREED_WITHIN)).await.context("verifying")?;
+    watch.hear(verdict.violations);
+    for panic in stage.panics().await? {
+        watch.add("panic", panic);
+    }
+    watch.look(stage)?;
+    let seed = plan.seed;
+    let (timeline, violations) = watch.end();
+    Ok(Told {
+        seed,
+        plan,
+        rates,
+        violations,
+        verified: verdict.told,
+        totals: timeline.totals(),
+        windows: timeline.told(),
+        seconds: begun.elapsed().as_secs_f64(),
+        logs: None,
+        charts: timeline.charts(&format!("Seed {seed}: ")),
+    })
+}
+
+/// Keeps the logs of a seed, with its plan, in a folder of its own.
+///
+/// # Errors
+/// When they cannot be copied.
+pub fn keep(stage: &Stage, plan: &Plan, folder: &Path) -> anyhow::Result<PathBuf> {
+    let folder = folder.join(format!("seed-{}", plan.seed));
+    stage.keep_logs(&folder)?;
+    let text = format!("{}\n", serde_json::to_string_pretty(plan)?);
+    std::fs::write(folder.join("plan.json"), text)?;
+    Ok(folder)
+}

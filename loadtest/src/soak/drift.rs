@@ -1,0 +1,111 @@
+//! Whether a series goes anywhere.
+
+use crate::latency::median;
+use crate::report::Points;
+
+/// Fewer points say nothing.
+const FEWEST: usize = 6;
+
+/// Where a series goes, over the time that its points span.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Drift {
+    /// By how much the line of least squares rises from the first point to the last, in the unit of the series.
+    pub(super) rise: f64,
+    /// The middle of all values.
+    pub(super) median: f64,
+    /// The middle of the first third.
+    pub(super) first: f64,
+    /// The middle of the last third.
+    pub(super) last: f64,
+}
+
+impl Drift {
+    /// Of what was seen from `from` on, in seconds; none of fewer points than say anything.
+    pub(super) fn of(points: &Points, from: f64) -> Option<Self> {
+        let points: Vec<_> = points.iter().copied().filter(|(at, _)| *at >= from).collect();
+        let (first, last) = (points.first()?, points.last()?);
+        if points.len() < FEWEST {
+            return None;
+        }
+        let third = points.len() / 3;
+        let middle = |part: &[(f64, f64)]| median(part.iter().map(|(_, value)| *value).collect());
+        Some(Self {
+            rise: slope(&points) * (last.0 - first.0),
+            median: middle(&points),
+            first: middle(&points[..third]),
+            last: middle(&points[points.len() - third..]),
+        })
+    }
+
+    /// The rise as a share of the median; without one, any rise is all of it.
+    pub(super) fn share(self) -> f64 {
+        match (self.rise, self.median) {
+            (rise, median) if median > 0.0 => rise / median,
+            (rise, _) if rise > 0.0 => 1.0,
+            _ => 0.0,
+        }
+    }
+}
+
+/// Of the line of least squares, in units of the values a second; 0 of points of one moment.
+fn slope(points: &[(f64, f64)]) -> f64 {
+    let count = points.len() as f64;
+    let mean = |part: fn(&(f64, f64)) -> f64| points.iter().map(part).sum::<f64>() / count;
+    let (at, value) = (mean(|point| point.0), mean(|point| point.1));
+    let (mut both, mut own) = (0.0, 0.0);
+    for point in points {
+        both += (point.0 - at) * (point.1 - value);
+        own += (point.0 - at).powi(2);
+    }
+    if own > 0.0 { both / own } else { 0.0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(from: f64, by: f64) -> Points {
+        (0..=20).map(|n| (5.0 * f64::from(n), from + by * f64::from(n))).collect()
+    }
+
+    fn near(found: f64, expected: f64) {
+        assert!((found - expected).abs() < 1e-9, "{found}, not {expected}");
+    }
+
+    #[test]
+    fn a_line_rises_by_what_it_rises() {
+        let drift = Drift::of(&line(90.0, 1.0), 0.0).unwrap();
+        near(drift.rise, 20.0);
+        near(drift.median, 100.0);
+        near(drift.share(), 0.2);
+        near(drift.first, 93.0);
+        near(drift.last, 107.0);
+        near(Drift::of(&line(90.0, -1.0), 0.0).unwrap().rise, -20.0);
+    }
+
+    #[test]
+    fn what_comes_before_the_end_of_the_warm_up_does_not_count() {
+        let mut points: Points = (0..20).map(|n| (f64::from(n), 1000.0 * f64::from(n))).collect();
+        points.extend((20..40).map(|n| (f64::from(n), 7.0)));
+        let drift = Drift::of(&points, 20.0).unwrap();
+        near(drift.rise, 0.0);
+        near(drift.median, 7.0);
+        assert!(Drift::of(&points, 35.0).is_none(), "five points");
+        assert!(Drift::of(&Points::new(), 0.0).is_none());
+    }
+
+    #[test]
+    fn noise_goes_nowhere() {
+        let noise = |n: i32| (f64::from(n), if n % 2 == 0 { 99.0 } else { 101.0 });
+        let drift = Drift::of(&(0..=40).map(noise).collect(), 0.0).unwrap();
+        assert!(drift.share().abs() < 0.001, "{drift:?}");
+    }
+
+    #[test]
+    fn a_rise_from_nothing_is_a_whole_one() {
+        let mut points: Points = (0..8).map(|n| (f64::from(n), 0.0)).collect();
+        near(Drift::of(&points, 0.0).unwrap().share(), 0.0);
+        points[7].1 = 3.0;
+        near(Drift::of(&points, 0.0).unwrap().share(), 1.0);
+    }
+}

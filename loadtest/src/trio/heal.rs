@@ -1,0 +1,201 @@
+//! Putting a trio right, and what its logs say.
+
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use reqwest::header::CONTENT_TYPE;
+
+use super::member::{ENGINES, REPLICAS, Service};
+use super::site::Replica;
+use super::stage::Stage;
+use crate::child;
+
+/// From the last engine's answer until every replica must be ready.
+const READY_WITHIN: Duration = Duration::from_secs(120);
+/// Between looks.
+const LOOK: Duration = Duration::from_millis(500);
+/// Of a log, for people.
+const LAST_LINES: usize = 15;
+/// Lines of panics that are kept of each log.
+const PANICS: usize = 5;
+
+impl Stage {
+    /// Undoes whatever was done: cuts, pauses, kills. Waits until every engine answers and every replica is ready and lets
+    /// the administrator in, by token and by key. Returns what did not come so far in time.
+    ///
+    /// # Errors
+    /// When an engine does not come back, or a process cannot be started.
+    pub async fn heal(&self) -> anyhow::Result<Vec<String>> {
+        self.cuts.clear().await?;
+        for slot in &self.slots {
+            slot.lock().await.resume().await?;
+        }
+        let disturbed = std::mem::take(&mut *self.disturbed.lock().await);
+        // First: who is started asks those that run.
+        for (member, _) in disturbed.iter().filter(|(_, is_paused)| **is_paused) {
+            self.resume(*member).await?;
+        }
+        for member in ENGINES.into_iter().filter(|member| disturbed.contains_key(member)) {
+            self.begin(member).await?;
+        }
+        self.disturbed.lock().await.clear();
+        for member in REPLICAS {
+            self.begin(member).await?;
+        }
+        self.until_ready().await
+    }
+
+    async fn until_ready(&self) -> anyhow::Result<Vec<String>> {
+        let deadline = Instant::now() + READY_WITHIN;
+        loop {
+            self.supervise()?;
+            let late = self.late().await;
+            if late.is_empty() || Instant::now() > deadline {
+                return Ok(late);
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    /// Who is not ready, or lets the administrator not in.
+    async fn late(&self) -> Vec<String> {
+        let mut late = Vec::new();
+        let token = match self.token().await {
+            Ok(token) => Some(token),
+            Err(error) => {
+                late.push(format!("no token is issued: {error:#}"));
+                None
+            }
+        };
+        for member in REPLICAS {
+            let Some((replica, service)) = self.site.replica(member).zip(member.service()) else {
+                continue;
+            };
+            if !child::is_ready(&self.client, replica.admin).await {
+                late.push(format!("{} is not ready", member.name()));
+                continue;
+            }
+            for bearer in [&self.administrator.key].into_iter().chain(&token) {
+                if let Err(error) = self.lets_in(replica, service, bearer).await {
+                    late.push(format!("{}: {error:#}", member.name()));
+                }
+            }
+        }
+        late
+    }
+
+    /// An access token of the administrator, of the first replica.
+    async fn token(&self) -> anyhow::Result<String> {
+        let url = format!("http://{}/oauth2/token", self.site.identity[0].http);
+        let asked = self
+            .client
+            .post(url)
+            .basic_auth(&self.administrator.client_id, Some(&self.administrator.key))
+            .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
+            .body("grant_type=client_credentials");
+        let answer: serde_json::Value = asked.send().await?.error_for_status()?.json().await?;
+        answer["access_token"].as_str().map(str::to_owned).context("no access_token")
+    }
+
+    /// Asks for something that only who is known may see. Whether it is there does not matter.
+    async fn lets_in(
+        &self,
+        replica: Replica,
+        service: Service,
+        bearer: &str,
+    ) -> anyhow::Result<()> {
+        let path = match service {
+            Service::Ingest => "/v1/tenants/nobody/audit?limit=1",
+            Service::Edge => "/v1/tenants/nobody/roles",
+            Service::Identity => "/v1/tenants?limit=1",
+        };
+        let url = format!("http://{}{path}", replica.http);
+        let status = self.client.get(url).bearer_auth(bearer).send().await?.status();
+        let is_known = status != reqwest::StatusCode::UNAUTHORIZED && !status.is_server_error();
+        anyhow::ensure!(is_known, "{status} to the administrator");
+        Ok(())
+    }
+
+    /// Empties the logs of the replicas.
+    ///
+    /// # Errors
+    /// When a file cannot be changed.
+    pub async fn forget_logs(&self) -> anyhow::Result<()> {
+        for slot in &self.slots {
+            let slot = slot.lock().await;
+            let log = std::fs::OpenOptions::new().write(true).open(&slot.seat().log);
+            log.and_then(|log| log.set_len(0)).context("emptying a log")?;
+        }
+        Ok(())
+    }
+
+    /// Copies all logs into `folder`: those of the replicas since they were emptied, those of the engines whole.
+    ///
+    /// # Errors
+    /// When a file cannot be copied.
+    pub fn keep_logs(&self, folder: &Path) -> anyhow::Result<()> {
+        std::fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
+        for from in [self.logs(), self.local.state().join("log")] {
+            for entry in std::fs::read_dir(&from).with_context(|| from.display().to_string())? {
+                let entry = entry?;
+                std::fs::copy(entry.path(), folder.join(entry.file_name()))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Lines of the replicas' logs that tell of a panic, some of each.
+    ///
+    /// # Errors
+    /// When a log cannot be read.
+    pub async fn panics(&self) -> anyhow::Result<Vec<String>> {
+        let mut found = Vec::new();
+        for slot in &self.slots {
+            let slot = slot.lock().await;
+            let lines = panics(&slot.seat().log)?;
+            found.extend(lines.into_iter().map(|line| format!("{}: {line}", slot.member().name())));
+        }
+        Ok(found)
+    }
+
+    /// The ends of the replicas' logs.
+    pub(super) async fn last_words(&self) -> String {
+        let mut words = String::new();
+        for slot in &self.slots {
+            let slot = slot.lock().await;
+            let text = std::fs::read_to_string(&slot.seat().log).unwrap_or_default();
+            let lines: Vec<_> = text.lines().collect();
+            let end = lines[lines.len().saturating_sub(LAST_LINES)..].join("\n  ");
+            words.push_str(&format!("\n{}:\n  {end}", slot.member().name()));
+        }
+        words
+    }
+}
+
+fn panics(log: &Path) -> anyhow::Result<Vec<String>> {
+    let file = std::fs::File::open(log).with_context(|| log.display().to_string())?;
+    let mut found = Vec::new();
+    for line in BufReader::new(file).split(b'\n') {
+        let line = line?;
+        let line = String::from_utf8_lossy(&line);
+        if line.contains("panicked at") && found.len() < PANICS {
+            found.push(line.into_owned());
+        }
+    }
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn panics_are_found_in_logs() {
+        let log = tempfile::NamedTempFile::new().unwrap();
+        let lines = "INFO serving\nthread 'x' panicked at src/a.rs:1:2:\nINFO on\n";
+        std::fs::write(log.path(), lines).unwrap();
+        assert_eq!(panics(log.path()).unwrap(), ["thread 'x' panicked at src/a.rs:1:2:"]);
+    }
+}

@@ -1,0 +1,122 @@
+//! Ports and groups: where replicas listen, and by what packets to engines are known.
+
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+
+use anyhow::{Context, anyhow};
+
+use super::member::{Engine, Member, REPLICAS};
+use crate::engines::Engines;
+
+/// Ports of replicas are taken from here: below those that the kernel gives to clients, one of which could otherwise take the
+/// port of a replica that is down, and above those of engines.
+const PORTS: std::ops::Range<u16> = 20_000..30_000;
+/// The group of the first replica, where each has its own.
+const FIRST_GROUP: u32 = 65_001;
+
+/// What is cut off by port.
+pub(super) struct Ports {
+    kafka: u16,
+    cassandra: u16,
+    /// Between nodes.
+    storage: u16,
+    mysql: u16,
+    dgraph: u16,
+}
+
+impl Ports {
+    pub(super) fn of(engines: &Engines, dsn: &str, alphas: &[String]) -> anyhow::Result<Self> {
+        let port = |address: Option<&String>| {
+            let port = address.and_then(|address| address.rsplit_once(':')?.1.parse::<u16>().ok());
+            port.context("an engine has no port")
+        };
+        let cassandra = port(engines.cassandra.first())?;
+        let mysql = dsn.trim_end_matches('/').to_owned();
+        Ok(Self {
+            kafka: port(engines.kafka.first())?,
+            cassandra,
+            // As the ports of an instance lie that chose its own (deploy/local/README.md).
+            storage: cassandra + 1,
+            mysql: port(Some(&mysql))?,
+            dgraph: port(alphas.first())?,
+        })
+    }
+
+    /// What to drop, so that `member` and the engine hear nothing of each other.
+    pub(super) fn rules(&self, member: Member, engine: Engine) -> Vec<String> {
+        let node = match member {
+            Member::Cassandra1 => Some(1),
+            Member::Cassandra2 => Some(2),
+            Member::Cassandra3 => Some(3),
+            _ => None,
+        };
+        if let Some(node) = node {
+            let storage = self.storage;
+            return ["daddr", "saddr"]
+                .map(|end| format!("ip {end} 127.0.0.{node} tcp dport {storage}"))
+                .to_vec();
+        }
+        let port = match engine {
+            Engine::Kafka => self.kafka,
+            Engine::Cassandra => self.cassandra,
+            Engine::Mysql => self.mysql,
+            Engine::Dgraph => self.dgraph,
+        };
+        vec![format!("meta skgid {} tcp dport {port}", group(member))]
+    }
+}
+
+/// The group of a replica's process.
+pub(super) fn group(member: Member) -> u32 {
+    let at = member.replica().unwrap_or(REPLICAS.len());
+    FIRST_GROUP + u32::try_from(at).unwrap_or_default()
+}
+
+/// Ports of [`PORTS`] that nobody listens on. Nobody is given one of them by chance; another trio may be looking at once.
+pub(super) fn free_ports<const N: usize>() -> anyhow::Result<[SocketAddr; N]> {
+    let addresses = PORTS.map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
+    let free = addresses.filter(|address| TcpListener::bind(address).is_ok());
+    let free: Vec<_> = free.take(N).collect();
+    free.try_into().map_err(|_| anyhow!("no {N} ports are free from {}", PORTS.start))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    fn ports() -> Ports {
+        let engines = Engines {
+            kafka: vec!["127.0.0.1:10001".to_owned()],
+            cassandra: vec!["127.0.0.1:10003".to_owned(), "127.0.0.2:10003".to_owned()],
+            ..Engines::default()
+        };
+        let alphas = ["127.0.0.1:14000".to_owned()];
+        Ports::of(&engines, "mysql://root@127.0.0.1:10008/", &alphas).unwrap()
+    }
+
+    #[test]
+    fn a_replica_is_cut_off_by_its_group() {
+        let rules = |member, engine| ports().rules(member, engine);
+        let cut = rules(Member::Ingest1, Engine::Cassandra);
+        assert_eq!(cut, ["meta skgid 65001 tcp dport 10003"]);
+        let cut = rules(Member::Identity2, Engine::Mysql);
+        assert_eq!(cut, ["meta skgid 65006 tcp dport 10008"]);
+        assert_eq!(rules(Member::Edge1, Engine::Dgraph), ["meta skgid 65003 tcp dport 14000"]);
+    }
+
+    #[test]
+    fn a_node_is_cut_off_from_the_others_in_both_directions() {
+        let rules = ports().rules(Member::Cassandra2, Engine::Cassandra);
+        assert_eq!(
+            rules,
+            ["daddr", "saddr"].map(|end| format!("ip {end} 127.0.0.2 tcp dport 10004"))
+        );
+    }
+
+    #[test]
+    fn free_ports_are_different_ones() {
+        let ports: [SocketAddr; 13] = free_ports().unwrap();
+        assert_eq!(ports.iter().collect::<BTreeSet<_>>().len(), 13);
+    }
+}
