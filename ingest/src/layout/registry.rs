@@ -68,8 +68,7 @@ struct Seen {
 /// From the insert of a row to its taking effect: long enough for everybody to know it by then.
 #[must_use]
 pub fn notice(layout: &LayoutConfig, limits: &LimitsConfig) -> TimeDelta {
-    let seconds =
-        limits.future_skew_seconds + 2 * layout.lease_seconds + layout.clock_skew_seconds;
+    let seconds = limits.future_skew_seconds + 2 * layout.lease_seconds + layout.clock_skew_seconds;
     TimeDelta::seconds(i64::from(seconds))
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::report::{Chart, Points};
+use crate::report::{Chart, Points, SECONDS};
 use crate::scrape;
 use crate::system;
 use crate::trio::member::{Member, Service};
@@ -135,7 +135,7 @@ impl Series {
         let chart = |measure: Measure| {
             let (title, unit) = measure.words();
             let lines = self.of(measure).map(|(name, points)| (name, points.clone())).collect();
-            Chart { title: title.to_owned(), unit, lines }
+            Chart::over(SECONDS, title, unit, lines)
         };
         Measure::ALL.map(chart).into_iter().collect()
     }

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::work::{Done, Window};
-use crate::report::{Chart, Points};
+use crate::report::{Chart, Points, SECONDS};
 
 /// Windows of the work, oldest first.
 #[derive(Default)]
@@ -67,7 +67,7 @@ impl Timeline {
     pub fn charts(&self, title: &str) -> Vec<Chart> {
         let rate = |count: u64, span: f64| (span > 0.0).then(|| count as f64 / span);
         let chart =
-            |what: &str, unit, lines| Chart { title: format!("{title}{what}"), unit, lines };
+            |what: &str, unit, lines| Chart::over(SECONDS, &format!("{title}{what}"), unit, lines);
         vec![
             chart("done", "1/s", self.lines(|done, span| rate(done.done, span))),
             chart("failed", "1/s", self.lines(|done, span| rate(done.failed, span))),

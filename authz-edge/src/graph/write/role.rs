@@ -251,10 +251,8 @@ pub(super) fn make(
     role: &Role,
     targets: &BTreeMap<Key, u64>,
 ) -> Result<Id, GraphError> {
-    let target = |(key, uid): (&Key, &u64)| Target {
-        uid: Uid(*uid),
-        xid: Some(key.as_str().to_owned()),
-    };
+    let target =
+        |(key, uid): (&Key, &u64)| Target { uid: Uid(*uid), xid: Some(key.as_str().to_owned()) };
     let rows = Rows { role: Vec::new(), targets: targets.iter().map(target).collect() };
     // What is not there is made first.
     let node = draft.next();

@@ -151,7 +151,8 @@ impl Plan {
     /// evenly over the shards of a bucket. Some 100 ns a row.
     pub(super) fn partitions(&self, run: &Run, bytes_a_row: f64) -> anyhow::Result<Sizes> {
         let layouts = Layouts::from_rows(self.layouts()).context("no default layout")?;
-        let (generator, mut rows) = (Generator::new(run), std::collections::HashMap::<_, u64>::new());
+        let (generator, mut rows) =
+            (Generator::new(run), std::collections::HashMap::<_, u64>::new());
         let names: Vec<String> = (0..run.tenants).map(name).collect();
         for index in 0..run.events {
             let (tenant, time) = (generator.tenant(index), millis(run.time(index)));

@@ -101,9 +101,10 @@ pub(super) async fn measure(
     ensure!(!seconds.is_empty(), "{found} rows within a second: the step is too small");
     let rows = stored + run.events;
     let event_bytes = produced.bytes as f64 / produced.records as f64;
-    let disk_bytes = stage.state.as_deref().map_or(0, |state| {
-        disk_bytes(&state.join("cassandra-1/data").join(&run.names.keyspace))
-    });
+    let disk_bytes = stage
+        .state
+        .as_deref()
+        .map_or(0, |state| disk_bytes(&state.join("cassandra-1/data").join(&run.names.keyspace)));
     Ok(Step {
         rows,
         rate: median(seconds.clone()),

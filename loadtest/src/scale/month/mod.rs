@@ -140,9 +140,7 @@ fn result(args: &MonthArgs, layout: &LayoutConfig, months: &[Month]) -> anyhow::
 /// The worst exponent's, with all of them.
 fn figures(months: &[Month]) -> Vec<Figure> {
     let worst = |id: &str, of: fn(&Sizes) -> f64| {
-        let value = |month: &Month| {
-            json!({"value": of(&month.promoted), "exponent": month.exponent, "all": of(&month.all)})
-        };
+        let value = |month: &Month| json!({"value": of(&month.promoted), "exponent": month.exponent, "all": of(&month.all)});
         let most = months.iter().map(|month| of(&month.promoted)).fold(0.0, f64::max);
         Figure::of(id, most, months.iter().map(value).collect())
     };
