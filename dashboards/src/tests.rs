@@ -132,11 +132,9 @@ fn every_expression_parses_and_asks_for_what_a_service_declares() {
     let known = [
         // Details of what a panel shows, for whoever looks closer.
         "triad_authz_clears_total",
-        "triad_authz_ext_authz_total",
         "triad_authz_fences_total",
         "triad_authz_fills_total",
         "triad_authz_outbox_set_aside_total",
-        "triad_authz_rate_limited_total",
         "triad_authz_relay_rounds_total",
         "triad_authz_relayed_changes_total",
         "triad_authz_reread_total",
@@ -148,7 +146,6 @@ fn every_expression_parses_and_asks_for_what_a_service_declares() {
         "triad_identity_password_wait_seconds_bucket",
         "triad_identity_password_wait_seconds_count",
         "triad_identity_password_wait_seconds_sum",
-        "triad_identity_rate_limited_total",
         "triad_identity_relayed_total",
         "triad_identity_snapshots_running",
         "triad_identity_swept_total",
@@ -161,7 +158,6 @@ fn every_expression_parses_and_asks_for_what_a_service_declares() {
         "triad_ingest_promotions_total",
         "triad_ingest_query_index_fallbacks_total",
         "triad_ingest_query_partitions_total",
-        "triad_ingest_rate_limited_total",
         "triad_ingest_record_bytes_total",
     ];
     assert_eq!(hidden, known);

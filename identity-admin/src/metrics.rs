@@ -92,7 +92,7 @@ pub fn describe() {
     level!(
         "triad_identity_outbox_age_seconds",
         Unit::Seconds,
-        "Age of the oldest row that waits to be published"
+        "Age of the oldest row that waits to be published, those set aside apart"
     );
     count!(
         "triad_identity_relayed_total",

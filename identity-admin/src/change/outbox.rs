@@ -146,7 +146,7 @@ fn row(
 pub struct OutboxLevel {
     /// Rows that are there, up to 10 000.
     pub depth: i64,
-    /// Age of the oldest, in seconds.
+    /// Age of the oldest that was not set aside, in seconds.
     pub age_seconds: f64,
     /// Rows that were set aside, of each topic: a change stops its tenant's later ones, an audit event
     /// nothing.
@@ -160,7 +160,8 @@ pub struct OutboxLevel {
 pub async fn outbox_level(db: &Db, clock: &Clock) -> Result<OutboxLevel, DbError> {
     let depth = "SELECT COUNT(*) AS depth FROM (SELECT 1 AS one FROM outbox LIMIT ?) AS waiting";
     let depth = db.row(depth, params![COUNTED]).await?.map_or(Ok(0), |row| row.int("depth"))?;
-    let oldest = db.row("SELECT created_at FROM outbox ORDER BY id LIMIT 1", params![]).await?;
+    let oldest = "SELECT created_at FROM outbox WHERE parked_at IS NULL ORDER BY id LIMIT 1";
+    let oldest = db.row(oldest, params![]).await?;
     let age = match oldest {
         Some(row) => clock.now() - row.time("created_at")?,
         None => chrono::Duration::zero(),
