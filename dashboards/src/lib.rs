@@ -8,6 +8,7 @@
 //! | [`objectives`] | what is promised to callers |
 //! | [`slo`] | alerts on how fast error budgets burn |
 //! | [`grafana`], [`prometheus`] | the forms of both |
+//! | [`linter`] | what Grafana's `dashboard-linter` lets pass |
 //! | [`source`] | asking a running Prometheus |
 //! | [`draw`] | pictures of the dashboards, of what it answers |
 
@@ -15,6 +16,7 @@ pub mod alerts;
 pub mod boards;
 pub mod draw;
 pub mod grafana;
+pub mod linter;
 pub mod objectives;
 pub mod prometheus;
 pub mod slo;
@@ -37,6 +39,7 @@ pub fn files() -> anyhow::Result<Vec<(String, String)>> {
         let text = serde_json::to_string_pretty(&board.model())? + "\n";
         files.push((format!("grafana/{}.json", board.uid), text));
     }
+    files.push(("grafana/.lint".to_owned(), yaml(&linter::exceptions())?));
     files.push(("prometheus/rules.yaml".to_owned(), yaml(&rules())?));
     files.push(("prometheus/rules.test.yaml".to_owned(), yaml(&tests())?));
     Ok(files)
