@@ -45,7 +45,7 @@ bench: ## Measure against the goals: WHAT=audit, authz, identity or standalone (
 	cargo build --profile $(PROFILE) --locked $(addprefix -p ,$(MEASURED) loadtest)
 	$(or $(CARGO_TARGET_DIR),target)/$(PROFILE)/loadtest bench $(WHAT)
 
-lint: ## Format, clippy, docs, licences and sources, shell
+lint: ## Format, clippy, docs, licences and sources, shell, dashboards
 	deploy/ci/lint
 
 fmt: ## Format everything

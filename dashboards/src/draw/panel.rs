@@ -35,7 +35,7 @@ const COLOURS: [(&str, &str); MOST] = [
 /// Of all others together.
 const OTHERS: (&str, &str) = ("#9aa1ad", "#d9dce2");
 
-/// A figure's colour below, from and far above its thresholds.
+/// A figure's colour below both thresholds, from the first and from the second on.
 const GREEN: &str = "#1b7f3b";
 const ORANGE: &str = "#b85c00";
 const RED: &str = "#c4162a";
