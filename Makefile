@@ -67,7 +67,7 @@ soak: SECONDS = 1800
 soak: ## Work for SECONDS=1800 on engines of its own, after which nothing may have grown
 	$(TRIO) soak --seconds $(SECONDS) --report target/soak.html
 
-lint: ## Format, clippy, docs, licences and sources, shell
+lint: ## Format, clippy, docs, licences and sources, shell, dashboards
 	deploy/ci/lint
 
 fmt: ## Format everything

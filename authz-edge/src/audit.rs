@@ -20,7 +20,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::http::HeaderMap;
 use contracts::{Revision, TenantId};
-use metrics::{Counter, counter};
+use metrics::Counter;
 use serde::Deserialize;
 use service_kit::bus::Publisher;
 use service_kit::config::ConfigError;
@@ -29,6 +29,7 @@ use tokio::sync::mpsc;
 use self::event::Decided;
 use self::publishing::Publishing;
 use crate::check::question::Words;
+use crate::metrics::{Audited, audited};
 
 /// The section `decision_audit`.
 #[derive(Debug, Clone, Deserialize)]
@@ -181,8 +182,8 @@ impl DecisionAudit {
             one_in: config.sample_one_in,
             seen: AtomicU64::new(0),
             sender,
-            queued: count("queued"),
-            dropped: count("dropped"),
+            queued: audited(Audited::Queued),
+            dropped: audited(Audited::Dropped),
         };
         (Self(Some(Arc::new(queue))), Some(Publishing::new(receiver, publisher, topic)))
     }
@@ -227,8 +228,4 @@ impl Queue {
             Mode::All => true,
         }
     }
-}
-
-fn count(outcome: &'static str) -> Counter {
-    counter!("triad_authz_decision_audit_total", "outcome" => outcome)
 }

@@ -18,11 +18,10 @@ pub mod template;
 pub(crate) mod tests;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use contracts::TenantId;
-use metrics::counter;
 use serde_json::Value;
 use service_kit::Problem;
 use service_kit::auth::{Principal, Verifier};
@@ -35,6 +34,7 @@ use crate::audit::{self, Asker, DecisionAudit};
 use crate::check::{AtLeast, CheckError, Checker, Given, Question};
 use crate::graph::Graph;
 use crate::http::{RETRY_SECONDS, TOKEN};
+use crate::metrics::{self, Answered};
 use crate::model::{Properties, SubjectRef, SubjectType};
 
 /// A request as the proxy received it.
@@ -79,11 +79,11 @@ impl Verdict {
         denied().into()
     }
 
-    fn as_str(&self) -> &'static str {
+    fn label(&self) -> Answered {
         match self {
-            Self::Allow { .. } => "allow",
-            Self::Deny { .. } => "deny",
-            Self::Unavailable { .. } => "error",
+            Self::Allow { .. } => Answered::Allow,
+            Self::Deny { .. } => Answered::Deny,
+            Self::Unavailable { .. } => Answered::Error,
         }
     }
 }
@@ -137,11 +137,12 @@ impl<G: Graph> ExtAuthz<G> {
 
     /// Decides one request within the deadline.
     pub async fn decide(&self, request: &Request<'_>) -> Verdict {
+        let begun = Instant::now();
         let verdict = match tokio::time::timeout(self.deadline, self.answer(request)).await {
             Ok(verdict) => verdict.unwrap_or_else(Verdict::from),
             Err(_) => unanswered().into(),
         };
-        counter!("triad_authz_ext_authz_total", "result" => verdict.as_str()).increment(1);
+        metrics::ext_authz(verdict.label(), begun);
         verdict
     }
 

@@ -5,10 +5,52 @@ use std::time::Instant;
 
 use metrics::{Counter, Gauge, counter, gauge, histogram};
 use moka::notification::RemovalCause;
+use service_kit::labels;
 
+use crate::check::stamp::Void;
 use crate::graph::GraphError;
 use crate::graph::client::CommitError;
 use crate::graph::write::WriteError;
+
+labels! {
+    /// What became of an audit event of a check.
+    pub enum Audited {
+        /// It waits to be published.
+        Queued => "queued",
+        /// It is lost: the queue was full.
+        Dropped => "dropped",
+        /// Kafka has it.
+        Published => "published",
+        /// It is lost: it was too large, or left at the end.
+        Failed => "failed",
+        /// It was not taken, and is published once more.
+        Retried => "retried",
+    }
+}
+
+labels! {
+    /// Why an identity change is in the dead letters.
+    pub enum Unfit {
+        /// It is no change at all.
+        Malformed => "malformed",
+        /// This build does not know its type.
+        UnknownType => "unknown_type",
+        /// What it says breaks a rule.
+        Invalid => "invalid",
+    }
+}
+
+labels! {
+    /// What Envoy is answered.
+    pub enum Answered {
+        /// The request goes on.
+        Allow => "allow",
+        /// It does not.
+        Deny => "deny",
+        /// It cannot be told.
+        Error => "error",
+    }
+}
 
 /// Names and help, registered once a recorder is installed.
 pub fn describe() {
@@ -89,7 +131,12 @@ pub fn describe() {
     count!(
         "triad_authz_ext_authz_total",
         Unit::Count,
-        "Requests of Envoy by result (allow, deny, error)"
+        "Requests of Envoy, over gRPC and HTTP, by result (allow, deny, error)"
+    );
+    spread!(
+        "triad_authz_ext_authz_seconds",
+        Unit::Seconds,
+        "Time of requests of Envoy, whatever their result"
     );
     count!(
         "triad_authz_rate_limited_total",
@@ -149,15 +196,43 @@ fn begin() {
     for name in ["triad_authz_audit_retries_total", "triad_authz_graph_conflicts_total"] {
         counter!(name).increment(0);
     }
-    for reason in ["life", "fence", "cleared"] {
-        counter!("triad_authz_invalidations_total", "reason" => reason).increment(0);
+    for reason in Void::ALL {
+        invalidations(reason).increment(0);
     }
-    for outcome in ["queued", "dropped", "published", "failed", "retried"] {
-        counter!("triad_authz_decision_audit_total", "outcome" => outcome).increment(0);
+    for outcome in Audited::ALL {
+        audited(outcome).increment(0);
     }
-    for reason in ["malformed", "unknown_type", "invalid"] {
-        counter!("triad_authz_sync_parked_total", "reason" => reason).increment(0);
+    for reason in Unfit::ALL {
+        sync_parked(reason).increment(0);
     }
+    for result in Answered::ALL {
+        ext_authz_requests(result).increment(0);
+    }
+}
+
+/// Of cached reads found void.
+pub fn invalidations(reason: Void) -> Counter {
+    counter!("triad_authz_invalidations_total", "reason" => reason.as_str())
+}
+
+/// Of audit events of checks.
+pub fn audited(outcome: Audited) -> Counter {
+    counter!("triad_authz_decision_audit_total", "outcome" => outcome.as_str())
+}
+
+/// Of identity changes in the dead letters.
+pub fn sync_parked(reason: Unfit) -> Counter {
+    counter!("triad_authz_sync_parked_total", "reason" => reason.as_str())
+}
+
+fn ext_authz_requests(result: Answered) -> Counter {
+    counter!("triad_authz_ext_authz_total", "result" => result.as_str())
+}
+
+/// A request of Envoy was answered.
+pub fn ext_authz(result: Answered, begun: Instant) {
+    ext_authz_requests(result).increment(1);
+    histogram!("triad_authz_ext_authz_seconds").record(begun.elapsed());
 }
 
 /// Of requests above their tenants' rates.

@@ -3,6 +3,7 @@
 //! Every panel asks the data source, the jobs and the instances that are chosen above it; `dashboard-linter`'s rules
 //! hold. A panel has a title, a sentence that says how to read it, a unit, and one to six queries.
 
+use serde::Serialize;
 use serde_json::{Value, json};
 
 /// How a panel's values are written (Grafana's unit ids).
@@ -123,32 +124,61 @@ pub struct Dashboard {
     pub rows: Vec<Row>,
 }
 
-/// Grafana's grid.
-const COLUMNS: usize = 24;
+/// Columns of Grafana's grid.
+pub const COLUMNS: usize = 24;
+/// Of a panel, in units of the grid.
 const HEIGHT: usize = 8;
+/// Panels beside each other.
+const AT_ONCE: usize = 4;
+
+/// Where something stands, in units of Grafana's grid, from the upper left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[allow(missing_docs, reason = "Grafana's gridPos")]
+pub struct Place {
+    pub x: usize,
+    pub y: usize,
+    pub w: usize,
+    pub h: usize,
+}
+
+/// What stands somewhere.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Piece<'a> {
+    /// A row's heading.
+    Heading(&'static str),
+    /// A panel.
+    Panel(&'a Panel),
+}
 
 impl Dashboard {
+    /// Everything in it, from top to bottom and from left to right.
+    #[must_use]
+    pub fn placed(&self) -> Vec<(Place, Piece<'_>)> {
+        let mut placed = Vec::new();
+        let mut y = 0;
+        for row in &self.rows {
+            placed.push((Place { x: 0, y, w: COLUMNS, h: 1 }, Piece::Heading(row.title)));
+            y += 1;
+            let beside = row.panels.len().clamp(1, AT_ONCE);
+            let w = COLUMNS / beside;
+            for (n, panel) in row.panels.iter().enumerate() {
+                let place = Place { x: n % beside * w, y: y + n / beside * HEIGHT, w, h: HEIGHT };
+                placed.push((place, Piece::Panel(panel)));
+            }
+            y += row.panels.len().div_ceil(beside) * HEIGHT;
+        }
+        placed
+    }
+
     /// What Grafana imports.
     #[must_use]
     pub fn model(&self) -> Value {
-        let mut panels = Vec::new();
-        let (mut id, mut y) = (0, 0);
-        let mut next = || {
-            id += 1;
-            id
-        };
-        for row in &self.rows {
-            panels.push(json!({"id": next(), "type": "row", "title": row.title, "collapsed": false, "panels": [],
-                "gridPos": {"x": 0, "y": y, "w": COLUMNS, "h": 1}}));
-            y += 1;
-            let at_once = row.panels.len().clamp(1, 4);
-            for (n, panel) in row.panels.iter().enumerate() {
-                let width = COLUMNS / at_once;
-                let place = json!({"x": n % at_once * width, "y": y + n / at_once * HEIGHT, "w": width, "h": HEIGHT});
-                panels.push(shown(panel, next(), &place));
-            }
-            y += row.panels.len().div_ceil(at_once) * HEIGHT;
-        }
+        let panels = (1..).zip(self.placed()).map(|(id, (place, piece))| match piece {
+            Piece::Heading(title) => json!({"id": id, "type": "row", "title": title,
+                "collapsed": false, "panels": [], "gridPos": place}),
+            Piece::Panel(panel) => shown(panel, id, place),
+        });
+        let panels: Vec<_> = panels.collect();
         json!({
             "uid": self.uid, "title": self.title, "description": self.help, "tags": ["triad"],
             "schemaVersion": 39, "version": 1, "editable": false, "graphTooltip": 1, "refresh": "30s",
@@ -157,13 +187,13 @@ impl Dashboard {
                 "includeVars": true, "keepTime": true}],
             "annotations": {"list": []},
             "templating": {"list": [data_source(), self.variable("job", "Job", ""),
-                self.variable("instance", "Instance", "job=~\"$job\"")]},
+                self.variable("instance", "Instance", "{job=~\"$job\"}")]},
             "panels": panels,
         })
     }
 
     fn variable(&self, name: &str, label: &str, of: &str) -> Value {
-        let query = format!("label_values({}{{{of}}}, {name})", self.found_by);
+        let query = format!("label_values({}{of}, {name})", self.found_by);
         json!({"name": name, "label": label, "type": "query", "datasource": source(), "query": query,
             "definition": query, "refresh": 2, "sort": 1, "multi": true, "includeAll": true, "allValue": ".+",
             "current": {"text": "All", "value": "$__all"}})
@@ -178,7 +208,7 @@ fn source() -> Value {
     json!({"type": "prometheus", "uid": "${datasource}"})
 }
 
-fn shown(panel: &Panel, id: usize, place: &Value) -> Value {
+fn shown(panel: &Panel, id: u32, place: Place) -> Value {
     let names = ["A", "B", "C", "D", "E", "F"];
     let targets = panel.queries.iter().zip(names).map(|(query, name)| {
         json!({"refId": name, "datasource": source(), "expr": query.expr, "legendFormat": query.legend,

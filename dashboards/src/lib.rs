@@ -8,13 +8,19 @@
 //! | [`objectives`] | what is promised to callers |
 //! | [`slo`] | alerts on how fast error budgets burn |
 //! | [`grafana`], [`prometheus`] | the forms of both |
+//! | [`linter`] | what Grafana's `dashboard-linter` lets pass |
+//! | [`source`] | asking a running Prometheus |
+//! | [`draw`] | pictures of the dashboards, of what it answers |
 
 pub mod alerts;
 pub mod boards;
+pub mod draw;
 pub mod grafana;
+pub mod linter;
 pub mod objectives;
 pub mod prometheus;
 pub mod slo;
+pub mod source;
 #[cfg(test)]
 mod tests;
 
@@ -33,6 +39,7 @@ pub fn files() -> anyhow::Result<Vec<(String, String)>> {
         let text = serde_json::to_string_pretty(&board.model())? + "\n";
         files.push((format!("grafana/{}.json", board.uid), text));
     }
+    files.push(("grafana/.lint".to_owned(), yaml(&linter::exceptions())?));
     files.push(("prometheus/rules.yaml".to_owned(), yaml(&rules())?));
     files.push(("prometheus/rules.test.yaml".to_owned(), yaml(&tests())?));
     Ok(files)
@@ -53,6 +60,14 @@ pub struct Asked {
     pub is_alert: bool,
 }
 
+/// An expression of a panel as Grafana sends it with every job and instance chosen.
+#[must_use]
+pub fn filled(expr: &str, rate_interval: &str) -> String {
+    [("$__rate_interval", rate_interval), ("$job", ".+"), ("$instance", ".+")]
+        .iter()
+        .fold(expr.to_owned(), |expr, (name, value)| expr.replace(name, value))
+}
+
 /// Every expression of every panel and rule.
 #[must_use]
 pub fn asked(rate_interval: &str) -> Vec<Asked> {
@@ -61,10 +76,7 @@ pub fn asked(rate_interval: &str) -> Vec<Asked> {
         for panel in board.rows.iter().flat_map(|row| &row.panels) {
             for query in &panel.queries {
                 let place = format!("{}: {}: {}", board.uid, panel.title, query.legend);
-                let expr =
-                    [("$__rate_interval", rate_interval), ("$job", ".+"), ("$instance", ".+")]
-                        .iter()
-                        .fold(query.expr.clone(), |expr, (name, value)| expr.replace(name, value));
+                let expr = filled(&query.expr, rate_interval);
                 all.push(Asked { place, expr, is_alert: false });
             }
         }
@@ -94,6 +106,6 @@ pub fn rules() -> Rules {
 #[must_use]
 pub fn tests() -> Tests {
     let mut tests = alerts::tests();
-    tests.extend(objectives::tests());
+    tests.extend(objectives::all().iter().flat_map(slo::Objective::tests));
     Tests { rule_files: vec!["rules.yaml"], evaluation_interval: "1m", tests }
 }

@@ -5,7 +5,9 @@
 //! those page. 3 over a day and 1 over three days end in a ticket. The short window, a twelfth of the long one, has the
 //! alert end soon after the cause does.
 
-use crate::prometheus::Rule;
+use std::collections::BTreeMap;
+
+use crate::prometheus::{Expected, Firing, Rule, Series, Test};
 
 /// What is promised to callers.
 #[derive(Debug, Clone)]
@@ -22,6 +24,19 @@ pub struct Objective {
     pub all: String,
     /// The runbook's page.
     pub runbook: &'static str,
+    /// In which it is tried: it burns its budget in one at least, and keeps it in another.
+    pub worlds: Vec<World>,
+}
+
+/// What is scraped for two hours, and whether a budget burns by it.
+#[derive(Debug, Clone)]
+pub struct World {
+    /// Told when it fails.
+    pub how: &'static str,
+    /// A sample a minute.
+    pub series: Vec<Series>,
+    /// Whether a page and a ticket come of it.
+    pub burns: bool,
 }
 
 /// Long window, short window, burn rate, severity.
@@ -87,12 +102,37 @@ impl Objective {
                 alert: Some(self.alert()),
                 expr: either.collect::<Vec<_>>().join("\nor\n"),
                 labels: [("severity", severity.to_owned())].into(),
-                annotations: crate::alerts::annotations(
-                    &format!("{}: the error budget burns too fast.", self.says),
-                    self.runbook,
-                ),
+                annotations: self.told(),
                 ..Rule::default()
             }
+        })
+    }
+
+    fn told(&self) -> BTreeMap<&'static str, String> {
+        let summary = format!("{}: the error budget burns too fast.", self.says);
+        crate::alerts::annotations(&summary, self.runbook)
+    }
+
+    /// What becomes of it in each of its worlds.
+    pub fn tests(&self) -> impl Iterator<Item = Test> {
+        let firing = move |severity: &str| Firing {
+            exp_labels: [("severity", severity), ("slo", self.name)]
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .into(),
+            exp_annotations: self.told(),
+        };
+        self.worlds.iter().map(move |world| Test {
+            name: format!("{} {}", self.alert(), world.how),
+            interval: "1m",
+            input_series: world.series.clone(),
+            alert_rule_test: vec![Expected {
+                eval_time: "2h".to_owned(),
+                alertname: self.alert(),
+                exp_alerts: match world.burns {
+                    true => vec![firing("page"), firing("ticket")],
+                    false => Vec::new(),
+                },
+            }],
         })
     }
 }

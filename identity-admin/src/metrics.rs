@@ -5,9 +5,52 @@ use std::time::Instant;
 use metrics::{Counter, counter, gauge, histogram};
 
 use service_kit::bus::PublishError;
+use service_kit::labels;
 
 use crate::change::{OutboxLevel, Topic};
 use crate::db::{Db, DbError};
+
+labels! {
+    /// How a mutation ended.
+    pub enum Mutated {
+        /// It was made.
+        Done => "done",
+        /// Its Idempotency-Key was answered before.
+        Repeated => "repeated",
+        /// The caller's mistake.
+        Refused => "refused",
+        /// Ours.
+        Failed => "failed",
+    }
+}
+
+labels! {
+    /// What became of a request for a token.
+    pub enum Asked {
+        /// There is one.
+        Issued => "issued",
+        /// The caller's mistake.
+        Refused => "refused",
+        /// Ours.
+        Failed => "failed",
+    }
+}
+
+labels! {
+    /// How a person's log-in ended.
+    pub enum LoggedIn {
+        /// They are in.
+        Succeeded => "succeeded",
+        /// Name or password.
+        Wrong => "wrong",
+        /// Wrong too often; it was not looked at.
+        Locked => "locked",
+        /// Too many passwords are checked.
+        Busy => "busy",
+        /// The database.
+        Failed => "failed",
+    }
+}
 
 /// Names and help, registered once a recorder is installed.
 pub fn describe() {
@@ -49,7 +92,7 @@ pub fn describe() {
     level!(
         "triad_identity_outbox_age_seconds",
         Unit::Seconds,
-        "Age of the oldest row that waits to be published"
+        "Age of the oldest row that waits to be published, those set aside apart"
     );
     count!(
         "triad_identity_relayed_total",
@@ -70,7 +113,8 @@ pub fn describe() {
     level!(
         "triad_identity_outbox_parked",
         Unit::Count,
-        "Rows set aside, each of which stops its tenant's changes until an operator decides"
+        "Rows set aside until an operator decides, by topic: changes, each of which stops its tenant's later \
+         ones, and audit, which stop nothing"
     );
     level!(
         "triad_identity_relay_leads",
@@ -142,20 +186,21 @@ fn begin() {
         counter!(name).increment(0);
     }
     gauge!("triad_identity_password_queue").set(0.0);
-    for outcome in ["done", "repeated", "refused", "failed"] {
-        counter!("triad_identity_mutations_total", "outcome" => outcome).increment(0);
+    for outcome in Mutated::ALL {
+        mutations(outcome).increment(0);
     }
-    for outcome in ["issued", "refused", "failed"] {
-        counter!("triad_identity_tokens_total", "outcome" => outcome).increment(0);
+    for outcome in Asked::ALL {
+        tokens(outcome).increment(0);
     }
-    for outcome in ["succeeded", "wrong", "locked", "busy", "failed"] {
-        counter!("triad_identity_logins_total", "outcome" => outcome).increment(0);
+    for outcome in LoggedIn::ALL {
+        logins(outcome).increment(0);
     }
-    for reason in ["deadlock", "lost", "unknown"] {
-        counter!("triad_identity_retries_total", "reason" => reason).increment(0);
+    let lost = DbError::Lost(String::new());
+    for error in [DbError::Contended, lost, DbError::Unknown(String::new())] {
+        retries(&error).increment(0);
     }
-    for reason in ["full", "refused", "unknown", "too_large"] {
-        counter!("triad_identity_unpublished_total", "reason" => reason).increment(0);
+    for error in PublishError::ALL {
+        rounds_unpublished(&error).increment(0);
     }
 }
 
@@ -164,9 +209,13 @@ pub fn rate_limited() -> Counter {
     counter!("triad_identity_rate_limited_total")
 }
 
-/// How a mutation ended.
-pub fn mutated(outcome: &'static str, begun: Instant) {
-    counter!("triad_identity_mutations_total", "outcome" => outcome).increment(1);
+fn mutations(outcome: Mutated) -> Counter {
+    counter!("triad_identity_mutations_total", "outcome" => outcome.as_str())
+}
+
+/// A mutation ended.
+pub fn mutated(outcome: Mutated, begun: Instant) {
+    mutations(outcome).increment(1);
     histogram!("triad_identity_mutation_seconds").record(begun.elapsed());
 }
 
@@ -175,14 +224,18 @@ pub fn changed(kind: &'static str) {
     counter!("triad_identity_changes_total", "type" => kind).increment(1);
 }
 
-/// A transaction is tried again.
-pub fn retried(error: &DbError) {
+fn retries(error: &DbError) -> Counter {
     let reason = match error {
         DbError::Contended => "deadlock",
         DbError::Unknown(_) => "unknown",
         _ => "lost",
     };
-    counter!("triad_identity_retries_total", "reason" => reason).increment(1);
+    counter!("triad_identity_retries_total", "reason" => reason)
+}
+
+/// A transaction is tried again.
+pub fn retried(error: &DbError) {
+    retries(error).increment(1);
 }
 
 /// Somebody waited for a connection.
@@ -208,15 +261,19 @@ pub fn relayed(topic: Topic, lag: chrono::Duration) {
     histogram!("triad_identity_relay_lag_seconds", "topic" => topic.as_str()).record(lag);
 }
 
-/// Kafka did not take all of a round.
-pub fn unpublished(error: &PublishError) {
+fn rounds_unpublished(error: &PublishError) -> Counter {
     let reason = match error {
         PublishError::QueueFull => "full",
         PublishError::TooLarge { .. } => "too_large",
         PublishError::UnknownOutcome(_) => "unknown",
         PublishError::Refused(_) => "refused",
     };
-    counter!("triad_identity_unpublished_total", "reason" => reason).increment(1);
+    counter!("triad_identity_unpublished_total", "reason" => reason)
+}
+
+/// Kafka did not take all of a round.
+pub fn unpublished(error: &PublishError) {
+    rounds_unpublished(error).increment(1);
 }
 
 /// A row of the outbox was set aside.
@@ -229,9 +286,13 @@ pub fn leads(leads: bool) {
     gauge!("triad_identity_relay_leads").set(f64::from(u8::from(leads)));
 }
 
+fn tokens(outcome: Asked) -> Counter {
+    counter!("triad_identity_tokens_total", "outcome" => outcome.as_str())
+}
+
 /// A token was asked for.
-pub fn token(outcome: &'static str, begun: Instant) {
-    counter!("triad_identity_tokens_total", "outcome" => outcome).increment(1);
+pub fn token(outcome: Asked, begun: Instant) {
+    tokens(outcome).increment(1);
     histogram!("triad_identity_token_seconds").record(begun.elapsed());
 }
 
@@ -254,7 +315,9 @@ pub fn snapshots(begins: bool) {
 /// The outbox as it is now.
 #[allow(clippy::cast_precision_loss, reason = "a gauge")]
 pub fn outbox(OutboxLevel { depth, age_seconds, parked }: OutboxLevel) {
-    gauge!("triad_identity_outbox_parked").set(parked as f64);
+    for (topic, rows) in parked {
+        gauge!("triad_identity_outbox_parked", "topic" => topic.as_str()).set(rows as f64);
+    }
     gauge!("triad_identity_outbox_depth").set(depth as f64);
     gauge!("triad_identity_outbox_age_seconds").set(age_seconds);
 }
@@ -285,9 +348,13 @@ pub fn password_hashed(purpose: &'static str) {
     counter!("triad_identity_password_hashes_total", "purpose" => purpose).increment(1);
 }
 
+fn logins(outcome: LoggedIn) -> Counter {
+    counter!("triad_identity_logins_total", "outcome" => outcome.as_str())
+}
+
 /// Somebody logged in, or did not.
-pub fn logged_in(outcome: &'static str) {
-    counter!("triad_identity_logins_total", "outcome" => outcome).increment(1);
+pub fn logged_in(outcome: LoggedIn) {
+    logins(outcome).increment(1);
 }
 
 /// Bucket bounds, by the beginning of the names.

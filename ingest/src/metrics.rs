@@ -3,8 +3,21 @@
 use std::time::Duration;
 
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
+use service_kit::labels;
 
 use crate::event::Reason;
+use crate::http::Fate;
+use crate::query::QueryError;
+
+labels! {
+    /// How a commit of offsets ended.
+    pub enum Commit {
+        /// Kafka has them.
+        Ok => "ok",
+        /// It does not, or not all of them.
+        Failed => "failed",
+    }
+}
 
 /// Names and help, registered once a recorder is installed.
 pub fn describe() {
@@ -109,18 +122,24 @@ fn begin() {
     ] {
         counter!(name).increment(0);
     }
+    // The driver's: what a cluster in trouble shows first.
     for error in ["client_timeout", "write_timeout", "unavailable", "overloaded", "connection"] {
         counter!("triad_ingest_retries_total", "error" => error).increment(0);
     }
-    for error in ["busy", "stale", "unavailable", "timeout", "internal"] {
-        counter!("triad_ingest_query_errors_total", "error" => error).increment(0);
+    for error in QueryError::ALL {
+        counter!("triad_ingest_query_errors_total", "error" => error.label()).increment(0);
     }
-    for outcome in ["ok", "failed"] {
-        counter!("triad_ingest_commits_total", "outcome" => outcome).increment(0);
+    for outcome in Commit::ALL {
+        commits(outcome).increment(0);
     }
-    for outcome in ["acknowledged", "buffer_full", "too_large", "refused", "unknown"] {
-        counter!("triad_ingest_http_events_total", "outcome" => outcome).increment(0);
+    for fate in Fate::ALL {
+        counter!("triad_ingest_http_events_total", "outcome" => fate.label()).increment(0);
     }
+}
+
+/// Of commits that ended so.
+pub fn commits(outcome: Commit) -> Counter {
+    counter!("triad_ingest_commits_total", "outcome" => outcome.as_str())
 }
 
 /// Of requests above their tenants' rates.

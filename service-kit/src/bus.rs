@@ -188,6 +188,16 @@ pub enum PublishError {
     Refused(String),
 }
 
+impl PublishError {
+    /// One of each kind, for whoever counts them by kind.
+    pub const ALL: [Self; 4] = [
+        Self::QueueFull,
+        Self::TooLarge { bytes: 0, limit: 0 },
+        Self::UnknownOutcome(String::new()),
+        Self::Refused(String::new()),
+    ];
+}
+
 /// What goes wrong apart from publishing.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BusError {

@@ -6,6 +6,7 @@
 //! | [`shutdown`], [`health`] | signals, drain, readiness with reasons |
 //! | [`http`], [`body`], [`rate`], [`slots`], [`track`], [`problem`], [`admin`] | bounded serving and bodies, rates and shares of tenants, request metrics and traces, RFC 9457 errors, the admin listener |
 //! | [`tls`] | certificates of listeners, replaced while they serve; trust in engines |
+//! | [`labels!`] | values of a metric's label as an enum |
 //! | [`telemetry`], [`trace`] | log and metric installation (by `main` only), W3C Trace Context |
 //! | [`auth`] | bearer verification (RFC 9068) and authorisation by tenant and scope |
 //! | [`bus`] | publishers, subscribers and topics |
@@ -23,6 +24,7 @@ pub mod config;
 pub mod embedded;
 pub mod health;
 pub mod http;
+mod label;
 pub mod problem;
 pub mod rate;
 pub mod shutdown;

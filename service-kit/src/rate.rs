@@ -17,6 +17,9 @@ use std::{
 /// Tenants kept in each half of a table; all of it is some 4 MiB at most.
 const HALF: usize = 10_000;
 
+/// One who is told to wait is named in the log so often at most: who floods is, and the log is not flooded.
+const NAMED: Duration = Duration::from_secs(10);
+
 /// The section `rate` of every service's configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -63,6 +66,7 @@ struct Limit {
     half: usize,
     buckets: Mutex<Buckets>,
     refused: Counter,
+    named: Mutex<Option<Instant>>,
 }
 
 impl Rates {
@@ -94,16 +98,30 @@ impl Rates {
 impl Limit {
     fn new(RateConfig { per_second, burst }: RateConfig, half: usize, refused: Counter) -> Self {
         let (per_second, burst) = (per_second.into(), burst.into());
-        Self { per_second, burst, half, buckets: Mutex::default(), refused }
+        let (buckets, named) = (Mutex::default(), Mutex::default());
+        Self { per_second, burst, half, buckets, refused, named }
     }
 
     fn take(&self, tenant: &TenantId, cost: usize) -> Result<(), Problem> {
-        self.take_at(tenant, cost, Instant::now()).map_err(|wait| {
+        let now = Instant::now();
+        self.take_at(tenant, cost, now).map_err(|wait| {
             self.refused.increment(1);
+            if self.is_to_be_named(now) {
+                tracing::warn!(%tenant, "a tenant is above its rate");
+            }
             // Whole seconds, and never less than it takes.
             let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
             Problem::too_many_requests("the tenant is above its rate", seconds.max(1))
         })
+    }
+
+    fn is_to_be_named(&self, now: Instant) -> bool {
+        let mut named = self.named.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_due = named.is_none_or(|at| now.saturating_duration_since(at) >= NAMED);
+        if is_due {
+            *named = Some(now);
+        }
+        is_due
     }
 
     /// The error is how long it takes until something is left.
@@ -225,6 +243,15 @@ mod tests {
             let buckets = limit.buckets.lock().unwrap();
             assert!(buckets.young.len() <= 10 && buckets.old.len() <= 10);
         }
+    }
+
+    #[test]
+    fn one_who_is_told_to_wait_is_named_once_in_a_while() {
+        let (limit, begun) = (limit(1, 1, 8), Instant::now());
+        let after = |millis| begun + Duration::from_millis(millis);
+        let named = [0, 1, 9_999, 10_000, 10_001, 20_000];
+        let named = named.map(|millis| limit.is_to_be_named(after(millis)));
+        assert_eq!(named, [true, false, false, true, false, true]);
     }
 
     #[test]

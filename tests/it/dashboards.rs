@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
+use dashboards::source::Source;
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -19,6 +20,7 @@ const RATE_INTERVAL: &str = "1m";
 
 /// A Prometheus of the run.
 struct Prometheus {
+    source: Source,
     client: reqwest::Client,
     targets: PathBuf,
 }
@@ -31,19 +33,8 @@ impl Prometheus {
         );
         let targets = Path::new(&engine("TRIAD_PROMETHEUS_TARGETS")?).join("it.json");
         std::fs::write(&targets, json!(groups.collect::<Vec<_>>()).to_string())?;
-        Ok(Self { client: reqwest::Client::new(), targets })
-    }
-
-    /// What an expression is now.
-    async fn ask(&self, expr: &str) -> Result<Vec<Value>> {
-        let url = format!("http://{}/api/v1/query", engine("TRIAD_PROMETHEUS")?);
-        let body =
-            form_urlencoded::Serializer::new(String::new()).append_pair("query", expr).finish();
-        let form = "application/x-www-form-urlencoded";
-        let answer = self.client.post(url).header("content-type", form).body(body).send().await?;
-        let answer: Value = answer.json().await?;
-        ensure!(answer["status"] == "success", "{expr}: {answer}");
-        Ok(answer["data"]["result"].as_array().cloned().unwrap_or_default())
+        let source = Source::new(&format!("http://{}", engine("TRIAD_PROMETHEUS")?))?;
+        Ok(Self { source, client: reqwest::Client::new(), targets })
     }
 
     /// Rules that could not be evaluated.
@@ -120,6 +111,8 @@ impl Trio {
                 .ask(Method::POST, &format!("/v1/tenants/{t}/check"), &[], Some(&asked))
                 .await?;
         }
+        // Whatever no route maps is denied, and a request of Envoy all the same.
+        self.edge.ask(Method::GET, "/ext_authz/nowhere", &[], None).await?;
         self.world.produce_events(round * 20..round * 20 + 20, 1).await?;
         let path = format!("/v1/tenants/{t}/audit");
         let event = World::event(round, t);
@@ -154,14 +147,14 @@ async fn every_panel_and_rule_has_data_of_the_running_services() -> Result<()> {
         for asked in dashboards::asked(RATE_INTERVAL) {
             // What is wrong shows only when it is.
             if asked.is_alert {
-                prometheus.ask(&asked.expr).await?;
+                prometheus.source.now(&asked.expr).await.with_context(|| asked.place.clone())?;
                 continue;
             }
             until(&format!("{} has data: {}", asked.place, asked.expr), async || {
-                let found = prometheus.ask(&asked.expr).await?;
-                let is_number =
-                    |sample: &Value| sample["value"][1].as_str().is_some_and(|v| v != "NaN");
-                Ok(if found.iter().any(is_number) { Ok(()) } else { Err(format!("{found:?}")) })
+                let found = prometheus.source.now(&asked.expr).await?;
+                let mut samples = found.iter().flat_map(|series| &series.samples);
+                let is_there = samples.any(|(_, value)| !value.is_nan());
+                Ok(if is_there { Ok(()) } else { Err(format!("{found:?}")) })
             })
             .await?;
         }

@@ -12,8 +12,8 @@ use service_kit::shutdown::Shutdown;
 use tokio::sync::mpsc;
 use tokio::time::sleep;
 
-use super::count;
 use super::event::Decided;
+use crate::metrics::{Audited, audited};
 
 /// Events that are published at once.
 const BATCH: usize = 1024;
@@ -40,9 +40,9 @@ impl<P: Publisher> Publishing<P> {
             batch: Vec::new(),
             publisher,
             topic: topic.to_owned(),
-            published: count("published"),
-            retried: count("retried"),
-            failed: count("failed"),
+            published: audited(Audited::Published),
+            retried: audited(Audited::Retried),
+            failed: audited(Audited::Failed),
         }
     }
 
@@ -121,7 +121,8 @@ impl<P> Drop for Publishing<P> {
         let lost = self.batch.len() + self.receiver.len();
         if lost > 0 {
             self.failed.increment(lost as u64);
-            tracing::warn!(lost, "decision audit events were not published");
+            // Nobody scrapes a process that ends: this line is what there is to know it by.
+            tracing::error!(lost, "decision audit events were not published");
         }
     }
 }

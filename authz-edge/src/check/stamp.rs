@@ -129,6 +129,9 @@ pub enum Void {
 }
 
 impl Void {
+    /// Every one.
+    pub const ALL: [Self; 3] = [Self::Life, Self::Fence, Self::Cleared];
+
     /// Its name in metrics.
     #[must_use]
     pub fn as_str(self) -> &'static str {

@@ -19,7 +19,7 @@ use super::subjects::{Known, Subjects};
 use super::turns::Turns;
 use crate::clock::Clock;
 use crate::graph::{Graph, GraphError};
-use crate::metrics::evictions;
+use crate::metrics::{evictions, invalidations};
 use crate::model::view::ResourceView;
 use crate::model::{Key, ResourceRef, SubjectType};
 
@@ -233,7 +233,7 @@ impl<G: Graph> Shared<G> {
         if let Err(void) = held
             && stamp.first_void()
         {
-            counter!("triad_authz_invalidations_total", "reason" => void.as_str()).increment(1);
+            invalidations(void).increment(1);
         }
         held.is_ok()
     }

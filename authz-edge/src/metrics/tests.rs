@@ -125,3 +125,22 @@ fn writes_are_counted_by_how_they_end() {
         assert!(text.contains(&line), "{text}");
     }
 }
+
+#[test]
+fn requests_of_envoy_are_counted_and_timed_and_are_there_before_the_first() {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let handle = recorder.handle();
+    metrics::with_local_recorder(&recorder, || {
+        begin();
+        ext_authz(Answered::Error, Instant::now());
+    });
+    let text = handle.render();
+    for line in [
+        "triad_authz_ext_authz_total{result=\"allow\"} 0",
+        "triad_authz_ext_authz_total{result=\"error\"} 1",
+        "triad_authz_ext_authz_seconds_count 1",
+        "triad_authz_sync_parked_total{reason=\"unknown_type\"} 0",
+    ] {
+        assert!(text.contains(line), "{line} in\n{text}");
+    }
+}

@@ -230,5 +230,27 @@ fn answers() -> Vec<Alert> {
                 "0+60x30",
             )],
         },
+        Alert {
+            name: "TriadDecisionsWait",
+            severity: Ticket,
+            // What a process holds when it ends is counted by nobody: this comes before.
+            expr: "sum by (job, instance) (increase(triad_authz_decision_audit_total{outcome=\"retried\"}[5m])) > 0"
+                .to_owned(),
+            hold: "10m",
+            summary: "{{ $labels.instance }} cannot hand audit events of checks to Kafka: those that it holds are lost if it ends.",
+            runbook: "kafka-trouble",
+            fires: vec![(
+                r#"triad_authz_decision_audit_total{job="authz-edge", instance="a", outcome="retried"}"#,
+                "0+600x40",
+            )],
+            after: "30m",
+            labels: vec![("job", "authz-edge"), ("instance", "a")],
+            told: "a cannot hand audit events of checks to Kafka: those that it holds are lost if it ends.",
+            // A broker that restarts.
+            quiet: vec![(
+                r#"triad_authz_decision_audit_total{job="authz-edge", instance="a", outcome="retried"}"#,
+                "0x24 600x16",
+            )],
+        },
     ]
 }

@@ -14,9 +14,9 @@ fn outbox() -> Vec<Alert> {
         Alert {
             name: "TriadIdentityOutboxLate",
             severity: Page,
-            // What is set aside only grows older, and has an alert of its own.
+            // What waits behind a change that is set aside only grows older, and that has an alert of its own.
             expr: "max by (job) (triad_identity_outbox_age_seconds) > 30 unless on (job) \
-                   max by (job) (triad_identity_outbox_parked) > 0"
+                   max by (job) (triad_identity_outbox_parked{topic=\"changes\"}) > 0"
                 .to_owned(),
             hold: "2m",
             summary: "A change of identities has waited for {{ $value | humanizeDuration }} to be published: revocations wait with it.",
@@ -36,20 +36,40 @@ fn outbox() -> Vec<Alert> {
         Alert {
             name: "TriadIdentityChangesParked",
             severity: Page,
-            expr: "max by (job) (triad_identity_outbox_parked) > 0".to_owned(),
+            expr: "max by (job) (triad_identity_outbox_parked{topic=\"changes\"}) > 0".to_owned(),
             hold: "1m",
-            summary: "{{ $value }} rows of the outbox cannot be published; later changes of their tenants wait behind a change.",
+            summary: "{{ $value }} changes of identities cannot be published; later ones of their tenants wait behind them.",
             runbook: "identity-outbox",
             fires: vec![(
-                r#"triad_identity_outbox_parked{job="identity-admin", instance="m"}"#,
+                r#"triad_identity_outbox_parked{job="identity-admin", instance="m", topic="changes"}"#,
                 "0 1x20",
             )],
             after: "5m",
             labels: vec![("job", "identity-admin")],
-            told: "1 rows of the outbox cannot be published; later changes of their tenants wait behind a change.",
+            told: "1 changes of identities cannot be published; later ones of their tenants wait behind them.",
+            // It stops nothing, and has a ticket of its own.
             quiet: vec![(
-                r#"triad_identity_outbox_parked{job="identity-admin", instance="m"}"#,
-                "0x20",
+                r#"triad_identity_outbox_parked{job="identity-admin", instance="m", topic="audit"}"#,
+                "0 1x20",
+            )],
+        },
+        Alert {
+            name: "TriadIdentityAuditParked",
+            severity: Ticket,
+            expr: "max by (job) (triad_identity_outbox_parked{topic=\"audit\"}) > 0".to_owned(),
+            hold: "5m",
+            summary: "{{ $value }} audit events of identities are larger than Kafka takes, and not in the audit trail.",
+            runbook: "identity-outbox",
+            fires: vec![(
+                r#"triad_identity_outbox_parked{job="identity-admin", instance="m", topic="audit"}"#,
+                "0 2x20",
+            )],
+            after: "10m",
+            labels: vec![("job", "identity-admin")],
+            told: "2 audit events of identities are larger than Kafka takes, and not in the audit trail.",
+            quiet: vec![(
+                r#"triad_identity_outbox_parked{job="identity-admin", instance="m", topic="changes"}"#,
+                "0 1x20",
             )],
         },
         Alert {

@@ -4,6 +4,41 @@ use super::Alert;
 use super::Severity::{Page, Ticket};
 
 pub(super) fn alerts() -> Vec<Alert> {
+    let mut all = processes();
+    all.push(limited());
+    all
+}
+
+/// A tenant wants more than its share, and goes on wanting it.
+fn limited() -> Alert {
+    // One process has the metrics of all three: what they are of is said by a label.
+    let services = ["ingest", "authz", "identity"].map(|service| {
+        let refused = format!("sum by (job) (rate(triad_{service}_rate_limited_total[5m]))");
+        format!("label_replace({refused}, \"service\", \"{service}\", \"\", \"\")")
+    });
+    Alert {
+        name: "TriadTenantLimited",
+        severity: Ticket,
+        expr: format!("({}) > 0.1", services.join(" or ")),
+        hold: "30m",
+        summary: "Tenants have been above their rates for half an hour ({{ $labels.service }}): {{ $value | humanize }} requests a second are refused.",
+        runbook: "tenant-limited",
+        fires: vec![(
+            r#"triad_authz_rate_limited_total{job="authz-edge", instance="a"}"#,
+            "0+120x60",
+        )],
+        after: "50m",
+        labels: vec![("job", "authz-edge"), ("service", "authz")],
+        told: "Tenants have been above their rates for half an hour (authz): 2 requests a second are refused.",
+        // A burst.
+        quiet: vec![(
+            r#"triad_authz_rate_limited_total{job="authz-edge", instance="a"}"#,
+            "0x30 3000x30",
+        )],
+    }
+}
+
+fn processes() -> Vec<Alert> {
     vec![
         Alert {
             name: "TriadProcessDown",

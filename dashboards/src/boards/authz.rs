@@ -1,6 +1,6 @@
 //! Decisions: how fast, how fresh, from where.
 
-use super::{http, most, of, process, rate, times, total};
+use super::{http, limits, most, of, quantile, rate, times, total};
 use crate::grafana::{Dashboard, Panel, Row, Unit};
 
 pub(super) fn board() -> Dashboard {
@@ -9,7 +9,7 @@ pub(super) fn board() -> Dashboard {
         title: "Triad / authz-edge",
         help: "Permission checks: how fast they are, how fresh, and what they cost the graph.",
         found_by: "triad_authz_checks_total",
-        rows: vec![checks(), fresh(), cache(), graph(), http("authz"), process()],
+        rows: vec![checks(), fresh(), cache(), graph(), envoy(), http("authz"), limits("authz")],
     }
 }
 
@@ -22,8 +22,7 @@ fn checks() -> Row {
     Row {
         title: "Checks",
         panels: vec![
-            Panel::stack("Checks by result", Unit::PerSecond, "Errors grant nothing.")
-                .ask("{{result}}", rate("triad_authz_checks_total", "", "result")),
+            results(),
             Panel::stack(
                 "Checks by source",
                 Unit::PerSecond,
@@ -106,12 +105,7 @@ fn graph() -> Row {
             .ask("{{instance}}", total("triad_authz_fills_in_progress", "", "instance")),
             Panel::lines("Writes", Unit::PerSecond, "By outcome.")
                 .ask("{{outcome}}", rate("triad_authz_writes_total", "", "outcome")),
-            Panel::lines(
-                "Transactions that lost",
-                Unit::PerSecond,
-                "Against another; they are tried again. Many mean that writers meet.",
-            )
-            .ask("lost", rate("triad_authz_graph_conflicts_total", "", "job")),
+            conflicts(),
             Panel::lines(
                 "Decisions audited",
                 Unit::PerSecond,
@@ -120,4 +114,53 @@ fn graph() -> Row {
             .ask("{{outcome}}", rate("triad_authz_decision_audit_total", "", "outcome")),
         ],
     }
+}
+
+fn envoy() -> Row {
+    Row {
+        title: "Envoy",
+        panels: vec![
+            Panel::stack(
+                "Requests of Envoy",
+                Unit::PerSecond,
+                "Over gRPC and HTTP, by result. Errors let nobody through; what no route maps is denied.",
+            )
+            .ask("{{result}}", rate("triad_authz_ext_authz_total", "", "result")),
+            times(
+                Panel::lines(
+                    "Time of Envoy's requests",
+                    Unit::Seconds,
+                    "Whatever their result. At ext_authz.deadline_ms they end as errors.",
+                ),
+                "triad_authz_ext_authz_seconds",
+                "",
+            ),
+        ],
+    }
+}
+
+/// What checks say.
+pub(super) fn results() -> Panel {
+    Panel::stack("Checks by result", Unit::PerSecond, "Errors grant nothing.")
+        .ask("{{result}}", rate("triad_authz_checks_total", "", "result"))
+}
+
+/// Where writers of the graph meet.
+pub(super) fn conflicts() -> Panel {
+    Panel::lines(
+        "Transactions that lost",
+        Unit::PerSecond,
+        "Against another; they are tried again. Many mean that writers meet.",
+    )
+    .ask("lost", rate("triad_authz_graph_conflicts_total", "", "job"))
+}
+
+/// How late edges hear of changes of the graph.
+pub(super) fn fence_lag() -> Panel {
+    Panel::lines(
+        "From commit to fence",
+        Unit::Seconds,
+        "Of changes of the graph, for 99 of 100: how long until edges are told.",
+    )
+    .ask("99 % are below", quantile(0.99, "triad_authz_relay_lag_seconds", "", ""))
 }

@@ -1,6 +1,6 @@
 //! The engines as our side sees them: what each takes, refuses, and how long it makes us wait.
 
-use super::{most, of, quantile, rate, times};
+use super::{authz, identity, ingest, quantile, rate};
 use crate::grafana::{Dashboard, Panel, Row, Unit};
 
 pub(super) fn board() -> Dashboard {
@@ -17,20 +17,10 @@ fn cassandra() -> Row {
     Row {
         title: "Cassandra",
         panels: vec![
-            times(
-                Panel::lines("Time of a batch write", Unit::Seconds, "Of writes that succeeded."),
-                "triad_ingest_write_seconds",
-                "",
-            ),
-            times(
-                Panel::lines("Time of a page", Unit::Seconds, "Of range queries."),
-                "triad_ingest_query_page_seconds",
-                "",
-            ),
-            Panel::lines("Writes tried again", Unit::PerSecond, "By error.")
-                .ask("{{error}}", rate("triad_ingest_retries_total", "", "error")),
-            Panel::lines("Reads without an answer", Unit::PerSecond, "By error.")
-                .ask("{{error}}", rate("triad_ingest_query_errors_total", "", "error")),
+            ingest::write_time(),
+            ingest::page_time(),
+            ingest::retries(),
+            ingest::unread(),
         ],
     }
 }
@@ -39,20 +29,9 @@ fn kafka() -> Row {
     Row {
         title: "Kafka",
         panels: vec![
-            Panel::lines("Records behind", Unit::Count, "What waits for ingest.")
-                .ask("records", format!("sum({})", of("triad_ingest_consumer_lag_records", ""))),
-            Panel::lines(
-                "From commit to Kafka",
-                Unit::Seconds,
-                "Of identity changes, for 99 of 100, by topic.",
-            )
-            .ask("{{topic}}", quantile(0.99, "triad_identity_relay_lag_seconds", "", "topic")),
-            Panel::lines(
-                "From commit to fence",
-                Unit::Seconds,
-                "Of changes of the graph, for 99 of 100.",
-            )
-            .ask("99 % are below", quantile(0.99, "triad_authz_relay_lag_seconds", "", "")),
+            ingest::behind(),
+            identity::relay_lag(),
+            authz::fence_lag(),
             Panel::lines(
                 "Not taken at once",
                 Unit::PerSecond,
@@ -78,12 +57,7 @@ fn dgraph() -> Row {
                 "{{kind}} {{outcome}}",
                 rate("triad_authz_graph_requests_total", "", "kind, outcome"),
             ),
-            Panel::lines(
-                "Transactions that lost",
-                Unit::PerSecond,
-                "Against another; they are tried again.",
-            )
-            .ask("lost", rate("triad_authz_graph_conflicts_total", "", "job")),
+            authz::conflicts(),
         ],
     }
 }
@@ -92,25 +66,14 @@ fn mysql() -> Row {
     Row {
         title: "MySQL",
         panels: vec![
-            times(
-                Panel::lines(
-                    "Time of a mutation",
-                    Unit::Seconds,
-                    "Of transactions, tries and waits included.",
-                ),
-                "triad_identity_mutation_seconds",
-                "",
-            ),
+            identity::mutation_time(),
             Panel::lines(
                 "Transactions tried again",
                 Unit::PerSecond,
                 "By reason: deadlock, lost connection, unknown outcome.",
             )
             .ask("{{reason}}", rate("triad_identity_retries_total", "", "reason")),
-            Panel::lines("Connections in use", Unit::Count, "By process.").ask(
-                "{{instance}}",
-                most("triad_identity_connections", "state=\"used\"", "instance"),
-            ),
+            identity::connections(),
             Panel::lines(
                 "Nobody's turn",
                 Unit::PerSecond,

@@ -75,6 +75,17 @@ fn http(service: &str) -> Row {
     }
 }
 
+/// What every process uses, and what a service keeps its tenants to.
+fn limits(service: &str) -> Row {
+    let refused = format!("triad_{service}_rate_limited_total");
+    let mut row = process();
+    row.panels.push(
+        Panel::lines("Above their tenants' rates", Unit::PerSecond, "Requests that were told to wait (429), of rate.per_second and rate.burst. Nothing else is; who keeps on asking is told so every time.")
+            .ask("{{instance}}", rate(&refused, "", "instance")),
+    );
+    row
+}
+
 /// What every process uses.
 fn process() -> Row {
     let cpu = format!("rate({}[$__rate_interval])", of("process_cpu_seconds_total", ""));

@@ -1,6 +1,6 @@
 //! For whoever is called first.
 
-use super::{of, process, quantile, rate};
+use super::{authz, identity, ingest, of, process, quantile};
 use crate::grafana::{Dashboard, Panel, Row, Unit};
 use crate::objectives;
 use crate::slo::ratio;
@@ -61,22 +61,9 @@ fn burning() -> Row {
 
 fn traffic() -> Row {
     let duration = "triad_authz_http_request_duration_seconds";
-    let checks = Panel::lines("Checks", Unit::PerSecond, "By result. Errors grant nothing.")
-        .ask("{{result}}", rate("triad_authz_checks_total", "", "result"));
     let time = Panel::lines("Time of checks", Unit::Seconds, "Cached and not, as callers see it.")
         .ask("half are below", quantile(0.5, duration, "route=~\".*/check\"", ""))
         .ask("99 % are below", quantile(0.99, duration, "route=~\".*/check\"", ""));
-    let events = Panel::lines(
-        "Events",
-        Unit::PerSecond,
-        "Records by how they ended: stored, expired, dead-lettered.",
-    )
-    .ask("{{outcome}}", rate("triad_ingest_rows_total", "", "outcome"));
-    let mutations = Panel::lines(
-        "Changes of identities",
-        Unit::PerSecond,
-        "By outcome; what is refused is the caller's mistake.",
-    )
-    .ask("{{outcome}}", rate("triad_identity_mutations_total", "", "outcome"));
-    Row { title: "Traffic", panels: vec![checks, time, events, mutations] }
+    let panels = vec![authz::results(), time, ingest::records(), identity::mutations()];
+    Row { title: "Traffic", panels }
 }

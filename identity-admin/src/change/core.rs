@@ -12,7 +12,7 @@ use super::{Answer, Author, Key, Mutation, Refused, Write, outbox};
 use crate::clock::Clock;
 use crate::credentials::Secrets;
 use crate::db::{Db, DbError, Retry, Tx, params};
-use crate::metrics;
+use crate::metrics::{self, Mutated};
 
 /// What mutations rest on.
 #[derive(Debug)]
@@ -80,10 +80,10 @@ impl Core {
         let begun = Instant::now();
         let done = self.until_done(request, mutation).await;
         let outcome = match &done {
-            Ok(done) if done.repeated => "repeated",
-            Ok(_) => "done",
-            Err(Refused::Db(_)) => "failed",
-            Err(_) => "refused",
+            Ok(done) if done.repeated => Mutated::Repeated,
+            Ok(_) => Mutated::Done,
+            Err(Refused::Db(_)) => Mutated::Failed,
+            Err(_) => Mutated::Refused,
         };
         metrics::mutated(outcome, begun);
         done

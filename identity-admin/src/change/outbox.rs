@@ -22,6 +22,9 @@ pub enum Topic {
 }
 
 impl Topic {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Changes, Self::Audit];
+
     /// Its name in the column `topic`.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -34,7 +37,7 @@ impl Topic {
     /// The one of that name.
     #[must_use]
     pub fn parse(name: &str) -> Option<Self> {
-        [Self::Changes, Self::Audit].into_iter().find(|topic| topic.as_str() == name)
+        Self::ALL.into_iter().find(|topic| topic.as_str() == name)
     }
 }
 
@@ -143,10 +146,11 @@ fn row(
 pub struct OutboxLevel {
     /// Rows that are there, up to 10 000.
     pub depth: i64,
-    /// Age of the oldest, in seconds.
+    /// Age of the oldest that was not set aside, in seconds.
     pub age_seconds: f64,
-    /// Rows that were set aside.
-    pub parked: i64,
+    /// Rows that were set aside, of each topic: a change stops its tenant's later ones, an audit event
+    /// nothing.
+    pub parked: [(Topic, i64); 2],
 }
 
 /// How the outbox stands now.
@@ -156,12 +160,22 @@ pub struct OutboxLevel {
 pub async fn outbox_level(db: &Db, clock: &Clock) -> Result<OutboxLevel, DbError> {
     let depth = "SELECT COUNT(*) AS depth FROM (SELECT 1 AS one FROM outbox LIMIT ?) AS waiting";
     let depth = db.row(depth, params![COUNTED]).await?.map_or(Ok(0), |row| row.int("depth"))?;
-    let oldest = db.row("SELECT created_at FROM outbox ORDER BY id LIMIT 1", params![]).await?;
+    let oldest = "SELECT created_at FROM outbox WHERE parked_at IS NULL ORDER BY id LIMIT 1";
+    let oldest = db.row(oldest, params![]).await?;
     let age = match oldest {
         Some(row) => clock.now() - row.time("created_at")?,
         None => chrono::Duration::zero(),
     };
-    let parked = "SELECT COUNT(*) AS parked FROM outbox WHERE parked_at IS NOT NULL";
-    let parked = db.row(parked, params![]).await?.map_or(Ok(0), |row| row.int("parked"))?;
+    let mut parked = Topic::ALL.map(|topic| (topic, 0));
+    let sql = "SELECT topic, COUNT(*) AS parked FROM outbox WHERE parked_at IS NOT NULL \
+               GROUP BY topic";
+    for row in db.rows(sql, params![]).await? {
+        let (name, count) = (row.text("topic")?, row.int("parked")?);
+        for (topic, parked) in &mut parked {
+            if topic.as_str() == name {
+                *parked = count;
+            }
+        }
+    }
     Ok(OutboxLevel { depth, age_seconds: age.as_seconds_f64().max(0.0), parked })
 }

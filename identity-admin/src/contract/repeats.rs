@@ -11,7 +11,7 @@ use service_kit::shutdown::Shutdown;
 
 use super::bed::{Answer, Bed};
 use super::on_each_database;
-use crate::change::{outbox_level, renumber};
+use crate::change::{Topic, outbox_level, renumber};
 use crate::db::params;
 use crate::relay::{Lease, Options, Relay, parked};
 use crate::sweep;
@@ -148,7 +148,7 @@ async fn the_relay_tells_every_change_in_order_and_forgets_it(bed: &Bed) {
     let seqs = |told: &[Change]| told.iter().map(|change| change.seq).collect::<Vec<_>>();
     assert_eq!(seqs(&relayed(bed, usize::MAX).await), (1..=9).collect::<Vec<_>>());
     let level = outbox_level(&bed.db, &bed.core.clock).await.unwrap();
-    assert_eq!((level.depth, level.parked), (0, 0));
+    assert_eq!((level.depth, level.parked), (0, Topic::ALL.map(|topic| (topic, 0))));
     bed.user("late").await;
     bed.step(chrono::Duration::milliseconds(1500));
     let level = outbox_level(&bed.db, &bed.core.clock).await.unwrap();
@@ -168,6 +168,8 @@ async fn what_is_too_large_is_parked_until_an_operator_decides(bed: &Bed) {
     assert_eq!((listed[0].tenant.as_str(), listed[0].seq), ("acme", 3));
     assert!(bytes > 9000, "{bytes} bytes, not characters");
     assert_eq!(listed[0].since, bed.core.clock.now());
+    let level = outbox_level(&bed.db, &bed.core.clock).await.unwrap();
+    assert_eq!(level.parked, [(Topic::Changes, 1), (Topic::Audit, 0)]);
     assert!(parked::retry(&bed.core, id).await.unwrap());
     assert!(!parked::retry(&bed.core, id).await.unwrap());
     assert!(relayed(bed, 4096).await.is_empty());

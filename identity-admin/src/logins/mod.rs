@@ -23,8 +23,9 @@ use crate::change::said;
 use crate::credentials::{Password, Passwords};
 use crate::db::{Db, DbError, params};
 use crate::http::{Api, Posted};
+use crate::metrics::{self, LoggedIn};
 use crate::oauth::OAuth;
-use crate::{metrics, users};
+use crate::users;
 
 /// What somebody logs in with.
 pub(crate) struct Given<'a> {
@@ -71,11 +72,11 @@ impl From<DbError> for NotIn {
 pub(crate) async fn log_in(api: &Api, posted: &Posted, given: &Given<'_>) -> Result<Person, NotIn> {
     let outcome = check(api, posted, given).await;
     metrics::logged_in(match &outcome {
-        Ok(_) => "succeeded",
-        Err(NotIn::Wrong) => "wrong",
-        Err(NotIn::Locked(_)) => "locked",
-        Err(NotIn::Busy) => "busy",
-        Err(NotIn::Db(_)) => "failed",
+        Ok(_) => LoggedIn::Succeeded,
+        Err(NotIn::Wrong) => LoggedIn::Wrong,
+        Err(NotIn::Locked(_)) => LoggedIn::Locked,
+        Err(NotIn::Busy) => LoggedIn::Busy,
+        Err(NotIn::Db(_)) => LoggedIn::Failed,
     });
     outcome
 }

@@ -16,7 +16,7 @@ use super::keys::Client;
 use super::{Fault, Form, OAuth, device, refresh};
 use crate::change::said;
 use crate::http::{Api, Posted, unbroken};
-use crate::metrics;
+use crate::metrics::{self, Asked};
 
 /// Issues an access token: to a service account that proves itself with one of its API keys, as HTTP Basic or in
 /// the form; to a client that a person allowed to act for them, once (`device_code`) and again (`refresh_token`).
@@ -40,9 +40,9 @@ pub(crate) async fn token(State(api): State<Arc<Api>>, posted: Posted) -> Result
     let answered = unbroken(async move { answer(&api, &posted).await }).await;
     let answered = answered.unwrap_or_else(|| Err(Fault::server()));
     let outcome = match &answered {
-        Ok(_) => "issued",
-        Err(fault) if fault.status.is_server_error() => "failed",
-        Err(_) => "refused",
+        Ok(_) => Asked::Issued,
+        Err(fault) if fault.status.is_server_error() => Asked::Failed,
+        Err(_) => Asked::Refused,
     };
     metrics::token(outcome, begun);
     answered

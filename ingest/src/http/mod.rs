@@ -21,6 +21,8 @@ mod view;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use publish::Fate;
+
 use std::sync::Arc;
 use std::time::Duration;
 

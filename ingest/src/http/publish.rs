@@ -75,7 +75,7 @@ pub(super) async fn publish<I: Destination>(
 
 /// What became of a request's events, taken together.
 #[derive(Debug, PartialEq, Eq)]
-enum Fate {
+pub(crate) enum Fate {
     /// All are replicated.
     Acknowledged,
     /// None left: the buffer is full.
@@ -89,6 +89,15 @@ enum Fate {
 }
 
 impl Fate {
+    /// One of each kind, for whoever counts them by kind.
+    pub(crate) const ALL: [Self; 5] = [
+        Self::Acknowledged,
+        Self::Full,
+        Self::TooLarge { bytes: 0, limit: 0 },
+        Self::Refused(String::new()),
+        Self::Unknown(String::new()),
+    ];
+
     fn of(outcomes: &[Result<Ack, PublishError>]) -> Self {
         let Some(error) = outcomes.iter().find_map(|outcome| outcome.as_ref().err()) else {
             return Self::Acknowledged;
@@ -108,7 +117,8 @@ impl Fate {
         }
     }
 
-    fn label(&self) -> &'static str {
+    /// Its name in metrics.
+    pub(crate) fn label(&self) -> &'static str {
         match self {
             Self::Acknowledged => "acknowledged",
             Self::Full => "buffer_full",

@@ -152,6 +152,15 @@ pub enum QueryError {
 }
 
 impl QueryError {
+    /// One of each kind, for whoever counts them by kind.
+    pub const ALL: [Self; 5] = [
+        Self::Busy,
+        Self::Stale,
+        Self::Unavailable(String::new()),
+        Self::Timeout,
+        Self::Internal(String::new()),
+    ];
+
     /// A short name, for metrics.
     #[must_use]
     pub fn label(&self) -> &'static str {

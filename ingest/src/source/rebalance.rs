@@ -15,6 +15,7 @@ use service_kit::health::Component;
 use tracing::{error, info, warn};
 
 use crate::config::Config;
+use crate::metrics::{Commit, commits};
 use crate::pipeline::watermark::{Epoch, Watermarks};
 
 /// How long the brokers may take to tell an offset.
@@ -127,12 +128,12 @@ impl Assignments {
                 }
                 // Of the others the callback tells.
                 if matches!(mode, CommitMode::Sync) {
-                    committed("ok");
+                    commits(Commit::Ok).increment(1);
                 }
             }
             Err(error) => {
                 warn!(%error, "commit");
-                committed("failed");
+                commits(Commit::Failed).increment(1);
             }
         }
     }
@@ -294,19 +295,15 @@ impl ConsumerContext for Assignments {
 
     fn commit_callback(&self, result: KafkaResult<()>, offsets: &TopicPartitionList) {
         match result {
-            Ok(()) => committed("ok"),
+            Ok(()) => commits(Commit::Ok).increment(1),
             Err(error) if error.rdkafka_error_code() == Some(RDKafkaErrorCode::NoOffset) => {}
             Err(error) => {
                 warn!(%error, "commit");
-                committed("failed");
+                commits(Commit::Failed).increment(1);
                 for element in offsets.elements() {
                     self.watermarks.commit_failed(element.partition());
                 }
             }
         }
     }
-}
-
-fn committed(outcome: &'static str) {
-    counter!("triad_ingest_commits_total", "outcome" => outcome).increment(1);
 }

@@ -14,6 +14,7 @@ use service_kit::health::Component;
 use tokio::time::sleep;
 
 use crate::graph::write::identity::check;
+use crate::metrics::{Unfit, sync_parked};
 
 const FIRST_BACKOFF: Duration = Duration::from_millis(100);
 const LAST_BACKOFF: Duration = Duration::from_secs(5);
@@ -30,8 +31,7 @@ pub(super) enum Received {
 pub(super) struct Poison {
     /// Whose number it takes, as far as that is to be read.
     pub(super) place: Option<(TenantId, u64)>,
-    /// A code for each rule.
-    reason: &'static str,
+    reason: Unfit,
     error: String,
 }
 
@@ -42,18 +42,18 @@ pub(super) fn receive(message: &Message) -> Received {
             Ok(()) => return Received::Change(Box::new(change)),
             Err(invalid) => {
                 let place = Some((change.tenant_id, change.seq));
-                (place, "invalid", invalid.to_string())
+                (place, Unfit::Invalid, invalid.to_string())
             }
         },
         Err(error) => {
             let text = error.to_string();
             match error {
-                ChangeError::Malformed { .. } => (None, "malformed", text),
+                ChangeError::Malformed { .. } => (None, Unfit::Malformed, text),
                 ChangeError::UnknownType { tenant_id, seq, .. } => {
-                    (Some((tenant_id, seq)), "unknown_type", text)
+                    (Some((tenant_id, seq)), Unfit::UnknownType, text)
                 }
                 ChangeError::Invalid { tenant_id, seq, .. } => {
-                    (Some((tenant_id, seq)), "invalid", text)
+                    (Some((tenant_id, seq)), Unfit::Invalid, text)
                 }
             }
         }
@@ -73,7 +73,7 @@ impl<P: Publisher> Intake<'_, P> {
     pub(super) async fn park(&self, message: &Message, poison: &Poison) {
         let (partition, offset) = (message.partition, message.offset);
         tracing::error!(
-            partition, offset, reason = poison.reason, error = %poison.error,
+            partition, offset, reason = poison.reason.as_str(), error = %poison.error,
             "an identity change is parked; its tenant stops until a retry or a rebuild"
         );
         let mut backoff = FIRST_BACKOFF;
@@ -96,7 +96,7 @@ impl<P: Publisher> Intake<'_, P> {
         }
         self.health.ready();
         counter!("triad_authz_sync_changes_total", "outcome" => "parked").increment(1);
-        counter!("triad_authz_sync_parked_total", "reason" => poison.reason).increment(1);
+        sync_parked(poison.reason).increment(1);
     }
 }
 
@@ -109,7 +109,7 @@ fn letter(message: &Message, poison: &Poison) -> Record {
         (header::ORIGIN_TOPIC, message.topic.clone()),
         (header::ORIGIN_PARTITION, message.partition.to_string()),
         (header::ORIGIN_OFFSET, message.offset.to_string()),
-        (header::REASON, poison.reason.to_owned()),
+        (header::REASON, poison.reason.as_str().to_owned()),
         (header::ERROR, poison.error[..end].to_owned()),
     ];
     if let Some(timestamp) = message.timestamp {

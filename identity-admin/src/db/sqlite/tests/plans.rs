@@ -17,7 +17,7 @@ const STATEMENTS: [(&str, &[&str]); 14] = [
         &["SCAN outbox"],
     ),
     (
-        "SELECT COUNT(*) AS parked FROM outbox WHERE parked_at IS NOT NULL",
+        "SELECT topic, COUNT(*) AS parked FROM outbox WHERE parked_at IS NOT NULL GROUP BY topic",
         &["SCAN outbox USING INDEX outbox_ix_parked"],
     ),
     (
