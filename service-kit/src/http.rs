@@ -10,12 +10,13 @@ pub use crate::track::track;
 use self::patient::Patient;
 use crate::{
     config::ConfigError,
+    problem::HeldBack,
     shutdown::Shutdown,
     tls::{Connection, Listener},
 };
 use axum::{BoxError, Router, body::Body, extract::ConnectInfo};
 use hyper::{
-    Request, Response, StatusCode,
+    Request, Response,
     body::Incoming,
     header::{CONNECTION, HeaderValue},
     server::conn::http1,
@@ -52,9 +53,9 @@ const MAX_HEADERS: usize = 64;
 /// Bodies are read in pieces of as much.
 const MAX_HEAD_BYTES: usize = 64 << 10;
 
-/// How long a refusal for asking too much (429) is held back. A client that does not heed it, and asks again at once, gets
-/// ten a second of each connection then, and takes no more than that from others; nginx's `limit_req` delays likewise.
-/// One that heeds it waits for a second or more anyway.
+/// How long an answer is held back that is to be ([`HeldBack`]): a tenant above its rate that asks again at once gets ten
+/// refusals a second of each connection then, and takes no more than that from others; nginx's `limit_req` delays
+/// likewise. Who heeds it waits for a second or more anyway.
 const REFUSAL_DELAY: Duration = Duration::from_millis(100);
 
 /// The bounds of a server.
@@ -113,7 +114,7 @@ impl App for Router {
 
 /// Serves HTTP/1.1 until `shutdown` drains. Then answers say that their connection ends (RFC 9112 section 9.6), and
 /// after `drain_delay` the listener closes, idle connections end, requests in flight finish, and what is left at the
-/// deadline is cut. 429 is answered a moment late. Returns when no connection is left. A connection holds its slot from before its handshake.
+/// deadline is cut. Refusals that are held back come a moment later. Returns when no connection is left. A connection holds its slot from before its handshake.
 /// Dropping the future cuts every connection.
 ///
 /// # Errors
@@ -204,7 +205,7 @@ impl<A: App> Server<A> {
             let (answered, leaving) = (app.answer(peer, request), Arc::clone(&leaving));
             async move {
                 let mut response = answered.await;
-                if response.status() == StatusCode::TOO_MANY_REQUESTS {
+                if response.extensions().get::<HeldBack>().is_some() {
                     sleep(REFUSAL_DELAY).await;
                 }
                 if leaving.load(Ordering::Relaxed) {

@@ -23,14 +23,19 @@ pub struct Problem {
     /// Further members. They cannot replace `type`, `title`, `status` and `detail`.
     pub extensions: Map<String, Value>,
     headers: Vec<(HeaderName, HeaderValue)>,
+    is_held_back: bool,
 }
+
+/// Among the extensions of an answer that is to be given a moment later ([`Problem::held_back`]).
+#[derive(Clone, Copy, Debug)]
+pub struct HeldBack;
 
 impl Problem {
     /// A problem without detail.
     #[must_use]
     pub fn new(status: StatusCode, slug: &'static str, title: &'static str) -> Self {
         let (extensions, headers) = (Map::new(), Vec::new());
-        Self { status, type_: slug, title, detail: None, extensions, headers }
+        Self { status, type_: slug, title, detail: None, extensions, headers, is_held_back: false }
     }
 
     /// Says what was wrong with this request.
@@ -57,6 +62,13 @@ impl Problem {
     #[must_use]
     pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.headers.push((name, value));
+        self
+    }
+
+    /// Has [`crate::http`] give the answer a moment later: for who asks on and on without heeding it.
+    #[must_use]
+    pub fn held_back(mut self) -> Self {
+        self.is_held_back = true;
         self
     }
 
@@ -169,6 +181,9 @@ impl IntoResponse for Problem {
         let json = [(header::CONTENT_TYPE, "application/problem+json")];
         let mut response = (self.status, json, Value::Object(body).to_string()).into_response();
         response.headers_mut().extend(self.headers);
+        if self.is_held_back {
+            response.extensions_mut().insert(HeldBack);
+        }
         response
     }
 }

@@ -111,7 +111,7 @@ impl Limit {
             }
             // Whole seconds, and never less than it takes.
             let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
-            Problem::too_many_requests("the tenant is above its rate", seconds.max(1))
+            Problem::too_many_requests("the tenant is above its rate", seconds.max(1)).held_back()
         })
     }
 

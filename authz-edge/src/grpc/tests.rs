@@ -298,8 +298,10 @@ async fn who_leaves_takes_connections_and_answers_until_its_delay_is_over() {
     assert!(!server.served.is_finished());
     drop((known, new));
     tokio::time::pause();
+    let begun = tokio::time::Instant::now();
     tokio::time::advance(delay).await;
     server.served.await.unwrap().unwrap();
+    assert!(begun.elapsed() < 2 * delay, "it was the deadline that ended it");
     assert!(tokio::net::TcpStream::connect(server.address).await.is_err());
 }
 

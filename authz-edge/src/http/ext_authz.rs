@@ -11,6 +11,7 @@ use axum::http::{HeaderMap, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
 use service_kit::Problem;
+use service_kit::problem::HeldBack;
 
 use super::TOKEN;
 use crate::ext_authz::{self, ExtAuthz, Verdict};
@@ -60,6 +61,8 @@ fn respond(verdict: Verdict) -> Response {
         Verdict::Deny { problem, token } => (problem.into_response(), token),
         Verdict::Unavailable { problem } => (problem.into_response(), None),
     };
+    // A proxy asks for many, on few connections and with a deadline of its own.
+    response.extensions_mut().remove::<HeldBack>();
     if let Some(token) = token {
         response.headers_mut().insert(TOKEN, token);
     }

@@ -30,12 +30,20 @@ up_engine() { # ENGINE
   say "$engine answers ($((SECONDS - began)) s)"
 }
 
+check_later() { # ENGINE...
+  local engine
+  [[ -n $LATER ]] || return 0
+  for engine; do [[ $LATER != "$engine" && $LATER != "$engine"-* ]] || return 0; done
+  usage_error "--later: '$LATER' is no process of: $*"
+}
+
 command_up() {
   local engine name list
   local -a wanted dead=()
   list=$(wanted_engines)
   mapfile -t wanted <<<"$list"
   check_given
+  check_later "${wanted[@]}"
   create_state
   lock_state
   load_instance
@@ -48,23 +56,22 @@ command_up() {
   refuse_busy_ports "${dead[@]}"
   add_engines "${wanted[@]}"
   save_instance
-  [[ -z $LATER || " $(known_nodes | tr '\n' ' ')" == *" $LATER "* ]] || usage_error "--later: no process '$LATER' here"
   ! tls_on || tls_make
   up_all "${wanted[@]}"
 }
 
-# Logs of the installs are in the state folder, which is gone again if nothing was ever started there.
+# Of no instance: what is logged goes to a state folder of its own, which stays if an install fails.
 command_install() {
   local engine list
   local -a wanted
   list=$(wanted_engines)
   mapfile -t wanted <<<"$list"
+  STATE=$(mktemp -d "${TMPDIR:-/tmp}/engines-install.XXXXXX")
   create_state
-  lock_state
   load_instance
   check_needs "${wanted[@]}"
   for engine in "${wanted[@]}"; do "${engine}_install"; done
-  have_instance || delete_state
+  delete_state
 }
 
 up_all() { # ENGINE...

@@ -85,6 +85,13 @@ impl Db {
 mod tests {
     use super::*;
 
+    #[cfg(all(feature = "engines", feature = "embedded"))]
+    #[test]
+    fn both_databases_say_the_same() {
+        assert_eq!(mysql::latest(), sqlite::latest());
+        assert_eq!(sqlite::latest().version, VERSION);
+    }
+
     #[test]
     fn a_schema_serves_its_own_version_and_those_before_that_it_says() {
         let cases = [

@@ -177,7 +177,12 @@ fn problems(path: &str, does: Does, has_body: bool) -> Vec<(&'static str, &'stat
     ];
     if path != "/v1/tenants" {
         problems.push(("404", "No such tenant for this caller, or no such thing."));
-        problems.push(("429", "The tenant is above its rate. Nothing was done."));
+        let why = if path.ends_with("/snapshot") {
+            "The tenant is above its rate, or has its half of the snapshots."
+        } else {
+            "The tenant is above its rate. Nothing was done."
+        };
+        problems.push(("429", why));
     }
     let writes = matches!(does, Does::Create | Does::Change);
     if writes || does == Does::List {

@@ -90,7 +90,7 @@ pub(super) async fn export<I: Destination, S: Store>(
     })?;
     let name = file_name(&query, format);
     let (sender, receiver) = mpsc::channel(CHUNKS);
-    let task = Export { engine, query, encoder: Some(encoder), sender, _slot: slot };
+    let task = Export { engine, query, encoder: Some(encoder), sender, slot: Some(slot) };
     tokio::spawn(task.run(first));
     let head = [
         (header::CONTENT_TYPE, format.content_type().to_owned()),
@@ -135,7 +135,8 @@ struct Export<S> {
     /// Absent only while it is at work elsewhere.
     encoder: Option<Encoder>,
     sender: mpsc::Sender<Chunk>,
-    _slot: Slot,
+    /// Until the client is told that it has everything: who asks for the next one then finds it free.
+    slot: Option<Slot>,
 }
 
 impl<S: Store> Export<S> {
@@ -165,6 +166,7 @@ impl<S: Store> Export<S> {
         let end = tokio::task::spawn_blocking(|| encoder.map(Encoder::finish).transpose());
         let end = end.await.map_err(io::Error::other)??.unwrap_or_default();
         self.send(end).await?;
+        drop(self.slot.take());
         self.hand_over(Chunk::End).await
     }
 

@@ -1,5 +1,5 @@
 use super::*;
-use crate::{health::Health, shutdown::ShutdownTrigger};
+use crate::{health::Health, problem::Problem, shutdown::ShutdownTrigger};
 use axum::routing::get;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -40,7 +40,7 @@ async fn start_leaving(
         }
     };
     let peer = async |ConnectInfo(peer): ConnectInfo<SocketAddr>| peer.ip().to_string();
-    let too_much = async || StatusCode::TOO_MANY_REQUESTS;
+    let too_much = async || Problem::too_many_requests("too much", 1).held_back();
     let router = Router::new()
         .route("/slow", get(slow))
         .route("/peer", get(peer))

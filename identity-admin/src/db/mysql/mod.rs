@@ -8,6 +8,8 @@ mod tx;
 
 pub use dsn::Dsn;
 pub(super) use error::told;
+#[cfg(test)]
+pub(super) use migrate::latest;
 pub(super) use migrate::{migrate, schema};
 pub(super) use pool::Pool;
 pub(super) use tx::Tx;

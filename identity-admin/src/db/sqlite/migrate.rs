@@ -16,6 +16,12 @@ const SQLITE: [(Schema, &str); 1] = [(
     include_str!("../../../migrations/sqlite/0008_schema.sql"),
 )];
 
+/// What the last one leads to.
+#[cfg(test)]
+pub(in crate::db) fn latest() -> Schema {
+    SQLITE[SQLITE.len() - 1].0
+}
+
 /// `PRAGMA user_version` has 32 bits: the version in the lower half, and above it that of the oldest build that it
 /// serves, if that is another one.
 const HALF: u32 = 16;

@@ -17,6 +17,8 @@ mod tx;
 #[cfg(test)]
 use error::FIELDS;
 pub(super) use error::told;
+#[cfg(test)]
+pub(super) use migrate::latest;
 pub(super) use migrate::{migrate, schema};
 pub(super) use pool::Pool;
 pub(super) use tx::Tx;
