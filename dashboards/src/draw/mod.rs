@@ -128,7 +128,10 @@ mod tests {
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_017);
         for minutes in [1, 15, 30, 60, 1440, 10_080] {
             let window = last(minutes, now).unwrap();
-            assert!(window.points <= POINTS && window.end % window.step == 0, "{window:?}");
+            assert!(
+                window.points <= POINTS && window.end.is_multiple_of(window.step),
+                "{window:?}"
+            );
             let length = window.end - window.start();
             assert!(length <= minutes * 60 && length + window.step > minutes * 60, "{window:?}");
         }

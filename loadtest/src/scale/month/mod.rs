@@ -71,7 +71,7 @@ pub async fn month(args: &MonthArgs, stop: &Stop) -> anyhow::Result<bool> {
             row_bytes: args.row_bytes,
             seed: args.seed,
         };
-        let (layout, limits, stop) = (config.layout.clone(), config.limits.clone(), stop.clone());
+        let (layout, limits, stop) = (config.layout.clone(), config.limits, stop.clone());
         let replicas = usize::from(args.replicas);
         let work = move || simulate(&traffic, &layout, &limits, replicas, &stop);
         let month = tokio::task::spawn_blocking(work).await.context("the simulation broke")??;

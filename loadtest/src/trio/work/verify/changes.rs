@@ -63,10 +63,13 @@ impl Told {
     }
 }
 
+/// A tenant's changes, with the partition and offset where each came first.
+type BySeq = BTreeMap<u64, (Change, (i32, i64))>;
+
 /// Changes, each with the partition and offset where it was first told.
 #[derive(Default)]
 struct Changes {
-    tenants: BTreeMap<TenantId, BTreeMap<u64, (Change, (i32, i64))>>,
+    tenants: BTreeMap<TenantId, BySeq>,
     problems: Vec<String>,
 }
 
