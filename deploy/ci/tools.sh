@@ -38,7 +38,7 @@ go_tool() {
     (
       flock 9
       [[ -x $root/bin/$name ]] || build_go_tool "$1" "$2" "$root" >&2
-    ) 9>"$TOOL_CACHE/$name.lock"
+    ) 9>"$TOOL_CACHE/$name.lock" || return
   fi
   printf '%s\n' "$root/bin/$name"
 }
@@ -48,7 +48,11 @@ build_go_tool() { # MODULE VERSION ROOT
   local building=$3.building from
   rm -rf -- "$building"
   mkdir -p "$building/bin"
-  from=$(cd "$building" && go mod download -json "$1@v$2" | sed -n 's/^[[:space:]]*"Dir": "\(.*\)",*$/\1/p')
+  from=$(cd "$building" && go mod download -json "$1@v$2" | sed -n 's/^[[:space:]]*"Dir": "\(.*\)",*$/\1/p') || true
+  [[ -n $from ]] || {
+    echo "$1@v$2 cannot be downloaded"
+    return 1
+  }
   # What Go has downloaded may not be written to.
   cp -R -- "$from" "$building/source" && chmod -R u+w "$building/source" &&
     (cd "$building/source" && CGO_ENABLED=0 go build -buildvcs=false -trimpath -o "../bin/${1##*/}" .) &&

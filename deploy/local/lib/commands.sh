@@ -66,7 +66,7 @@ command_install() {
   local -a wanted
   list=$(wanted_engines)
   mapfile -t wanted <<<"$list"
-  STATE=$(mktemp -d "${TMPDIR:-/tmp}/engines-install.XXXXXX")
+  STATE=$(mktemp -d -t engines-install.XXXXXX)
   create_state
   load_instance
   check_needs "${wanted[@]}"
