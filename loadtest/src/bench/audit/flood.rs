@@ -11,7 +11,7 @@ use crate::bench::drive::{Pace, drive, status};
 use crate::bench::flood::beside;
 use crate::bench::goals::Figure;
 use crate::bench::idle::scrapes;
-use crate::bench::turns::{FEWEST, in_turns};
+use crate::bench::turns::in_turns;
 use crate::check::link::Endpoint;
 use crate::child::Service;
 use crate::scenario::Stage;
@@ -21,6 +21,8 @@ use crate::scrape;
 const RATE: f64 = 50.0;
 /// Of one run.
 const SPAN: Duration = Duration::from_secs(10);
+/// Without a flood, then beside one.
+const PAIRS: usize = 5;
 /// Events of a flood's requests.
 const BATCH: usize = 100;
 /// Events that each tenant may send a second, and at once.
@@ -52,13 +54,17 @@ pub(super) async fn flood(bed: &mut Bed, until: Instant) -> anyhow::Result<Vec<F
         let pace = Pace { connections: 8, span: SPAN, rate: Some(RATE) };
         Ok(drive(&endpoint, pace, make, status(202)).await?.latency.p99_ms)
     };
-    // Once, so that the first run is as warm as the others.
-    modest().await?;
-    let runs = in_turns(FEWEST, &bed.stop, until, async |_| {
-        let alone = modest().await?;
+    let flooded = async || {
         let (to, uri, batch) = (endpoint.clone(), other.clone(), batch.clone());
         let make = move |_: u64| to.post(&uri, batch.clone());
-        let (busy, flood) = Box::pin(beside(&endpoint, make, modest())).await?;
+        Box::pin(beside(&endpoint, make, modest())).await
+    };
+    // Once, so that the first run is as warm as the others: engines that are new compile while they work.
+    modest().await?;
+    flooded().await?;
+    let runs = in_turns(PAIRS, &bed.stop, until, async |_| {
+        let alone = modest().await?;
+        let (busy, flood) = flooded().await?;
         Ok(json!({
             "value": busy / alone, "alone_p99_ms": alone, "beside_p99_ms": busy, "flood": flood,
         }))
