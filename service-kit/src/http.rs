@@ -114,8 +114,8 @@ impl App for Router {
 
 /// Serves HTTP/1.1 until `shutdown` drains. Then answers say that their connection ends (RFC 9112 section 9.6), and
 /// after `drain_delay` the listener closes, idle connections end, requests in flight finish, and what is left at the
-/// deadline is cut. Refusals that are held back come a moment later. Returns when no connection is left. A connection holds its slot from before its handshake.
-/// Dropping the future cuts every connection.
+/// deadline is cut. Refusals that are held back come a moment later. Returns when no connection is left. A connection
+/// holds its slot from before its handshake. Dropping the future cuts every connection.
 ///
 /// # Errors
 /// None at present: a failed accept is logged and tried again with backoff.

@@ -127,11 +127,13 @@ impl Problem {
         Self::new(StatusCode::CONFLICT, "conflict", "Conflict").detail(detail)
     }
 
-    /// 413: the body is larger than is accepted.
+    /// 413: the body is larger than is accepted. It may not have been read: the connection ends, and says so, or the
+    /// client's next request would be sent on it (RFC 9110 section 15.5.14).
     #[must_use]
     pub fn payload_too_large(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "payload-too-large", "Payload too large")
             .detail(detail)
+            .header(header::CONNECTION, HeaderValue::from_static("close"))
     }
 
     /// 429, to be retried after that many seconds.
