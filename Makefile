@@ -65,7 +65,7 @@ chaos: ## Faults by seed on engines of its own: SEED=1 SEEDS=20 (two hours); cut
 
 soak: SECONDS = 1800
 soak: ## Work for SECONDS=1800 on engines of its own, after which nothing may have grown
-	$(TRIO) soak --seconds $(SECONDS) --report target/soak.html
+	$(TRIO) soak --seconds $(SECONDS) --report $(or $(CARGO_TARGET_DIR),target)/soak.html
 
 lint: ## Format, clippy, docs, licences and sources, shell, dashboards
 	deploy/ci/lint

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::child::Service;
 use crate::latency::Buckets;
+use crate::progress::bar;
 use crate::scrape::{self, Reading};
 use crate::stop::Stop;
 use crate::system::{self, Memory};
@@ -92,6 +93,26 @@ impl<'a> Watch<'a> {
                 return Ok(());
             }
         }
+    }
+
+    /// Takes samples until so many rows are settled, under a bar with that name.
+    ///
+    /// # Errors
+    /// As [`Watch::until`].
+    pub(crate) async fn until_settled(
+        &mut self,
+        stop: &Stop,
+        what: &'static str,
+        rows: u64,
+    ) -> anyhow::Result<()> {
+        let bar = bar(what, rows);
+        self.until(stop, |sample| {
+            bar.set_position(sample.reading.settled());
+            sample.reading.settled() >= rows
+        })
+        .await?;
+        bar.finish_and_clear();
+        Ok(())
     }
 
     async fn sample(&mut self) -> anyhow::Result<Sample> {

@@ -121,15 +121,8 @@ pub(crate) async fn windows(
 ) -> anyhow::Result<(Service, Vec<Stretch>)> {
     stage.publish(run, None).await?;
     let mut ingest = stage.ingest(&run.names).await?;
-    let bar = bar("settled", run.events);
     let mut watch = Watch::new(&mut ingest)?;
-    watch
-        .until(&stage.stop, |sample| {
-            bar.set_position(sample.reading.settled());
-            sample.reading.settled() >= run.events
-        })
-        .await?;
-    bar.finish_and_clear();
+    watch.until_settled(&stage.stop, "settled", run.events).await?;
     let windows = watch.timeline.windows(plan.window, plan.windows);
     Ok((ingest, windows))
 }

@@ -11,7 +11,6 @@ use super::pages::{self, Pages};
 use super::plan::Plan;
 use crate::deploy;
 use crate::latency::median;
-use crate::progress::bar;
 use crate::scale::sizes::Sizes;
 use crate::scenario::{Stage, pipeline};
 use crate::system::settle;
@@ -75,15 +74,8 @@ pub(super) async fn measure(
     let db = plan.keyspace(stage).await?;
     let produced = stage.backlog(&run).await?;
     let mut ingest = stage.ingest(&run.names).await?;
-    let bar = bar("stored", run.events);
     let mut watch = Watch::new(&mut ingest)?;
-    watch
-        .until(&stage.stop, |sample| {
-            bar.set_position(sample.reading.settled());
-            sample.reading.settled() >= run.events
-        })
-        .await?;
-    bar.finish_and_clear();
+    watch.until_settled(&stage.stop, "stored", run.events).await?;
     let timeline = watch.timeline;
     let after_writes = look(&db).await?;
     let cassandra = stage.state.as_deref().and_then(|state| deploy::pid(state, "cassandra-1"));
