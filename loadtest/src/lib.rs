@@ -15,7 +15,7 @@
 //! | [`mod@bench`] | the goals beside what was measured |
 //! | [`scale`] | many rows, many relationships, many tenants for a month |
 //! | [`mod@compare`] | Triad beside its peers |
-//! | [`engines`], [`deploy`], [`system`] | the engines, the script that runs them, the machine |
+//! | [`engines`], [`deploy`], `mysql`, [`system`] | the engines, the script that runs them, the bare driver of one, the machine |
 //! | [`latency`], [`report`], [`progress`] | figures, drawings, bars |
 
 pub mod bench;
@@ -29,6 +29,7 @@ pub mod deploy;
 pub mod engines;
 pub mod generate;
 pub mod latency;
+mod mysql;
 pub mod produce;
 pub mod progress;
 pub mod report;

@@ -15,7 +15,7 @@ const LAST_WORK: Duration = Duration::from_secs(5);
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let filter = "warn,librdkafka=error,scylla=error".to_owned();
+    let filter = cli.log_filter().to_owned();
     let logs = install_tracing(&TelemetryConfig { format: LogFormat::Pretty, filter });
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = match (logs, runtime) {

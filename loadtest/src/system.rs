@@ -29,6 +29,30 @@ fn parse_cpu(stat: &str) -> Option<Duration> {
     Some(Duration::from_micros((user + system) * TICK_MICROS))
 }
 
+/// The processes of a group, by number: what a shell started for itself is in its own.
+///
+/// # Errors
+/// When `/proc` cannot be read.
+pub fn group(leader: u32) -> anyhow::Result<Vec<u32>> {
+    let mut all = Vec::new();
+    for entry in std::fs::read_dir("/proc").context("/proc")? {
+        let name = entry?.file_name();
+        let Some(pid) = name.to_str().and_then(|name| name.parse().ok()) else { continue };
+        // One that is gone meanwhile is none.
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        if parse_group(&stat) == Some(leader) {
+            all.push(pid);
+        }
+    }
+    all.sort_unstable();
+    Ok(all)
+}
+
+fn parse_group(stat: &str) -> Option<u32> {
+    let (_, rest) = stat.rsplit_once(')')?;
+    rest.split_ascii_whitespace().nth(2)?.parse().ok()
+}
+
 /// Resident memory of a process, in KiB.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Memory {

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use futures::future::try_join_all;
+use tokio::sync::watch;
 
 use super::fault::{Fault, Kind};
 use super::plan::Plan;
@@ -11,29 +12,83 @@ use crate::progress::say;
 use crate::trio::member::Member;
 use crate::trio::stage::Stage;
 
-/// All faults of the plan; returns at the end of its time, or when the last fault is over, whichever is later.
+/// What began later than this after its time had waited for another one.
+const LATE_MS: u64 = 500;
+
+/// All faults of the plan; returns at the end of its time, or when the last fault is over, whichever is later. What an
+/// earlier fault was done to may take long to be back: the next one there waits for that, and is left out if it would not
+/// be over in time. Those are returned.
 ///
 /// # Errors
 /// What could not be done, or undone.
-pub(super) async fn inflict(stage: &Stage, plan: &Plan, begun: Instant) -> anyhow::Result<()> {
-    try_join_all(plan.faults.iter().map(|fault| one(stage, fault, begun))).await?;
+pub(super) async fn inflict(
+    stage: &Stage,
+    plan: &Plan,
+    begun: Instant,
+) -> anyhow::Result<Vec<Fault>> {
+    let turns = Turns::of(plan);
+    let done = try_join_all((0..plan.faults.len()).map(|at| one(stage, plan, at, &turns, begun)));
+    let done = done.await?;
     until(begun, plan.seconds * 1000).await;
-    Ok(())
+    let left_out = plan.faults.iter().zip(done).filter(|(_, done)| !done);
+    Ok(left_out.map(|(fault, _)| fault.clone()).collect())
 }
 
-async fn one(stage: &Stage, fault: &Fault, begun: Instant) -> anyhow::Result<()> {
+/// Does one; returns whether there was time for it.
+async fn one(
+    stage: &Stage,
+    plan: &Plan,
+    at: usize,
+    turns: &Turns,
+    begun: Instant,
+) -> anyhow::Result<bool> {
+    let fault = &plan.faults[at];
     let words = fault.words();
     until(begun, fault.at_ms).await;
+    turns.wait(plan, at).await;
+    // In its time unless it had to wait.
+    let late = (begun.elapsed().as_millis() as u64).saturating_sub(fault.at_ms);
+    let end = fault.until_ms() + if late > LATE_MS { late } else { 0 };
+    if end > plan.seconds * 1000 {
+        tell(begun, &format!("left out, it is not back in time: {words}"));
+        turns.over(at);
+        return Ok(false);
+    }
     tell(begun, &words);
     for member in &fault.members {
         hurt(stage, fault.kind, *member).await.with_context(|| words.clone())?;
     }
-    until(begun, fault.until_ms()).await;
+    until(begun, end).await;
     for member in &fault.members {
         relieve(stage, fault.kind, *member).await.with_context(|| format!("after: {words}"))?;
     }
     tell(begun, &format!("over: {words}"));
-    Ok(())
+    turns.over(at);
+    Ok(true)
+}
+
+/// Which faults of a plan are over, in its order.
+struct Turns(watch::Sender<Vec<bool>>);
+
+impl Turns {
+    fn of(plan: &Plan) -> Self {
+        Self(watch::Sender::new(vec![false; plan.faults.len()]))
+    }
+
+    fn over(&self, at: usize) {
+        self.0.send_modify(|over| over[at] = true);
+    }
+
+    /// Until no earlier fault is in the way.
+    async fn wait(&self, plan: &Plan, at: usize) {
+        let fault = &plan.faults[at];
+        let in_the_way = |over: &Vec<bool>| {
+            let earlier = plan.faults[..at].iter().zip(over);
+            earlier.filter(|(_, over)| !**over).any(|(earlier, _)| earlier.clashes(fault))
+        };
+        // Its sender is ours.
+        let _ = self.0.subscribe().wait_for(|over| !in_the_way(over)).await;
+    }
 }
 
 async fn hurt(stage: &Stage, kind: Kind, member: Member) -> anyhow::Result<()> {
@@ -60,4 +115,35 @@ async fn until(begun: Instant, millis: u64) {
 /// A line for people, with the time of the run.
 pub(super) fn tell(begun: Instant, what: &str) {
     say(&format!("{:>7.1} s  {what}", begun.elapsed().as_secs_f64()));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A fault of a node that is not back yet waits for it; one of another engine does not.
+    #[tokio::test]
+    async fn a_fault_waits_for_what_an_earlier_one_was_done_to() {
+        let fault = |at_ms, members: &[Member]| Fault {
+            at_ms,
+            for_ms: 1000,
+            kind: Kind::Kill,
+            members: members.to_vec(),
+        };
+        let faults = vec![
+            fault(0, &[Member::Cassandra1, Member::Cassandra3]),
+            fault(10, &[Member::Kafka]),
+            fault(2000, &[Member::Cassandra2]),
+        ];
+        let plan = Plan { seed: 1, seconds: 60, faults };
+        let turns = Turns::of(&plan);
+        turns.wait(&plan, 0).await;
+        turns.wait(&plan, 1).await;
+        let mut third = Box::pin(turns.wait(&plan, 2));
+        assert!(futures::poll!(&mut third).is_pending());
+        turns.over(1);
+        assert!(futures::poll!(&mut third).is_pending());
+        turns.over(0);
+        third.await;
+    }
 }

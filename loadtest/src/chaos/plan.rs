@@ -73,7 +73,8 @@ impl Plan {
     /// # Errors
     /// When it is none, or holds what cannot be done.
     pub fn parse(text: &str) -> anyhow::Result<Self> {
-        let plan: Self = serde_json::from_str(text).context("no plan")?;
+        let mut plan: Self = serde_json::from_str(text).context("no plan")?;
+        plan.faults.sort_by_key(|fault| fault.at_ms);
         for (at, fault) in plan.faults.iter().enumerate() {
             let words = fault.words();
             fault.check().context(words.clone())?;

@@ -8,6 +8,7 @@ use anyhow::Context;
 use serde::Serialize;
 use serde_json::Value;
 
+use super::fault::Fault;
 use super::inflict::{inflict, tell};
 use super::plan::Plan;
 use crate::report::Chart;
@@ -23,8 +24,10 @@ const AGREED_WITHIN: Duration = Duration::from_secs(180);
 pub struct Told {
     /// Which.
     pub seed: u64,
-    /// What was done.
+    /// What was done, but for `left_out`.
     pub plan: Plan,
+    /// Faults that there was no time for, because what they were to be done to was not back from an earlier one.
+    pub left_out: Vec<Fault>,
     /// How much was asked for.
     pub rates: Rates,
     /// What was wrong; nothing, if all is well.
@@ -54,7 +57,7 @@ pub async fn run(stage: &Stage, plan: Plan, rates: Rates) -> anyhow::Result<Told
     let work = work.context("beginning the work, on a healthy trio")?;
     let begun = Instant::now();
     let mut watch = Watch::new(begun);
-    watch.during(stage, &work, Box::pin(inflict(stage, &plan, begun))).await?;
+    let left_out = watch.during(stage, &work, Box::pin(inflict(stage, &plan, begun))).await?;
     tell(begun, "healing");
     for late in watch.during(stage, &work, Box::pin(stage.heal())).await? {
         watch.add("ready", format!("after all was put right: {late}"));
@@ -72,6 +75,7 @@ pub async fn run(stage: &Stage, plan: Plan, rates: Rates) -> anyhow::Result<Told
     Ok(Told {
         seed,
         plan,
+        left_out,
         rates,
         violations,
         verified: verdict.told,

@@ -70,6 +70,8 @@ pub struct Space {
     key: u64,
     hot_users: Alias,
     hot_documents: Alias,
+    /// All hot questions of a pool: looking for each while it is asked would load the machine by how many tenants there are.
+    pool: Vec<Question>,
 }
 
 impl Space {
@@ -77,13 +79,18 @@ impl Space {
     #[must_use]
     pub fn new(shape: &Shape, draw: Draw) -> Self {
         let hot = |count: u32| Alias::zipf(count.min(HOT), draw.exponent, 0.0);
-        Self {
+        let mut space = Self {
             graphs: (0..draw.tenants).map(|rank| Graph::new(shape, rank)).collect(),
             key: Mix::key(draw.seed, "questions"),
             hot_users: hot(shape.users),
             hot_documents: hot(shape.resources),
+            pool: Vec::new(),
             draw,
+        };
+        if draw.keys == Keys::Hot {
+            space.pool = (0..draw.pool).map(|index| space.drawn(space.mix(index))).collect();
         }
+        space
     }
 
     /// Question `index`; `None` when the cold walk is over.
@@ -92,7 +99,7 @@ impl Space {
         match self.draw.keys {
             Keys::Cold => self.step(index + COLD_WARM_UP.min(self.walk() / 2)),
             Keys::Hot => Some(self.hot(index)),
-            Keys::Wide => Some(self.drawn(Mix::new(self.key, index))),
+            Keys::Wide => Some(self.drawn(self.mix(index))),
         }
     }
 
@@ -148,7 +155,12 @@ impl Space {
     }
 
     fn hot(&self, index: u64) -> Question {
-        self.drawn(Mix::new(self.key, index.checked_rem(self.draw.pool).unwrap_or(index)))
+        let asked = index.checked_rem(self.draw.pool).map(|at| self.pool[at as usize]);
+        asked.unwrap_or_else(|| self.drawn(self.mix(index)))
+    }
+
+    fn mix(&self, index: u64) -> Mix {
+        Mix::new(self.key, index)
     }
 
     fn drawn(&self, mut mix: Mix) -> Question {
@@ -274,12 +286,13 @@ mod tests {
 
     #[test]
     fn every_question_of_the_pool_was_asked_in_the_warm_up() {
-        let mut space = space(Keys::Hot, 2);
-        space.draw.pool = 500;
+        let endless = space(Keys::Hot, 2);
+        let space = Space::new(endless.shape(), Draw { pool: 500, ..endless.draw });
         let warm: Vec<_> = (0..).map_while(|index| space.warm_up(index)).collect();
         let asked: Vec<_> = (0..500).filter_map(|index| space.question(index)).collect();
         assert_eq!(warm, asked);
         assert_eq!(space.question(1234), space.question(234));
+        assert_eq!(space.question(234), endless.question(234), "a pool is the first of them all");
     }
 
     #[test]

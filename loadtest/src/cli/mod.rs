@@ -72,6 +72,15 @@ enum BenchCommand {
 }
 
 impl Cli {
+    /// What is logged. Where engines are ended on purpose, their clients have nothing to tell.
+    #[must_use]
+    pub fn log_filter(&self) -> &'static str {
+        match self.command {
+            Command::Chaos(_) => "error,librdkafka=off,rdkafka=off,scylla=off",
+            _ => "warn,librdkafka=error,scylla=error",
+        }
+    }
+
     /// Runs the command; returns whether what was to be proved holds.
     ///
     /// # Errors

@@ -9,7 +9,7 @@ use tokio::process::{Child, Command};
 
 use crate::deploy;
 use crate::stop::Stop;
-use crate::system;
+use crate::system::{self, Memory};
 
 /// From SIGTERM to the end of a process.
 const EXIT_WITHIN: Duration = Duration::from_secs(30);
@@ -78,7 +78,7 @@ impl Peer {
     ///
     /// # Errors
     /// When it has ended.
-    pub(super) fn pid(&self) -> anyhow::Result<u32> {
+    fn pid(&self) -> anyhow::Result<u32> {
         self.child.id().with_context(|| format!("{} has ended", self.name))
     }
 
@@ -115,20 +115,24 @@ impl Peer {
         Ok(())
     }
 
-    /// CPU time so far.
+    /// CPU time so far, of all that it started: some peers come as a script that waits for them.
     ///
     /// # Errors
     /// When it has ended.
     pub(super) fn cpu(&self) -> anyhow::Result<Duration> {
-        system::cpu_time(self.pid()?)
+        system::group(self.pid()?)?.into_iter().map(system::cpu_time).sum()
     }
 
-    /// Resident memory, MiB.
+    /// Resident memory, of all that it started.
     ///
     /// # Errors
     /// When it has ended.
-    pub(super) fn rss_mib(&self) -> anyhow::Result<f64> {
-        Ok(system::memory(self.pid()?)?.rss_kib as f64 / 1024.0)
+    pub(super) fn memory(&self) -> anyhow::Result<Memory> {
+        system::group(self.pid()?)?.into_iter().try_fold(Memory::default(), |all, pid| {
+            let one = system::memory(pid)?;
+            let (rss_kib, peak_kib) = (all.rss_kib + one.rss_kib, all.peak_kib + one.peak_kib);
+            Ok(Memory { rss_kib, peak_kib })
+        })
     }
 
     /// Asks it to end and waits for that. Its exit code means nothing: a JVM has one for SIGTERM.
@@ -176,6 +180,10 @@ mod tests {
         peer.until(&stop, Duration::from_secs(10), async || told().ends_with('\n')).await.unwrap();
         let inner: u32 = told().trim().parse().unwrap();
         assert!(system::cpu_time(inner).is_ok() && peer.alive().is_ok());
+        let group = system::group(peer.pid().unwrap()).unwrap();
+        assert!(group.contains(&inner) && group.contains(&peer.pid().unwrap()), "{group:?}");
+        let alone = system::memory(inner).unwrap().rss_kib;
+        assert!(peer.memory().unwrap().rss_kib > alone && peer.cpu().is_ok());
         drop(peer);
         let gone = || {
             let stat = std::fs::read_to_string(format!("/proc/{inner}/stat"));

@@ -5,15 +5,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use chrono::{NaiveDateTime, Utc};
-use sqlx::mysql::{MySqlPool, MySqlPoolOptions, MySqlRow};
+use sqlx::mysql::{MySqlPool, MySqlRow};
 use sqlx::{Row as _, SqlSafeStr as _};
 use tokio::task::JoinSet;
-
-/// A pool of so many connections, all of them open.
-pub(super) async fn pool(dsn: &str, connections: u32) -> anyhow::Result<MySqlPool> {
-    let options = MySqlPoolOptions::new().max_connections(connections);
-    Ok(options.min_connections(connections).connect(dsn).await?)
-}
 
 /// Does `work` for each number from 0 on `connections` at once; how often a second.
 async fn drive<F: Future<Output = anyhow::Result<()>> + Send>(

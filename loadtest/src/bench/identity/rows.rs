@@ -10,6 +10,7 @@ use super::bed::{Bed, ask, create as creation, renamed};
 use super::{TENANTS, bare, tenant};
 use crate::bench::drive::{drive, status};
 use crate::bench::goals::Figure;
+use crate::mysql;
 
 /// Users that are read.
 const USERS: u64 = 5000;
@@ -18,7 +19,7 @@ const USERS: u64 = 5000;
 pub(super) async fn create(bed: &mut Bed, until: Instant) -> anyhow::Result<Vec<Figure>> {
     let place = bed.place().await?;
     let pace = bed.pace();
-    let pool = bare::pool(&place.bare, u32::try_from(pace.connections)?).await?;
+    let pool = mysql::pool(&place.bare, u32::try_from(pace.connections)?).await?;
     bare::tenants(&pool, TENANTS).await?;
     let runs = bed.in_turns(until, async |bed, _| {
         let admin = bed.admin().await?;
@@ -45,7 +46,7 @@ pub(super) async fn create(bed: &mut Bed, until: Instant) -> anyhow::Result<Vec<
 pub(super) async fn read(bed: &mut Bed, until: Instant) -> anyhow::Result<Vec<Figure>> {
     let place = bed.place().await?;
     let pace = bed.pace();
-    let pool = bare::pool(&place.own, u32::try_from(pace.connections)?).await?;
+    let pool = mysql::pool(&place.own, u32::try_from(pace.connections)?).await?;
     let admin = bed.admin().await?;
     let users = admin.users(USERS).await?;
     let runs = bed.in_turns(until, async |_, _| {

@@ -14,7 +14,7 @@ use crate::deploy;
 use crate::progress;
 use crate::run::Run;
 use crate::scenario::Stage;
-use crate::{scrape, system};
+use crate::scrape;
 
 /// From its start to its first counters.
 const READY_WITHIN: Duration = Duration::from_secs(60);
@@ -52,8 +52,7 @@ pub(super) async fn drain(
         stage.stop.check()?;
         bento.alive()?;
         let rows = sent(&text().await?);
-        let memory = system::memory(bento.pid()?)?;
-        track.peak_mib = track.peak_mib.max(memory.peak_kib as f64 / 1024.0);
+        track.peak_mib = track.peak_mib.max(bento.memory()?.peak_kib as f64 / 1024.0);
         track.points.push(Point { at: begun.elapsed().as_secs_f64(), rows, cpu: bento.cpu()? });
         bar.set_position(rows);
         if rows > moved.1 {

@@ -11,7 +11,6 @@ use hyper::Method;
 use hyper::header::{AUTHORIZATION, HeaderValue};
 use serde_json::{Value, json};
 use sqlx::SqlSafeStr as _;
-use sqlx::mysql::MySqlPoolOptions;
 use tokio::process::Command;
 
 use super::super::peer::Peer;
@@ -19,8 +18,9 @@ use crate::bench::identity::bed::ask;
 use crate::bench::identity::tokens::form;
 use crate::check::link::{Ask, Endpoint};
 use crate::child::free_port;
-use crate::scrape;
+
 use crate::stop::Stop;
+use crate::{mysql, scrape};
 
 /// Its first start makes its tables.
 const READY_WITHIN: Duration = Duration::from_secs(240);
@@ -55,7 +55,7 @@ impl Keycloak {
     /// # Errors
     /// When MySQL refuses, or it does not start.
     pub(super) async fn start(folder: &Path, dsn: &str, stop: &Stop) -> anyhow::Result<Self> {
-        let pool = MySqlPoolOptions::new().max_connections(1).connect(dsn).await?;
+        let pool = mysql::pool(dsn, 1).await?;
         for statement in PLACE {
             sqlx::raw_sql(statement.into_sql_str()).execute(&pool).await?;
         }

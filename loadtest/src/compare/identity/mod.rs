@@ -106,7 +106,7 @@ async fn peer(
         let used = keycloak.peer.cpu()?.saturating_sub(before);
         note(rounds, "peer", &format!("grant {connections}"), &made, used);
     }
-    rounds.note("peer rss", keycloak.peer.rss_mib()?);
+    rounds.note("peer rss", keycloak.peer.memory()?.rss_kib as f64 / 1024.0);
     Ok(())
 }
 

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use sqlx::SqlSafeStr as _;
-use sqlx::mysql::{MySqlPool, MySqlPoolOptions};
+use sqlx::mysql::MySqlPool;
 
 use super::figure::{Figure, Rounds};
 use super::section::{Curve, Section, notes};
@@ -20,6 +20,7 @@ use crate::check::space::{Draw, Keys, Space};
 use crate::cli::CompareArgs;
 use crate::deploy::Local;
 use crate::latency::Latency;
+use crate::mysql;
 use crate::progress::say;
 use crate::run::Run;
 use crate::scenario::stored::spread;
@@ -79,13 +80,13 @@ pub(super) async fn monolith(args: &CompareArgs, stop: &Stop) -> anyhow::Result<
 async fn database(local: &Local) -> anyhow::Result<MySqlPool> {
     let [mysql] = local.addresses(["TRIAD_MYSQL"]).await?;
     let server = mysql.first().context("no MySQL")?;
-    let setting = MySqlPoolOptions::new().max_connections(1).connect(server).await?;
+    let setting = mysql::pool(server, 1).await?;
     for statement in SETTINGS {
         sqlx::raw_sql(statement.into_sql_str()).execute(&setting).await.context(statement)?;
     }
     setting.close().await;
-    let options = MySqlPoolOptions::new().max_connections(rows::WRITERS.max(CONNECTIONS.into()));
-    let pool = options.connect(&format!("{server}monolith")).await?;
+    let connections = rows::WRITERS.max(CONNECTIONS.into());
+    let pool = mysql::pool(&format!("{server}monolith"), connections).await?;
     sqlx::raw_sql(rows::SCHEMA.into_sql_str()).execute(&pool).await?;
     Ok(pool)
 }
