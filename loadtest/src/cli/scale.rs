@@ -104,7 +104,7 @@ pub struct GraphScaleArgs {
     #[arg(long, value_enum, default_value_t = By::Bulk)]
     pub by: By,
     /// Alternating pairs.
-    #[arg(long, default_value_t = 5)]
+    #[arg(long, default_value_t = 15)]
     pub pairs: usize,
     /// Seconds of each run of a pair.
     #[arg(long, default_value_t = 5.0)]

@@ -25,7 +25,7 @@ use keycloak::Keycloak;
 /// Creations at once.
 const CREATIONS: u16 = 16;
 /// Grants at once.
-const GRANTS: [u16; 2] = [16, 64];
+const GRANTS: [u16; 3] = [16, 64, 256];
 /// Of each kind of request, before anything counts: a JVM is slow at first.
 const WARM_UP: Duration = Duration::from_secs(20);
 const PEER: &str = "Keycloak";
@@ -199,7 +199,7 @@ mod tests {
     fn creations_and_grants_have_their_goals() {
         let mut rounds = Rounds::default();
         for (side, value) in [("own", 600.0), ("peer", 100.0)] {
-            for what in ["create", "grant 16", "grant 64"] {
+            for what in ["create", "grant 16", "grant 64", "grant 256"] {
                 for field in ["rate", "p99", "cpu"] {
                     rounds.note(&format!("{side} {what} {field}"), value);
                 }
@@ -207,10 +207,10 @@ mod tests {
             rounds.note(&format!("{side} rss"), value);
         }
         let section = section(&CompareArgs::example(&[]), &rounds, "26.4.7").unwrap();
-        assert_eq!(section.figures.len(), 10);
+        assert_eq!(section.figures.len(), 13);
         let goals: Vec<_> =
             section.figures.iter().filter_map(|figure| figure.goals.get(PEER)).collect();
-        assert_eq!(goals, [&4.5, &15.0, &15.0]);
+        assert_eq!(goals, [&4.5, &15.0, &15.0, &15.0]);
         assert!(section.figures.iter().all(|figure| figure.ratios().len() == 1));
         assert_eq!(section.figures[0].ratios()[0].1, 6.0);
     }
