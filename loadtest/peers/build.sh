@@ -58,8 +58,9 @@ build_keycloak() { # FOLDER
   local lock unpacked=$1/unpacked
   exec {lock}>"$CACHE/.maven.lock"
   flock -w 600 "$lock" || return 1
-  mvn -q -B --strict-checksums dependency:unpack "-Dartifact=org.keycloak:keycloak-quarkus-dist:$KEYCLOAK_VERSION:zip" \
-    "-DoutputDirectory=$unpacked" </dev/null &&
+  # Without a project, Maven leaves a note of what it unpacked where it runs, and unpacks it no second time there.
+  (cd "$1" && mvn -q -B --strict-checksums dependency:unpack \
+    "-Dartifact=org.keycloak:keycloak-quarkus-dist:$KEYCLOAK_VERSION:zip" "-DoutputDirectory=$unpacked") </dev/null &&
     mv -- "$unpacked/keycloak-$KEYCLOAK_VERSION"/* "$1/" && rm -rf -- "$unpacked" &&
     KC_DB=mysql KC_CACHE=local sh "$1/bin/kc.sh" build </dev/null
 }
