@@ -5,7 +5,7 @@ use axum::{
     BoxError,
     body::{Body, Bytes, HttpBody},
     extract::{FromRequest, Request},
-    http::{HeaderValue, StatusCode, header},
+    http::StatusCode,
 };
 use bytes::BytesMut;
 use http_body_util::BodyExt as _;
@@ -23,8 +23,6 @@ const FREE_BYTES: usize = 16 << 10;
 
 /// What callers are told to wait when too much is held, in seconds.
 const RETRY_SECONDS: u64 = 1;
-
-const CLOSE: HeaderValue = HeaderValue::from_static("close");
 
 /// The bounds of bodies.
 #[derive(Debug)]
@@ -90,16 +88,14 @@ impl Bodies {
         B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Unpin,
     {
         let mut reading = pin!(self.collect(body));
-        let read = match futures::poll!(reading.as_mut()) {
+        match futures::poll!(reading.as_mut()) {
             Poll::Ready(read) => read,
             Poll::Pending => timeout(self.patience, reading).await.unwrap_or_else(|_| {
                 let status = StatusCode::REQUEST_TIMEOUT;
                 let slow = Problem::new(status, "request-timeout", "Request timeout");
                 Err(slow.detail("the body was too slow"))
             }),
-        };
-        // The rest of it stays unread: nothing can come behind it on this connection.
-        read.map_err(|problem| problem.header(header::CONNECTION, CLOSE))
+        }
     }
 
     async fn collect<B>(&self, mut body: B) -> Result<Received, Problem>

@@ -3,11 +3,13 @@
 
 mod keys;
 mod patient;
+mod request_body;
 
 pub use self::keys::HttpKeys;
+pub use self::request_body::RequestBody;
 pub use crate::track::track;
 
-use self::patient::Patient;
+use self::{patient::Patient, request_body::Rest};
 use crate::{
     config::ConfigError,
     problem::HeldBack,
@@ -17,7 +19,6 @@ use crate::{
 use axum::{BoxError, Router, body::Body, extract::ConnectInfo};
 use hyper::{
     Request, Response,
-    body::Incoming,
     header::{CONNECTION, HeaderValue},
     server::conn::http1,
     service::service_fn,
@@ -86,7 +87,7 @@ pub trait App: Clone + Send + Sync + 'static {
     fn answer(
         &self,
         peer: SocketAddr,
-        request: Request<Incoming>,
+        request: Request<RequestBody>,
     ) -> impl Future<Output = Response<Self::Body>> + Send + use<Self>;
 }
 
@@ -97,7 +98,7 @@ impl App for Router {
     fn answer(
         &self,
         peer: SocketAddr,
-        request: Request<Incoming>,
+        request: Request<RequestBody>,
     ) -> impl Future<Output = Response<Body>> + Send + use<> {
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(ConnectInfo(peer));
@@ -114,7 +115,9 @@ impl App for Router {
 
 /// Serves HTTP/1.1 until `shutdown` drains. Then answers say that their connection ends (RFC 9112 section 9.6), and
 /// after `drain_delay` the listener closes, idle connections end, requests in flight finish, and what is left at the
-/// deadline is cut. Refusals that are held back come a moment later. Returns when no connection is left. A connection
+/// deadline is cut. Refusals that are held back come a moment later. What an answer leaves unread of its request's body
+/// is read and thrown away, up to 256 KiB that come within 100 ms; otherwise the answer is its connection's last and
+/// says so, or the client's next request would be lost on it. Returns when no connection is left. A connection
 /// holds its slot from before its handshake. Dropping the future cuts every connection.
 ///
 /// # Errors
@@ -200,15 +203,17 @@ impl<A: App> Server<A> {
         slot: OwnedSemaphorePermit,
         watcher: Watcher,
     ) {
-        let (app, leaving) = (self.app.clone(), Arc::clone(&self.leaving));
+        let (app, leaving, rest) = (self.app.clone(), Arc::clone(&self.leaving), Rest::default());
         let service = service_fn(move |request| {
-            let (answered, leaving) = (app.answer(peer, request), Arc::clone(&leaving));
+            let answered = app.answer(peer, rest.of(request));
+            let (leaving, rest) = (Arc::clone(&leaving), rest.clone());
             async move {
                 let mut response = answered.await;
                 if response.extensions().get::<HeldBack>().is_some() {
                     sleep(REFUSAL_DELAY).await;
                 }
-                if leaving.load(Ordering::Relaxed) {
+                // What is not read cannot be told from the next request.
+                if !rest.read_out().await || leaving.load(Ordering::Relaxed) {
                     let close = HeaderValue::from_static("close");
                     response.headers_mut().insert(CONNECTION, close);
                 }

@@ -60,7 +60,7 @@ impl Problem {
 
     /// Adds a header.
     #[must_use]
-    pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+    fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.headers.push((name, value));
         self
     }
@@ -127,13 +127,11 @@ impl Problem {
         Self::new(StatusCode::CONFLICT, "conflict", "Conflict").detail(detail)
     }
 
-    /// 413: the body is larger than is accepted. It may not have been read: the connection ends, and says so, or the
-    /// client's next request would be sent on it (RFC 9110 section 15.5.14).
+    /// 413: the body is larger than is accepted.
     #[must_use]
     pub fn payload_too_large(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "payload-too-large", "Payload too large")
             .detail(detail)
-            .header(header::CONNECTION, HeaderValue::from_static("close"))
     }
 
     /// 429, to be retried after that many seconds.

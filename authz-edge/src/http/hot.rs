@@ -18,10 +18,9 @@ use contracts::{Scope, TenantId};
 use futures::FutureExt as _;
 use futures::future::{BoxFuture, Either as Ways};
 use http_body_util::{Either, Full};
-use hyper::body::Incoming;
 use metrics::{Counter, Histogram, counter, histogram};
 use service_kit::Problem;
-use service_kit::http::App;
+use service_kit::http::{App, RequestBody};
 use service_kit::track::REQUEST_ID;
 use tower::Service;
 
@@ -136,7 +135,7 @@ impl App for Hot {
     fn answer(
         &self,
         peer: SocketAddr,
-        request: Request<Incoming>,
+        request: Request<RequestBody>,
     ) -> impl Future<Output = Answer> + Send + use<> {
         match self.check(request) {
             Ok(answered) => Ways::Left(answered),

@@ -1,6 +1,9 @@
-use super::*;
+use super::{request_body::PATIENCE as REST_PATIENCE, *};
 use crate::{health::Health, problem::Problem, shutdown::ShutdownTrigger};
-use axum::routing::get;
+use axum::{
+    body::Bytes,
+    routing::{get, post},
+};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -43,7 +46,8 @@ async fn start_leaving(
     let too_much = async || Problem::too_many_requests("too much", 1).held_back();
     let router = Router::new()
         .route("/slow", get(slow))
-        .route("/peer", get(peer))
+        .route("/peer", get(peer).post(peer))
+        .route("/length", post(async |body: Bytes| body.len().to_string()))
         .route("/too-much", get(too_much));
     let options = HttpOptions {
         max_connections,
@@ -121,6 +125,54 @@ async fn who_leaves_says_so_with_each_answer_and_takes_connections_until_then() 
     tokio::time::advance(delay).await;
     server.server.await.unwrap().unwrap();
     assert!(TcpStream::connect(server.addr).await.is_err());
+}
+
+/// Posts with these fields and so much of a body to somebody who does not read it.
+async fn post_unread(addr: SocketAddr, fields: &str, body: &str) -> TcpStream {
+    let mut stream = TcpStream::connect(addr).await.unwrap();
+    let request = format!("POST /peer HTTP/1.1\r\nhost: test\r\n{fields}\r\n{body}");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    stream
+}
+
+#[tokio::test]
+async fn a_request_may_follow_one_whose_body_was_not_read() {
+    let server = start(8, Duration::ZERO).await;
+    let body = "x".repeat(100_000);
+    let fields = format!("content-length: {}\r\n", body.len());
+    let mut known = post_unread(server.addr, &fields, &body).await;
+    assert!(!read_peer(&mut known).await);
+    let chunked = "transfer-encoding: chunked\r\n";
+    known
+        .write_all(format!("POST /peer HTTP/1.1\r\nhost: test\r\n{chunked}\r\n").as_bytes())
+        .await
+        .unwrap();
+    known.write_all(b"3\r\nabc\r\n0\r\n\r\n").await.unwrap();
+    assert!(!read_peer(&mut known).await);
+    // One that is read is whole.
+    let request =
+        format!("POST /length HTTP/1.1\r\nhost: test\r\n{fields}connection: close\r\n\r\n{body}");
+    known.write_all(request.as_bytes()).await.unwrap();
+    let response = read_to_end(known).await;
+    assert!(response.starts_with("HTTP/1.1 200") && response.ends_with("100000"), "{response}");
+}
+
+/// Time passes when nothing else happens: no test waits, and none is answered by a clock that ran out unless it says so.
+#[tokio::test(start_paused = true)]
+async fn the_last_answer_of_a_connection_says_so_if_a_body_stays_unread() {
+    let server = start(8, Duration::from_secs(600)).await;
+    let begun = tokio::time::Instant::now();
+    // Too much to read; asked for by reading alone; not to be had.
+    for (fields, patience) in [
+        ("content-length: 262145\r\n", false),
+        ("content-length: 5\r\nexpect: 100-continue\r\n", false),
+        ("content-length: 5\r\n", true),
+    ] {
+        let mut stream = post_unread(server.addr, fields, "").await;
+        assert!(read_peer(&mut stream).await, "{fields}");
+        assert_eq!(stream.read(&mut [0; 1]).await.unwrap(), 0);
+        assert_eq!(begun.elapsed() >= REST_PATIENCE, patience, "{fields}");
+    }
 }
 
 #[tokio::test]
