@@ -178,7 +178,11 @@ cassandra_start() { # NAME
   cassandra_config "$1" >"$STATE/$1/cassandra.yaml"
   cassandra_logging >"$STATE/$1/logback.xml"
   cassandra_jvm "$1" >"$STATE/$1/jvm.options"
-  MALLOC_ARENA_MAX=2 spawn "$1" "$(java_command)" "@$STATE/$1/jvm.options" \
+  local -a as=()
+  # Its own: connections between nodes come from one address on loopback, and tell by nothing else whose they are.
+  [[ ${OPT[cassandra_group]} == none ]] ||
+    as=(setpriv --regid "$((OPT[cassandra_group] + ${1#cassandra-} - 1))" --clear-groups)
+  MALLOC_ARENA_MAX=2 spawn "$1" "${as[@]}" "$(java_command)" "@$STATE/$1/jvm.options" \
     -cp "$CACHE/cassandra-$CASSANDRA_VERSION/lib/*" org.apache.cassandra.service.CassandraDaemon
 }
 

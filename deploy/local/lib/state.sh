@@ -4,13 +4,13 @@
 
 declare -A OPT=()
 
-readonly STATE_KEYS='^(engines|port_base|cassandra_nodes|cassandra_auth|tls|commitlog_sync|memtable|cpus_(kafka|cassandra|mysql|dgraph|prometheus))$'
+readonly STATE_KEYS='^(engines|port_base|cassandra_nodes|cassandra_auth|cassandra_group|tls|commitlog_sync|memtable|cpus_(kafka|cassandra|mysql|dgraph|prometheus))$'
 
 have_instance() { [[ -f $STATE/instance ]]; }
 
 load_instance() {
-  OPT=([engines]='' [port_base]=default [cassandra_nodes]=1 [cassandra_auth]=off [tls]=off [commitlog_sync]=group
-    [memtable]=heap_buffers)
+  OPT=([engines]='' [port_base]=default [cassandra_nodes]=1 [cassandra_auth]=off [cassandra_group]=none
+    [tls]=off [commitlog_sync]=group [memtable]=heap_buffers)
   have_instance || return 0
   local key value
   while IFS='=' read -r key value; do
@@ -58,6 +58,9 @@ check_given() {
   check_choice tls "${GIVEN[tls]:-off}" on off
   check_choice commitlog-sync "${GIVEN[commitlog_sync]:-group}" group batch periodic
   check_choice memtable "${GIVEN[memtable]:-heap_buffers}" heap_buffers offheap_objects
+  [[ ${GIVEN[cassandra_group]:-none} =~ ^(none|[1-9][0-9]{0,8})$ ]] ||
+    usage_error "--cassandra-group wants a number or none, not '${GIVEN[cassandra_group]}'"
+  [[ ${GIVEN[cassandra_group]:-none} == none || $EUID == 0 ]] || usage_error "--cassandra-group wants root"
   local base=${GIVEN[port_base]:-auto}
   [[ $base =~ ^(auto|default)$ || ($base =~ ^[0-9]{4,5}$ && $((10#$base)) -ge 1024 && $((10#$base)) -le 61000) ]] ||
     usage_error "--port-base wants a number from 1024 to 61000, default or auto, not '$base'"

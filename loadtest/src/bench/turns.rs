@@ -34,6 +34,25 @@ pub(crate) async fn in_turns(
     Ok(done)
 }
 
+/// Both sides of a pair, one after the other, as a pair of results: the first one first in odd turns, the second one in
+/// even ones, so that what the earlier leaves behind meets either of them as often.
+///
+/// # Errors
+/// That of the side that fails; the other one may not have been run.
+pub(crate) async fn alternately<A, B>(
+    turn: u64,
+    first: impl Future<Output = anyhow::Result<A>>,
+    second: impl Future<Output = anyhow::Result<B>>,
+) -> anyhow::Result<(A, B)> {
+    if turn % 2 == 1 {
+        let first = first.await?;
+        Ok((first, second.await?))
+    } else {
+        let second = second.await?;
+        Ok((first.await?, second))
+    }
+}
+
 /// The numbers of a run, for people.
 fn brief(run: &Value) -> String {
     let fields = run.as_object().into_iter().flatten();
@@ -43,9 +62,25 @@ fn brief(run: &Value) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::RefCell;
+
     use serde_json::json;
 
     use super::*;
+
+    #[tokio::test]
+    async fn sides_are_first_in_turns() {
+        let order = RefCell::new(Vec::new());
+        let side = async |name| {
+            order.borrow_mut().push(name);
+            anyhow::Ok(name)
+        };
+        for turn in 1..=2 {
+            let both = alternately(turn, side("few"), side("many")).await;
+            assert_eq!(both.expect("both answer"), ("few", "many"));
+        }
+        assert_eq!(order.into_inner(), ["few", "many", "many", "few"]);
+    }
 
     #[test]
     fn a_run_is_told_in_numbers() {

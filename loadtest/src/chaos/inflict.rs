@@ -12,9 +12,6 @@ use crate::progress::say;
 use crate::trio::member::Member;
 use crate::trio::stage::Stage;
 
-/// What began later than this after its time had waited for another one.
-const LATE_MS: u64 = 500;
-
 /// All faults of the plan; returns at the end of its time, or when the last fault is over, whichever is later. What an
 /// earlier fault was done to may take long to be back: the next one there waits for that, and is left out if it would not
 /// be over in time. Those are returned.
@@ -45,10 +42,11 @@ async fn one(
     let fault = &plan.faults[at];
     let words = fault.words();
     until(begun, fault.at_ms).await;
-    turns.wait(plan, at).await;
-    // In its time unless it had to wait.
-    let late = (begun.elapsed().as_millis() as u64).saturating_sub(fault.at_ms);
-    let end = fault.until_ms() + if late > LATE_MS { late } else { 0 };
+    let late = match turns.wait(plan, at).await {
+        Waited::No => 0,
+        Waited::Yes => (begun.elapsed().as_millis() as u64).saturating_sub(fault.at_ms),
+    };
+    let end = fault.until_ms() + late;
     if end > plan.seconds * 1000 {
         tell(begun, &format!("left out, it is not back in time: {words}"));
         turns.over(at);
@@ -80,15 +78,26 @@ impl Turns {
     }
 
     /// Until no earlier fault is in the way.
-    async fn wait(&self, plan: &Plan, at: usize) {
+    async fn wait(&self, plan: &Plan, at: usize) -> Waited {
         let fault = &plan.faults[at];
         let in_the_way = |over: &Vec<bool>| {
             let earlier = plan.faults[..at].iter().zip(over);
             earlier.filter(|(_, over)| !**over).any(|(earlier, _)| earlier.clashes(fault))
         };
+        if !in_the_way(&self.0.borrow()) {
+            return Waited::No;
+        }
         // Its sender is ours.
         let _ = self.0.subscribe().wait_for(|over| !in_the_way(over)).await;
+        Waited::Yes
     }
+}
+
+/// Whether a fault had to wait for an earlier one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Waited {
+    No,
+    Yes,
 }
 
 async fn hurt(stage: &Stage, kind: Kind, member: Member) -> anyhow::Result<()> {
@@ -137,13 +146,13 @@ mod tests {
         ];
         let plan = Plan { seed: 1, seconds: 60, faults };
         let turns = Turns::of(&plan);
-        turns.wait(&plan, 0).await;
-        turns.wait(&plan, 1).await;
+        assert_eq!(turns.wait(&plan, 0).await, Waited::No);
+        assert_eq!(turns.wait(&plan, 1).await, Waited::No);
         let mut third = Box::pin(turns.wait(&plan, 2));
         assert!(futures::poll!(&mut third).is_pending());
         turns.over(1);
         assert!(futures::poll!(&mut third).is_pending());
         turns.over(0);
-        third.await;
+        assert_eq!(third.await, Waited::Yes);
     }
 }

@@ -18,7 +18,7 @@ pub mod seed;
 mod table;
 
 use std::io::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
@@ -65,9 +65,13 @@ pub async fn chaos(args: &ChaosArgs, stop: &Stop) -> anyhow::Result<Vec<Told>> {
         let mut told = one(&on, plan, args).await?;
         let is_well = told.violations.is_empty();
         if args.keep || !is_well {
-            told.logs = Some(seed::keep(&on, &told.plan, &args.logs()?)?);
+            told.logs = Some(folder(args, told.seed)?);
         }
+        // What was found is written before anything else can fail.
         append(&args.out()?, &told)?;
+        if let Some(logs) = &told.logs {
+            seed::keep(&on, &told.plan, logs)?;
+        }
         tell(&told, args);
         all.push(told);
         // What is wrong might go on to be.
@@ -85,10 +89,16 @@ async fn one(stage: &Stage, plan: Plan, args: &ChaosArgs) -> anyhow::Result<Told
     match Box::pin(seed::run(stage, plan, args.rates.rates())).await {
         Ok(told) => Ok(told),
         Err(error) => {
-            let folder = seed::keep(stage, &kept, &args.logs()?)?;
+            let folder = folder(args, number)?;
+            seed::keep(stage, &kept, &folder)?;
             Err(error.context(format!("seed {number}; its logs are in {}", folder.display())))
         }
     }
+}
+
+/// Where the logs of a seed are kept.
+fn folder(args: &ChaosArgs, seed: u64) -> anyhow::Result<PathBuf> {
+    Ok(args.logs()?.join(format!("seed-{seed}")))
 }
 
 fn tell(told: &Told, args: &ChaosArgs) {

@@ -63,9 +63,7 @@ pub async fn run(stage: &Stage, plan: Plan, rates: Rates) -> anyhow::Result<Told
         watch.add("ready", format!("after all was put right: {late}"));
     }
     tell(begun, "verifying");
-    let finished = Box::pin(work.stop()).await.context("ending the work")?;
-    let verdict = Box::pin(finished.verify(AGREED_WITHIN)).await.context("verifying")?;
-    watch.hear(verdict.violations);
+    let verified = watch.verify(work, AGREED_WITHIN).await;
     for panic in stage.panics().await? {
         watch.add("panic", panic);
     }
@@ -78,7 +76,7 @@ pub async fn run(stage: &Stage, plan: Plan, rates: Rates) -> anyhow::Result<Told
         left_out,
         rates,
         violations,
-        verified: verdict.told,
+        verified,
         totals: timeline.totals(),
         windows: timeline.told(),
         seconds: begun.elapsed().as_secs_f64(),
@@ -87,14 +85,12 @@ pub async fn run(stage: &Stage, plan: Plan, rates: Rates) -> anyhow::Result<Told
     })
 }
 
-/// Keeps the logs of a seed, with its plan, in a folder of its own.
+/// Keeps the logs of a seed, with its plan, in a folder.
 ///
 /// # Errors
 /// When they cannot be copied.
-pub fn keep(stage: &Stage, plan: &Plan, folder: &Path) -> anyhow::Result<PathBuf> {
-    let folder = folder.join(format!("seed-{}", plan.seed));
-    stage.keep_logs(&folder)?;
+pub fn keep(stage: &Stage, plan: &Plan, folder: &Path) -> anyhow::Result<()> {
+    stage.keep_logs(folder)?;
     let text = format!("{}\n", serde_json::to_string_pretty(plan)?);
-    std::fs::write(folder.join("plan.json"), text)?;
-    Ok(folder)
+    Ok(std::fs::write(folder.join("plan.json"), text)?)
 }

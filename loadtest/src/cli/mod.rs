@@ -186,17 +186,34 @@ async fn soak(args: &SoakArgs) -> anyhow::Result<bool> {
     Ok(told.is_well())
 }
 
-/// Gives up at the deadline and on SIGINT and SIGTERM: dropping the work ends every child.
+/// Whether it was started by `nohup`, which a handler would undo.
+fn ignores_hangup() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    // Signal 1 is the lowest bit.
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
+        .is_some_and(|mask| mask & 1 == 1)
+}
+
+/// Gives up at the deadline and on SIGINT, SIGTERM and, unless it is ignored, SIGHUP: dropping the work ends every child.
 async fn bounded<T>(
     stop: &Stop,
     work: impl Future<Output = anyhow::Result<T>>,
 ) -> anyhow::Result<T> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
+    let hung_up = async {
+        if ignores_hangup() {
+            std::future::pending::<()>().await;
+        }
+        signal(SignalKind::hangup())?.recv().await;
+        anyhow::Ok(())
+    };
     tokio::select! {
         result = work => result,
         _ = interrupt.recv() => anyhow::bail!("interrupted"),
         _ = terminate.recv() => anyhow::bail!("terminated"),
+        lost = hung_up => lost.and_then(|()| anyhow::bail!("the terminal is gone")),
         () = tokio::time::sleep_until(stop.deadline().into()) => anyhow::bail!("the time is up"),
     }
 }

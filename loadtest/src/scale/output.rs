@@ -31,23 +31,23 @@ impl Output {
         Ok(Self { what, path, report: asked.report.clone() })
     }
 
-    /// Writes all that is known so far.
-    pub(super) fn save(&self, result: &Value) -> anyhow::Result<()> {
-        file::write(&self.path, result)
+    /// Writes all that is known so far, and the drawings of it if they are asked for.
+    pub(super) fn save(&self, result: &Value, charts: &[Chart]) -> anyhow::Result<()> {
+        file::write(&self.path, result)?;
+        if let Some(path) = &self.report {
+            report::write(path, &format!("Triad at scale: {}", self.what), charts, result)?;
+        }
+        Ok(())
     }
 
-    /// Writes the result for good: the file, the drawings if asked, and the figures into `bench.json`
-    /// beside it.
+    /// Writes the result for good, and the figures into `bench.json` beside it.
     pub(super) fn finish(
         &self,
         result: &Value,
         charts: &[Chart],
         figures: &[Figure],
     ) -> anyhow::Result<()> {
-        self.save(result)?;
-        if let Some(path) = &self.report {
-            report::write(path, &format!("Triad at scale: {}", self.what), charts, result)?;
-        }
+        self.save(result, charts)?;
         let bench = self.path.with_file_name("bench.json");
         file::merge(&bench, figures)?;
         file::write_machine(&bench, "scale", &Machine::here())?;

@@ -1,7 +1,6 @@
 //! Whether a series goes anywhere.
 
 use crate::latency::median;
-use crate::report::Points;
 
 /// Fewer points say nothing.
 const FEWEST: usize = 6;
@@ -21,7 +20,7 @@ pub(super) struct Drift {
 
 impl Drift {
     /// Of what was seen from `from` on, in seconds; none of fewer points than say anything.
-    pub(super) fn of(points: &Points, from: f64) -> Option<Self> {
+    pub(super) fn of(points: &[(f64, f64)], from: f64) -> Option<Self> {
         let points: Vec<_> = points.iter().copied().filter(|(at, _)| *at >= from).collect();
         let (first, last) = (points.first()?, points.last()?);
         if points.len() < FEWEST {
@@ -63,6 +62,7 @@ fn slope(points: &[(f64, f64)]) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::report::Points;
 
     fn line(from: f64, by: f64) -> Points {
         (0..=20).map(|n| (5.0 * f64::from(n), from + by * f64::from(n))).collect()
@@ -97,7 +97,7 @@ mod tests {
     #[test]
     fn noise_goes_nowhere() {
         let noise = |n: i32| (f64::from(n), if n % 2 == 0 { 99.0 } else { 101.0 });
-        let drift = Drift::of(&(0..=40).map(noise).collect(), 0.0).unwrap();
+        let drift = Drift::of(&(0..=40).map(noise).collect::<Points>(), 0.0).unwrap();
         assert!(drift.share().abs() < 0.001, "{drift:?}");
     }
 

@@ -111,10 +111,8 @@ pub async fn soak(args: &SoakArgs, stop: &Stop) -> anyhow::Result<Told> {
     let (mut watch, mut series) = (Watch::every(begun, LOOK), Series::default());
     let seen = Box::pin(look(&stage, &mut series, (begun, args.seconds), stop));
     watch.during(&stage, &work, seen).await?;
-    let finished = Box::pin(work.stop()).await.context("ending the work")?;
     say("verifying");
-    let verdict = Box::pin(finished.verify(AGREED_WITHIN)).await.context("verifying")?;
-    watch.hear(verdict.violations);
+    let verified = watch.verify(work, AGREED_WITHIN).await;
     for panic in stage.panics().await? {
         watch.add("panic", panic);
     }
@@ -126,15 +124,14 @@ pub async fn soak(args: &SoakArgs, stop: &Stop) -> anyhow::Result<Told> {
     }
     stage.down().await?;
     let (timeline, violations) = watch.end();
-    let latencies = timeline.lines(|done, _| done.p99_ms);
     let from = args.warm_up_seconds as f64;
     Ok(Told {
         machine,
         seconds: begun.elapsed().as_secs_f64(),
         rates,
-        judged: judge::judge(&series, &latencies, rates, from),
+        judged: judge::judge(&series, &timeline, rates, from),
         violations,
-        verified: verdict.told,
+        verified,
         totals: timeline.totals(),
         charts: [series.charts(), timeline.charts("")].concat(),
     })

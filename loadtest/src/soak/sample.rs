@@ -130,6 +130,11 @@ impl Series {
         all.map(|((_, name), points)| (*name, points))
     }
 
+    /// One measure of one replica.
+    pub(super) fn one(&self, measure: Measure, member: Member) -> &[(f64, f64)] {
+        self.points.get(&(measure, member.name())).map(Vec::as_slice).unwrap_or_default()
+    }
+
     /// A drawing of each measure.
     pub(super) fn charts(&self) -> Vec<Chart> {
         let chart = |measure: Measure| {

@@ -4,10 +4,10 @@ use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use reqwest::header::CONTENT_TYPE;
 
-use super::member::{ENGINES, REPLICAS, Service};
+use super::member::{REPLICAS, Service};
 use super::site::Replica;
 use super::stage::Stage;
 use crate::child;
@@ -26,8 +26,10 @@ impl Stage {
     /// the administrator in, by token and by key. Returns what did not come so far in time.
     ///
     /// # Errors
-    /// When an engine does not come back, or a process cannot be started.
+    /// When an engine does not come back, or ended by itself, or a process cannot be started.
     pub async fn heal(&self) -> anyhow::Result<Vec<String>> {
+        let lost = self.lost_engines().await;
+        ensure!(lost.is_empty(), "{lost:?} ended by themselves, which proves nothing of replicas");
         self.cuts.clear().await?;
         for slot in &self.slots {
             slot.lock().await.resume().await?;
@@ -37,7 +39,7 @@ impl Stage {
         for (member, _) in disturbed.iter().filter(|(_, is_paused)| **is_paused) {
             self.resume(*member).await?;
         }
-        for member in ENGINES.into_iter().filter(|member| disturbed.contains_key(member)) {
+        for member in self.engines().filter(|member| disturbed.contains_key(member)) {
             self.begin(member).await?;
         }
         self.disturbed.lock().await.clear();
@@ -114,7 +116,7 @@ impl Stage {
         let url = format!("http://{}{path}", replica.http);
         let status = self.client.get(url).bearer_auth(bearer).send().await?.status();
         let is_known = status != reqwest::StatusCode::UNAUTHORIZED && !status.is_server_error();
-        anyhow::ensure!(is_known, "{status} to the administrator");
+        ensure!(is_known, "{status} to the administrator");
         Ok(())
     }
 

@@ -41,7 +41,8 @@ impl Ports {
         })
     }
 
-    /// What to drop, so that `member` and the engine hear nothing of each other.
+    /// What to drop, so that `member` and the engine hear nothing of each other. Connections are known by the group of
+    /// whoever opened them, of which [`marks`] are what is left when a socket is closed.
     pub(super) fn rules(&self, member: Member, engine: Engine) -> Vec<String> {
         let node = match member {
             Member::Cassandra1 => Some(1),
@@ -50,10 +51,12 @@ impl Ports {
             _ => None,
         };
         if let Some(node) = node {
-            let storage = self.storage;
-            return ["daddr", "saddr"]
-                .map(|end| format!("ip {end} 127.0.0.{node} tcp dport {storage}"))
-                .to_vec();
+            // To it by its address. From it by its group: nodes connect from one address, on loopback.
+            let (group, storage) = (group(member), self.storage);
+            return vec![
+                format!("ip daddr 127.0.0.{node} tcp dport {storage}"),
+                format!("ct mark {group} tcp dport {storage}"),
+            ];
         }
         let port = match engine {
             Engine::Kafka => self.kafka,
@@ -61,14 +64,27 @@ impl Ports {
             Engine::Mysql => self.mysql,
             Engine::Dgraph => self.dgraph,
         };
-        vec![format!("meta skgid {} tcp dport {port}", group(member))]
+        vec![format!("ct mark {} tcp dport {port}", group(member))]
     }
 }
 
-/// The group of a replica's process.
+/// The group of a process that can be cut off: of a replica, or a node of Cassandra.
 pub(super) fn group(member: Member) -> u32 {
-    let at = member.replica().unwrap_or(REPLICAS.len());
+    let node = match member {
+        Member::Cassandra2 => 1,
+        Member::Cassandra3 => 2,
+        _ => 0,
+    };
+    let at = member.replica().unwrap_or(REPLICAS.len() + node);
     FIRST_GROUP + u32::try_from(at).unwrap_or_default()
+}
+
+/// Rules that mark every connection with the group of whoever opened it. A closed socket has no group any more, and what
+/// it still sends would pass.
+pub(super) fn marks() -> impl Iterator<Item = String> {
+    let nodes = [Member::Cassandra1, Member::Cassandra2, Member::Cassandra3];
+    let groups = REPLICAS.into_iter().chain(nodes).map(group);
+    groups.map(|group| format!("meta skgid {group} ct mark set {group}"))
 }
 
 /// Ports of [`PORTS`] that nobody listens on. Nobody is given one of them by chance; another trio may be looking at once.
@@ -99,19 +115,19 @@ mod tests {
     fn a_replica_is_cut_off_by_its_group() {
         let rules = |member, engine| ports().rules(member, engine);
         let cut = rules(Member::Ingest1, Engine::Cassandra);
-        assert_eq!(cut, ["meta skgid 65001 tcp dport 10003"]);
+        assert_eq!(cut, ["ct mark 65001 tcp dport 10003"]);
         let cut = rules(Member::Identity2, Engine::Mysql);
-        assert_eq!(cut, ["meta skgid 65006 tcp dport 10008"]);
-        assert_eq!(rules(Member::Edge1, Engine::Dgraph), ["meta skgid 65003 tcp dport 14000"]);
+        assert_eq!(cut, ["ct mark 65006 tcp dport 10008"]);
+        assert_eq!(rules(Member::Edge1, Engine::Dgraph), ["ct mark 65003 tcp dport 14000"]);
+        let marks: Vec<_> = marks().collect();
+        assert_eq!(marks.len(), 9);
+        assert_eq!(marks[8], "meta skgid 65009 ct mark set 65009");
     }
 
     #[test]
     fn a_node_is_cut_off_from_the_others_in_both_directions() {
         let rules = ports().rules(Member::Cassandra2, Engine::Cassandra);
-        assert_eq!(
-            rules,
-            ["daddr", "saddr"].map(|end| format!("ip {end} 127.0.0.2 tcp dport 10004"))
-        );
+        assert_eq!(rules, ["ip daddr 127.0.0.2 tcp dport 10004", "ct mark 65008 tcp dport 10004"]);
     }
 
     #[test]

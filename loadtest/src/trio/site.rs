@@ -29,8 +29,6 @@ pub struct Site {
     pub engines: Engines,
     /// Topics, consumer group and keyspace of `ingest`.
     pub names: Names,
-    /// The database of identities, as `identity-admin` is told of it.
-    pub mysql_dsn: String,
     /// Topic of what changed in identities.
     pub changes_topic: String,
     /// API key of the bootstrapped `system:admin`.
@@ -55,4 +53,12 @@ pub struct Bounds {
     pub entry_life: Duration,
     /// What clocks and the delivery of an answer may add.
     pub grace: Duration,
+}
+
+impl Bounds {
+    /// How long after a change an answer may still be of before it.
+    #[must_use]
+    pub fn all(self) -> Duration {
+        self.entry_life + self.grace
+    }
 }

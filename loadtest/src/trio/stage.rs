@@ -9,6 +9,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -79,7 +80,12 @@ impl Stage {
         let mut local = Local::new(state);
         say("starting the engines");
         let nodes = options.nodes.to_string();
-        let arguments = ["--cassandra-nodes", &nodes, "--commitlog-sync", "group"];
+        let mut arguments = vec!["--cassandra-nodes", &nodes, "--commitlog-sync", "group"];
+        let (cuts, first) = (Cuts::default(), group(Member::Cassandra1).to_string());
+        if options.cuts {
+            cuts.begin().await?;
+            arguments.extend(["--cassandra-group", &first]);
+        }
         local.start_with(ENGINES, &arguments).await?;
         let [dsn, alphas] = local.addresses(["TRIAD_MYSQL", "TRIAD_DGRAPH"]).await?;
         let engines = Engines { replication: options.nodes, ..local.engines().await? };
@@ -115,14 +121,13 @@ impl Stage {
             identity: [e, f],
             engines: settings.engines,
             names: names(),
-            mysql_dsn: settings.mysql_dsn,
             changes_topic: CHANGES_TOPIC.to_owned(),
             admin_key: administrator.key.clone(),
             bounds: BOUNDS,
         };
         let stage = Self {
             slots,
-            cuts: Cuts::default(),
+            cuts,
             site: Arc::new(site),
             administrator,
             client: scrape::client(ASKED_WITHIN)?,
@@ -294,6 +299,25 @@ impl Stage {
         let _turn = self.turns[engine as usize].lock().await;
         self.disturbed.lock().await.insert(member, command == "pause");
         deploy::signal(self.local.state(), command, member.name()).await
+    }
+
+    /// The processes of engines that there are.
+    pub(super) fn engines(&self) -> impl Iterator<Item = Member> {
+        let nodes = usize::from(self.options.nodes);
+        let beyond = [Member::Cassandra2, Member::Cassandra3].into_iter().skip(nodes - 1);
+        let beyond: Vec<_> = beyond.collect();
+        super::member::ENGINES.into_iter().filter(move |member| !beyond.contains(member))
+    }
+
+    /// Engines that ended without having been told to: the machine is too small, or they are broken.
+    pub(super) async fn lost_engines(&self) -> Vec<&'static str> {
+        let disturbed = self.disturbed.lock().await;
+        let runs = |member: &Member| {
+            let pid = deploy::pid(self.local.state(), member.name());
+            pid.is_some_and(|pid| Path::new("/proc").join(pid.to_string()).exists())
+        };
+        let own = self.engines().filter(|member| !disturbed.contains_key(member));
+        own.filter(|member| !runs(member)).map(Member::name).collect()
     }
 
     /// The folder of the replicas' logs.

@@ -3,19 +3,22 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use anyhow::Context as _;
+
 use super::stage::Stage;
 use super::timeline::Timeline;
 use super::work::{Violation, Work};
 use crate::progress::say;
 
 /// What is held of processes, beside the invariants of the work: name, and what it says.
-pub const INVARIANTS: [(&str, &str); 3] = [
+pub const INVARIANTS: [(&str, &str); 4] = [
     (
         "process",
         "no replica ends by itself, and one that is told to ends within its deadline, with success",
     ),
     ("panic", "no replica panics"),
     ("ready", "every replica is ready, and lets in who may, soon after everything is put right"),
+    ("verdict", "what was done can be verified to its end"),
 ];
 /// Between looks, if nobody says.
 const WINDOW: Duration = Duration::from_secs(2);
@@ -74,6 +77,25 @@ impl Watch {
             self.look(stage)?;
             if let Some(done) = done {
                 return Ok(done);
+            }
+        }
+    }
+
+    /// Ends the work and verifies it, `within` and a little longer; how much was verified, by what. What keeps that from
+    /// being done is wrong, too, and hides nothing that was seen before.
+    pub async fn verify(&mut self, work: Work, within: Duration) -> BTreeMap<&'static str, u64> {
+        let verdict = async {
+            let finished = Box::pin(work.stop()).await.context("ending the work")?;
+            Box::pin(finished.verify(within)).await.context("verifying")
+        };
+        match verdict.await {
+            Ok(verdict) => {
+                self.hear(verdict.violations);
+                verdict.told
+            }
+            Err(error) => {
+                self.add("verdict", format!("{error:#}"));
+                BTreeMap::new()
             }
         }
     }

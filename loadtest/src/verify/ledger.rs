@@ -92,6 +92,10 @@ struct Letters {
     copies: u64,
 }
 
+fn contains(value: &[u8], text: &str) -> bool {
+    value.windows(text.len().max(1)).any(|window| window == text.as_bytes())
+}
+
 #[derive(Debug, Default)]
 struct Problems {
     counts: BTreeMap<&'static str, u64>,
@@ -159,12 +163,16 @@ impl Ledger {
 
     /// Books one dead letter.
     pub(super) fn letter(&self, letter: Letter<'_>, scratch: &mut Draft) {
-        if letter.index.is_none() && self.among.is_some() {
+        let (partition, offset) = letter.at;
+        let here = || format!("dead letter at {partition}/{offset} ({})", letter.reason);
+        if let (None, Some(among)) = (letter.index, &self.among) {
+            let good = among.stored.as_ref().filter(|stored| contains(letter.value, stored));
+            if good.is_some() {
+                self.problem(Problem::Stranger, || format!("{} was good", here()));
+            }
             return;
         }
         let run = self.expecter.run();
-        let (partition, offset) = letter.at;
-        let here = || format!("dead letter at {partition}/{offset} ({})", letter.reason);
         let Some(index) = letter.index.filter(|index| *index < run.events) else {
             return self.problem(Problem::Stranger, here);
         };

@@ -23,7 +23,8 @@ impl Books {
     fn among(doubtful: &[u64]) -> Self {
         let place = |index: u64| (!doubtful.contains(&index)).then_some((0, index.cast_signed()));
         let acknowledged = (0..30).map(place).collect();
-        Self::with(Some(Among { acknowledged, ..Among::default() }))
+        let stored = Some("another-p".to_owned());
+        Self::with(Some(Among { acknowledged, stored, ..Among::default() }))
     }
 
     fn with(among: Option<Among>) -> Self {
@@ -216,4 +217,7 @@ fn among_others_only_what_names_the_run_is_looked_at() {
     let books = Books::among(&[]).filled(&[]);
     books.ledger.row(row(b"test-1-99"), &mut scratch);
     assert_eq!(books.problems(), BTreeMap::from([("stranger", 1)]), "nobody sent 99");
+    let good = Letter { value: br#"{"id":"another-p7"}"#, ..letter };
+    books.ledger.letter(good, &mut draft);
+    assert_eq!(books.problems(), BTreeMap::from([("stranger", 2)]), "it was good");
 }

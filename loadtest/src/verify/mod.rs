@@ -50,6 +50,8 @@ pub struct Among {
     pub acknowledged: Vec<Option<(i32, i64)>>,
     /// Dead letters before these offsets, by partition, are others'.
     pub letters_from: BTreeMap<i32, i64>,
+    /// What is in records of others that are good, so that none of them may be a dead letter.
+    pub stored: Option<String>,
 }
 
 /// What was found.

@@ -1,11 +1,17 @@
 //! What Cassandra tells of itself by CQL, in virtual tables (`system_views`): there is no client for JMX here.
 
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use ingest::sink::session::Cassandra;
 use scylla::value::CqlValue;
 use serde::Serialize;
+
+use crate::stop::Stop;
+
+/// Between looks.
+const BETWEEN: Duration = Duration::from_secs(2);
 
 /// What it said at one moment.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -39,6 +45,27 @@ pub(super) async fn look(db: &Cassandra) -> anyhow::Result<Look> {
         }
     }
     Ok(look)
+}
+
+/// Waits until nothing is compacted any more, `limit` at most; what it said last. What was written is compacted behind it,
+/// and half-written files are no rows.
+pub(super) async fn until_compacted(
+    db: &Cassandra,
+    limit: Duration,
+    stop: &Stop,
+) -> anyhow::Result<Look> {
+    let begun = Instant::now();
+    let mut quiet = 0;
+    loop {
+        stop.check()?;
+        let look = look(db).await?;
+        // Once may be between two.
+        quiet = if look.compacting + look.compactions_pending == 0 { quiet + 1 } else { 0 };
+        if quiet > 1 || begun.elapsed() > limit {
+            return Ok(look);
+        }
+        tokio::time::sleep(BETWEEN).await;
+    }
 }
 
 fn number(value: &CqlValue) -> Option<i64> {

@@ -38,6 +38,8 @@ use step::Step;
 const WARM_UP: u64 = 2_000_000;
 /// Rows a second that the end is planned with: slower than any that were seen.
 const SLOW: f64 = 30_000.0;
+/// Of an event, in Kafka or as a row: more than any that were seen.
+const EVENT_BYTES: u64 = 400;
 /// Starting and stopping `ingest` twice, and what is compacted in between.
 const PAIR: Duration = Duration::from_secs(60);
 
@@ -60,49 +62,73 @@ pub async fn audit(args: &AuditScaleArgs, stop: &Stop) -> anyhow::Result<bool> {
     measured
 }
 
+/// Steps, then pairs. What was measured before something broke is kept, and drawn.
 async fn measure(
     args: &AuditScaleArgs,
     stage: &Stage,
     plan: &Plan,
     output: &Output,
 ) -> anyhow::Result<bool> {
-    warm_up(stage, plan).await?;
-    plan.prepare(stage, &plan.keyspace(stage).await?).await?;
     let mut result = json!({
         "machine": Machine::here(), "asked": args.rows, "tenants": args.tenants,
         "exponent": args.exponent, "rows": 0, "steps": [],
     });
-    let (mut steps, mut stored, until) = (Vec::new(), 0, reserve(args, &stage.stop));
-    let mut took = Duration::ZERO;
-    let ended = loop {
-        let number = steps.len() as u64;
-        if number >= plan.steps {
-            break "all rows are stored".to_owned();
-        }
-        let free = free_bytes(stage.state.as_deref().unwrap_or(".".as_ref())).await?;
-        if free < args.free_gib << 30 {
-            break format!("{} GiB of disk are left", free >> 30);
-        }
-        if Instant::now() + took > until {
-            break "the time is up".to_owned();
-        }
-        let begun = Instant::now();
-        let step = step::measure(stage, plan, number, stored, args.probes).await?;
-        took = begun.elapsed();
-        stored = step.rows;
-        say(&step.line());
-        steps.push(step);
-        result["rows"] = json!(stored);
-        result["steps"] = to_value(&steps)?;
-        output.save(&result)?;
-    };
-    say(&format!("{stored} rows: {ended}"));
-    result["ended"] = json!(ended);
-    let pairs = pairs::measure(args, stage, plan).await?;
+    warm_up(stage, plan).await?;
+    plan.prepare(stage, &plan.keyspace(stage).await?).await?;
+    let mut steps = Vec::new();
+    let ended = Box::pin(fill(args, stage, plan, &mut steps, |steps| {
+        result["rows"] = json!(steps.last().map_or(0, |step| step.rows));
+        result["steps"] = to_value(steps)?;
+        output.save(&result, &charts(steps))
+    }));
+    let ended = ended.await;
+    result["ended"] = json!(ended.as_ref().map_or_else(|error| format!("{error:#}"), Clone::clone));
+    output.save(&result, &charts(&steps))?;
+    let stored = steps.last().map_or(0, |step| step.rows);
+    say(&format!("{stored} rows: {}", ended?));
+    let pairs = Box::pin(pairs::measure(args, stage, plan)).await?;
     result["pairs"] = json!(pairs);
     let figures = Figure::median("scale.audit_rate_ratio", pairs).into_iter().collect::<Vec<_>>();
     output.finish(&result, &charts(&steps), &figures)?;
     Ok(stored > 0)
+}
+
+/// Steps, each told to `save`; why there are no more.
+async fn fill(
+    args: &AuditScaleArgs,
+    stage: &Stage,
+    plan: &Plan,
+    steps: &mut Vec<Step>,
+    mut save: impl FnMut(&[Step]) -> anyhow::Result<()>,
+) -> anyhow::Result<String> {
+    let (mut took, until) = (Duration::ZERO, reserve(args, &stage.stop));
+    let disk = stage.state.as_deref().unwrap_or(".".as_ref());
+    loop {
+        let number = steps.len() as u64;
+        if number >= plan.steps {
+            return Ok("all rows are stored".to_owned());
+        }
+        // A step's rows, once more while they are compacted, and its events in Kafka.
+        let wanted = (args.free_gib << 30) + 3 * args.step.saturating_mul(EVENT_BYTES);
+        let free = free_bytes(disk).await?;
+        if free < wanted {
+            return Ok(format!(
+                "{} GiB of disk are left, a step wants {}",
+                free >> 30,
+                wanted >> 30
+            ));
+        }
+        if Instant::now() + took > until {
+            return Ok("the time is up".to_owned());
+        }
+        let begun = Instant::now();
+        let stored = steps.last().map_or(0, |step| step.rows);
+        let step = step::measure(stage, plan, number, stored, args.probes).await?;
+        took = begun.elapsed();
+        say(&step.line());
+        steps.push(step);
+        save(steps)?;
+    }
 }
 
 /// When steps must end for the pairs to have their time.
@@ -127,7 +153,15 @@ fn charts(steps: &[Step]) -> Vec<Chart> {
     };
     let chart = |title, unit, lines| Chart::over("rows", title, unit, lines);
     vec![
-        chart("Write rate", "rows/s", vec![("median", points(&|step| step.rate))]),
+        chart(
+            "Write rate",
+            "rows/s",
+            vec![
+                ("median of seconds", points(&|step| step.rate)),
+                ("slowest tenth of seconds", points(&|step| step.slow_rate)),
+                ("first row to last", points(&|step| step.pipeline.stretch.rows_per_second)),
+            ],
+        ),
         chart(
             "Pages, p99",
             "ms",

@@ -6,16 +6,18 @@ use std::time::Duration;
 use anyhow::ensure;
 use serde_json::{Value, json};
 
+use super::cassandra::until_compacted;
 use super::plan::Plan;
-use crate::bench::turns::in_turns;
+use super::step::SETTLE;
+use crate::bench::turns::{alternately, in_turns};
 use crate::cli::AuditScaleArgs;
 use crate::deploy;
 use crate::run::Run;
 use crate::scenario::{Stage, pipeline};
 use crate::system::settle;
 
-/// What one side left to compact is waited for, at most.
-const SETTLE: Duration = Duration::from_secs(15);
+/// What one side left to do is waited for, at most.
+const QUIET: Duration = Duration::from_secs(15);
 
 /// As many pairs as are asked for, or as there is time for.
 pub(super) async fn measure(
@@ -23,19 +25,15 @@ pub(super) async fn measure(
     stage: &Stage,
     plan: &Plan,
 ) -> anyhow::Result<Vec<Value>> {
-    let deadline = stage.stop.deadline();
+    let (deadline, full) = (stage.stop.deadline(), plan.keyspace(stage).await?);
     in_turns(args.pairs, &stage.stop, deadline, async |turn| {
+        // What the fuller table left to compact would slow the empty one.
+        until_compacted(&full, SETTLE, &stage.stop).await?;
         let full = plan.pair(turn, args.pair_events);
         let empty = full.replayed_as(&format!("{}-e", full.id));
         stage.backlog(&full).await?;
-        // Who is first changes from pair to pair.
-        let (into_full, into_empty) = if turn % 2 == 1 {
-            let into_full = side(stage, &full).await?;
-            (into_full, fresh(stage, plan, &empty).await?)
-        } else {
-            let into_empty = fresh(stage, plan, &empty).await?;
-            (side(stage, &full).await?, into_empty)
-        };
+        let (into_full, into_empty) =
+            Box::pin(alternately(turn, side(stage, &full), fresh(stage, plan, &empty))).await?;
         for run in [&full, &empty] {
             stage.engines.drop_topics(&run.names).await?;
         }
@@ -59,7 +57,7 @@ async fn fresh(stage: &Stage, plan: &Plan, run: &Run) -> anyhow::Result<f64> {
 async fn side(stage: &Stage, run: &Run) -> anyhow::Result<f64> {
     let cassandra = stage.state.as_deref().and_then(|state| deploy::pid(state, "cassandra-1"));
     if let Some(pid) = cassandra {
-        settle(pid, SETTLE).await;
+        settle(pid, QUIET).await;
     }
     let measured = Box::pin(pipeline::measure(stage, run, run.events)).await?;
     Ok(measured.stretch.rows_per_second)

@@ -6,18 +6,16 @@ use anyhow::ensure;
 use serde::Serialize;
 
 use super::super::output::disk_bytes;
-use super::cassandra::{Look, look};
+use super::cassandra::{Look, look, until_compacted};
 use super::pages::{self, Pages};
 use super::plan::Plan;
-use crate::deploy;
 use crate::latency::median;
 use crate::scale::sizes::Sizes;
 use crate::scenario::{Stage, pipeline};
-use crate::system::settle;
 use crate::watch::{Timeline, Watch};
 
-/// Compaction is waited for before pages are asked for, at most.
-const SETTLE: Duration = Duration::from_secs(60);
+/// Compaction is waited for before pages are asked for and files are counted, at most.
+pub(super) const SETTLE: Duration = Duration::from_secs(900);
 
 /// What a step showed.
 #[derive(Debug, Clone, Serialize)]
@@ -78,11 +76,7 @@ pub(super) async fn measure(
     watch.until_settled(&stage.stop, "stored", run.events).await?;
     let timeline = watch.timeline;
     let after_writes = look(&db).await?;
-    let cassandra = stage.state.as_deref().and_then(|state| deploy::pid(state, "cassandra-1"));
-    if let Some(pid) = cassandra {
-        settle(pid, SETTLE).await;
-    }
-    let settled = look(&db).await?;
+    let settled = until_compacted(&db, SETTLE, &stage.stop).await?;
     let pages = pages::measure(ingest.http, &run, probes).await?;
     ingest.stop().await?;
     stage.engines.drop_topics(&run.names).await?;

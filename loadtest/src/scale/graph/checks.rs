@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::parts::{Part, Parts};
 use crate::bench::authz::bed::{Place, check, closed};
 use crate::bench::authz::edge::{Edge, Side};
-use crate::bench::turns::in_turns;
+use crate::bench::turns::{alternately, in_turns};
 use crate::check::measure::{Measured, Plan};
 use crate::check::space::{Draw, Keys, Space};
 use crate::cli::GraphScaleArgs;
@@ -85,14 +85,8 @@ impl Checks<'_> {
             anyhow::Ok((measured, edge.sources().await?.since(before).graph))
         };
         in_turns(self.args.pairs, self.stop, until, async |turn| {
-            // Who is first changes from pair to pair.
-            let ((few, few_reads), (many, many_reads)) = if turn % 2 == 1 {
-                let few = run(&small).await?;
-                (few, run(&large).await?)
-            } else {
-                let many = run(&large).await?;
-                (run(&small).await?, many)
-            };
+            let ((few, few_reads), (many, many_reads)) =
+                alternately(turn, run(&small), run(&large)).await?;
             Ok(json!({
                 "value": many.checks_per_second / few.checks_per_second,
                 "small": few.checks_per_second, "large": many.checks_per_second,

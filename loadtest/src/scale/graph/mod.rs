@@ -75,18 +75,18 @@ async fn measure(
         "machine": Machine::here(), "small": parts.small, "large": parts.large, "loaded": loaded,
         "disk_bytes": disk_bytes(&data), "alpha_started": memory(&place, ALPHA),
     });
-    output.save(&result)?;
+    output.save(&result, &[])?;
     let checks = Checks { args, place: &place, parts, stop };
     let end = stop.deadline();
     let cold = checks.cold(share(end, 0.3)).await?;
     result["cold"] = json!(cold);
-    output.save(&result)?;
+    output.save(&result, &[])?;
     let edge = place.edge(&args.launch(), &[]).await?;
     result["edge_started"] = json!(system::memory(edge.pid())?);
     let hot = checks.hot(&edge, share(end, 0.5)).await?;
     result["hot"] = json!(hot);
     result["edge_after_hot"] = json!(system::memory(edge.pid())?);
-    output.save(&result)?;
+    output.save(&result, &[])?;
     result["wide"] = checks.wide(&edge).await?;
     result["edge_after_wide"] = json!(system::memory(edge.pid())?);
     result["alpha"] = memory(&place, ALPHA);

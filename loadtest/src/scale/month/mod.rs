@@ -77,7 +77,7 @@ pub async fn month(args: &MonthArgs, stop: &Stop) -> anyhow::Result<bool> {
         let month = tokio::task::spawn_blocking(work).await.context("the simulation broke")??;
         tell(&month);
         months.push(month);
-        output.save(&result(args, &config.layout, &months)?)?;
+        output.save(&result(args, &config.layout, &months)?, &charts(&months))?;
     }
     let figures = figures(&months);
     output.finish(&result(args, &config.layout, &months)?, &charts(&months), &figures)?;

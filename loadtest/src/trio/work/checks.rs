@@ -1,12 +1,13 @@
 //! Checks, each held to the history of what it asks about.
 
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::book::{Workload, lock};
-use super::gateway::{Request, Service};
+use super::gateway::{Answer, Request, Service};
 use super::model::{self, History};
 use super::pace::{Ending, paced};
 use super::scene::{ACTION, Scene};
@@ -16,6 +17,11 @@ use crate::generate::Mix;
 const SLOTS: usize = 64;
 /// Of a hundred checks, those that show the token of the last write.
 const WITH_TOKEN: u32 = 40;
+/// Of a hundred, those of rights that nobody writes any more, of which so many of the latest.
+const OF_PAST: u32 = 20;
+const RECENT: usize = 32;
+/// Of those, so many are asked about in the end.
+const PAST: usize = 1000;
 
 /// By what a right comes and goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,30 +44,68 @@ pub(super) struct Right {
     pub(super) history: Mutex<History>,
 }
 
-/// The rights that are asked about now.
+/// How a question shows the token of the last write of what it asks about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Shown {
+    Nothing,
+    Header,
+    /// As `at_least` in the body.
+    Body,
+}
+
+impl Shown {
+    pub(super) const ALL: [Self; 3] = [Self::Nothing, Self::Header, Self::Body];
+
+    /// Either way of showing it.
+    pub(super) fn either(mix: &mut Mix) -> Self {
+        if mix.chance(50) { Self::Header } else { Self::Body }
+    }
+}
+
+/// The rights that are asked about.
 #[derive(Default)]
-pub(super) struct Board(RwLock<Vec<Arc<Right>>>);
+pub(super) struct Board(RwLock<Rights>);
+
+#[derive(Default)]
+struct Rights {
+    /// Those that come and go.
+    current: Vec<Arc<Right>>,
+    /// Those that nobody writes any more, the latest: what was acknowledged last holds for good.
+    past: VecDeque<Arc<Right>>,
+}
 
 impl Board {
-    /// Puts a right there in the place of another.
+    /// Puts a right there in the place of another, which nobody writes any more.
     pub(super) fn replace(&self, old: Option<&Arc<Right>>, new: Arc<Right>) {
         let mut rights = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        let place = old.and_then(|old| rights.iter().position(|right| Arc::ptr_eq(right, old)));
+        let Rights { current, past } = &mut *rights;
+        let place = old.and_then(|old| current.iter().position(|right| Arc::ptr_eq(right, old)));
         match place {
-            Some(place) => rights[place] = new,
-            None => rights.push(new),
+            Some(place) => past.push_back(std::mem::replace(&mut current[place], new)),
+            None => current.push(new),
+        }
+        if past.len() > PAST {
+            past.pop_front();
         }
     }
 
     /// All of them.
     pub(super) fn all(&self) -> Vec<Arc<Right>> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+        let rights = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        rights.current.iter().chain(&rights.past).cloned().collect()
     }
 
+    /// One of those that come and go, or now and then of the last that no longer do.
     fn pick(&self, mix: &mut Mix) -> Option<Arc<Right>> {
         let rights = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        let at = mix.below(u32::try_from(rights.len()).unwrap_or(u32::MAX)) as usize;
-        rights.get(at).cloned()
+        let Rights { current, past } = &*rights;
+        let recent = past.len().min(RECENT);
+        if recent > 0 && mix.chance(OF_PAST) {
+            let back = mix.below(u32::try_from(recent).unwrap_or(u32::MAX)) as usize;
+            return past.get(past.len() - 1 - back).cloned();
+        }
+        let at = mix.below(u32::try_from(current.len()).unwrap_or(u32::MAX)) as usize;
+        current.get(at).cloned()
     }
 }
 
@@ -76,53 +120,88 @@ pub(super) async fn run(
     let book = Arc::clone(&scene.book);
     paced((rate, SLOTS), ending, &book, move || {
         let right = board.pick(&mut mix)?;
-        let (scene, with_token) = (Arc::clone(&scene), mix.chance(WITH_TOKEN));
+        let shown = if mix.chance(WITH_TOKEN) { Shown::either(&mut mix) } else { Shown::Nothing };
+        let scene = Arc::clone(&scene);
         Some(async move {
-            check(&scene, &right, with_token).await;
+            check(&scene, &right, shown).await;
         })
     })
     .await
 }
 
-/// Asks about a right, with the token of its last write if it shall; the decision, if there was one.
-pub(super) async fn check(scene: &Scene, right: &Right, with_token: bool) -> Option<bool> {
+/// Asks about a right; the decision, if there was one.
+pub(super) async fn check(scene: &Scene, right: &Right, shown: Shown) -> Option<bool> {
+    let ask = question(scene, right, shown);
+    let asked = scene.gateway.ask(Some(Workload::Checks), &ask.request, &[200]).await;
+    judge(scene, right, &ask, &asked.answer?, false)
+}
+
+/// The same of one replica, when everything agrees and nothing is written any more: for longer than the bound, which
+/// holds for identities, too, then.
+pub(super) async fn check_at(
+    scene: &Scene,
+    right: &Right,
+    (shown, replica): (Shown, usize),
+) -> Option<bool> {
+    let ask = question(scene, right, shown);
+    let gateway = &scene.gateway;
+    let asked = gateway.ask_of(Some(Workload::Checks), &ask.request, &[200], &[replica]).await;
+    judge(scene, right, &ask, &asked.answer?, true)
+}
+
+/// A question, and the write whose token it shows.
+struct Ask {
+    request: Request,
+    at_least: Option<usize>,
+}
+
+fn question(scene: &Scene, right: &Right, shown: Shown) -> Ask {
     let tenant = &scene.tenants[right.tenant];
-    let shown = if with_token { lock(&right.history).token() } else { None };
     let mut body = json!({
         "subject": {"type": "user", "id": right.subject},
         "action": {"name": ACTION},
         "resource": {"type": "document", "id": right.resource},
     });
-    let at_least = shown.as_ref().map(|(write, _)| *write);
-    // A token may come in the body or as a header.
+    let token = if shown == Shown::Nothing { None } else { lock(&right.history).token() };
+    let at_least = token.as_ref().map(|(write, _)| *write);
     let mut header = None;
-    match shown {
-        Some((write, token)) if write % 2 == 0 => header = Some(token),
-        Some((_, token)) => body["at_least"] = Value::from(&*token),
-        None => {}
+    if let Some((_, token)) = token {
+        match shown {
+            Shown::Body => body["at_least"] = Value::from(&*token),
+            _ => header = Some(token),
+        }
     }
-    let ask = Request::send(Service::Edge, Method::POST, tenant.path("check"), &body);
-    let ask = ask.at_least(header);
-    let answer = scene.gateway.ask(Some(Workload::Checks), &ask, &[200]).await.answer?;
-    scene.graph_token(&tenant.id, &answer, Workload::Checks);
+    let request = Request::send(Service::Edge, Method::POST, tenant.path("check"), &body);
+    Ask { request: request.at_least(header), at_least }
+}
+
+/// Holds an answer to what is known; its decision.
+fn judge(
+    scene: &Scene,
+    right: &Right,
+    ask: &Ask,
+    answer: &Answer,
+    is_settled: bool,
+) -> Option<bool> {
+    scene.graph_token(&scene.tenants[right.tenant].id, answer, Workload::Checks);
     let Some(allowed) = answer.json()["decision"].as_bool() else {
         scene.book.violation("answers", || format!("a check without decision: {}", answer.shown()));
         return None;
     };
     let (sent, received) = (answer.sent, answer.received);
-    let said = model::Answer { allowed, sent, received, at_least };
-    hold(scene, right, &said);
+    let said = model::Answer { allowed, sent, received, at_least: ask.at_least };
+    hold(scene, right, &said, is_settled);
     Some(allowed)
 }
 
 /// Holds an answer to the history.
-fn hold(scene: &Scene, right: &Right, said: &model::Answer) {
-    let bounds = scene.site.bounds;
+fn hold(scene: &Scene, right: &Right, said: &model::Answer, is_settled: bool) {
+    let bound = Some(scene.site.bounds.all());
     let (bound, invariant) = match (right.by, said.allowed) {
-        (By::Binding, true) => (Some(bounds.entry_life + bounds.grace), "never_grants"),
-        (By::Binding, false) => (Some(bounds.entry_life + bounds.grace), "never_forgets"),
+        (By::Binding, true) => (bound, "never_grants"),
+        (By::Binding, false) => (bound, "never_forgets"),
         // Sync waits for Kafka for as long as Kafka is away.
-        (By::Identity, _) => (None, "identities"),
+        (By::Identity, _) => (bound.filter(|_| is_settled), "identities"),
     };
     let counted =
         if said.at_least.is_some() { "checks with a token" } else { "checks without a token" };
@@ -140,6 +219,7 @@ fn hold(scene: &Scene, right: &Right, said: &model::Answer) {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
     use std::time::Instant;
 
     use super::*;
@@ -158,6 +238,10 @@ mod tests {
         board.replace(None, two);
         board.replace(Some(&one), three);
         let names: Vec<_> = board.all().iter().map(|right| right.resource.clone()).collect();
-        assert_eq!(names, ["3", "2"]);
+        assert_eq!(names, ["3", "2", "1"], "what it was is asked about, too");
+        let mut mix = Mix::new(1, 1);
+        let picked: BTreeSet<_> =
+            (0..200).filter_map(|_| Some(board.pick(&mut mix)?.resource.clone())).collect();
+        assert_eq!(picked.len(), 3);
     }
 }

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use contracts::CONSISTENCY_TOKEN_HEADER;
 use rand::Rng as _;
 use reqwest::Method;
-use reqwest::header::CONTENT_TYPE;
+use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
 use serde_json::Value;
 
 use super::book::{Book, Workload, lock};
@@ -86,6 +86,8 @@ pub(super) struct Answer {
     pub(super) body: Bytes,
     pub(super) sent: Instant,
     pub(super) received: Instant,
+    /// Whether it says when to try again.
+    retry_after: bool,
     /// When the access token that was shown ends.
     access_ends: Instant,
 }
@@ -98,6 +100,14 @@ impl Answer {
     /// A member of its body that is a text.
     pub(super) fn text(&self, name: &str) -> Option<String> {
         self.json()[name].as_str().map(str::to_owned)
+    }
+
+    /// Whether a refusal has the form that is described: RFC 9457, and when to try again.
+    fn is_problem(&self) -> bool {
+        let body = self.json();
+        let is_told = ["type", "title"].iter().all(|name| body[name].is_string());
+        let is_later = self.status == 408 || self.retry_after;
+        is_told && body["status"] == self.status && is_later
     }
 
     /// Its status and the beginning of its body.
@@ -233,9 +243,11 @@ impl Gateway {
         let status = answer.status().as_u16();
         let token = answer.headers().get(CONSISTENCY_TOKEN_HEADER);
         let token = token.and_then(|token| token.to_str().ok()).map(Arc::from);
+        let retry_after = answer.headers().contains_key(RETRY_AFTER);
         let Ok(body) = answer.bytes().await else { return Attempt::Lost };
         let received = Instant::now();
-        Attempt::Answered(Answer { status, token, body, sent, received, access_ends })
+        let answer = Answer { status, token, body, sent, received, retry_after, access_ends };
+        Attempt::Answered(answer)
     }
 
     /// Asks once, and the other replica where the first is not there. What is answered otherwise than `expected`
@@ -246,9 +258,21 @@ impl Gateway {
         request: &Request,
         expected: &[u16],
     ) -> Asked {
+        let first = self.turn.fetch_add(1, Ordering::Relaxed);
+        self.ask_of(workload, request, expected, &[first, first.wrapping_add(1)]).await
+    }
+
+    /// The same of these replicas, one after the other.
+    pub(super) async fn ask_of(
+        &self,
+        workload: Option<Workload>,
+        request: &Request,
+        expected: &[u16],
+        turns: &[usize],
+    ) -> Asked {
         let deadline = if workload.is_some() { DEADLINE } else { READ_DEADLINE };
-        let (first, mut doubtful) = (self.turn.fetch_add(1, Ordering::Relaxed), false);
-        for turn in [first, first.wrapping_add(1)] {
+        let mut doubtful = false;
+        for turn in turns.iter().copied() {
             match self.attempt(request, turn, deadline).await {
                 Attempt::NotSent => {}
                 Attempt::Lost => {
@@ -279,7 +303,8 @@ impl Gateway {
     /// An answer that was not expected: a failure of what is down or busy, or something that must not be.
     fn refused(&self, request: &Request, turn: usize, answer: &Answer) {
         let is_failure = match answer.status {
-            408 | 429 | 500.. => true,
+            // What is owed is 503, and to be tried again: anything else from 500 on is a bug.
+            408 | 429 | 503 => answer.is_problem(),
             // The access token may have ended on the way.
             401 => answer.received + MARGIN >= answer.access_ends,
             // Another request of the tenant, perhaps an earlier attempt, has not ended yet.

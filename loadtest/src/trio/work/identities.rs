@@ -10,7 +10,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::book::{Workload, lock};
-use super::checks::{Board, By, Right, check};
+use super::checks::{Board, By, Right, Shown, check};
 use super::gateway::{Answer, Request, Service};
 use super::model::History;
 use super::pace::{Ending, paced};
@@ -35,6 +35,8 @@ enum Step {
     Deactivate,
     Reactivate,
     Update,
+    /// Of the crew.
+    Rename,
     Delete,
 }
 
@@ -55,7 +57,7 @@ impl Person {
     fn after(&self, step: Step) -> Self {
         let Self { id, active, member } = self.clone();
         match step {
-            Step::Create | Step::Update => Self { id, active, member },
+            Step::Create | Step::Update | Step::Rename => Self { id, active, member },
             Step::Join => Self { id, active, member: true },
             Step::Leave => Self { id, active, member: false },
             Step::Deactivate => Self { id, active: false, member },
@@ -68,11 +70,12 @@ impl Person {
 /// What is done next: always something that changes something.
 fn next(person: Option<&Person>, mix: &mut Mix) -> Step {
     let Some(person) = person else { return Step::Create };
-    match mix.below(10) {
-        0 => Step::Delete,
-        1 => Step::Update,
-        2..6 if person.active => Step::Deactivate,
-        2..6 => Step::Reactivate,
+    match mix.below(20) {
+        0 | 1 => Step::Delete,
+        2 => Step::Update,
+        3 => Step::Rename,
+        4..12 if person.active => Step::Deactivate,
+        4..12 => Step::Reactivate,
         _ if person.member => Step::Leave,
         _ => Step::Join,
     }
@@ -173,7 +176,7 @@ impl Identities {
             let done = self.done(place, (step, write), &answer);
             match done {
                 Ok(right) => {
-                    check(scene, &right, true).await;
+                    check(scene, &right, Shown::either(&mut mix)).await;
                 }
                 Err(error) => scene.book.violation("answers", || {
                     format!("{kind} in {}: {error:#}: {}", tenant.id, answer.shown())
@@ -227,10 +230,12 @@ impl Place {
         let id = state.person.as_ref().map(|person| person.id.as_str()).unwrap_or_default();
         let (users, nothing) = (tenant.path("users"), Value::Null);
         let user = format!("{users}/{id}");
-        let member = tenant.path(&format!("teams/{}/members/user/{id}", self.crew));
+        let crew = tenant.path(&format!("teams/{}", self.crew));
+        let member = format!("{crew}/members/user/{id}");
         let n = state.steps;
         let email = json!({"email": format!("{}n{n}@{}.example", self.name, tenant.id)});
         let patch = json!({"attributes": {"step": n}});
+        let named = json!({"name": format!("{} {n}", self.name)});
         let (method, path, body, expected, kind) = match step {
             Step::Create => (Method::POST, users, email, MADE, "user.created"),
             Step::Join => (Method::PUT, member, nothing, MADE, "team.member_added"),
@@ -242,6 +247,7 @@ impl Place {
                 (Method::POST, format!("{user}/reactivate"), nothing, SHOWN, "user.reactivated")
             }
             Step::Update => (Method::PATCH, user, patch, SHOWN, "user.updated"),
+            Step::Rename => (Method::PATCH, crew, named, SHOWN, "team.updated"),
             Step::Delete => (Method::DELETE, user, nothing, GONE, "user.deleted"),
         };
         let request = Request::send(Service::Identity, method, path, &body);
@@ -292,12 +298,15 @@ mod tests {
                 (Some(_), Step::Delete) => None,
                 (Some(person), step) => {
                     let after = person.after(step);
-                    assert!(step == Step::Update || after != *person, "{step:?} of {person:?}");
+                    assert!(
+                        matches!(step, Step::Update | Step::Rename) || after != *person,
+                        "{step:?} of {person:?}"
+                    );
                     Some(after)
                 }
             };
         }
-        assert_eq!(seen.len(), 7, "{seen:?}");
+        assert_eq!(seen.len(), 8, "{seen:?}");
     }
 
     #[test]

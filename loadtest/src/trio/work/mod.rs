@@ -72,15 +72,16 @@ pub const INVARIANTS: [(&str, &str); 8] = [
     ),
     (
         "identities",
-        "with the token of a change of a user or its memberships, a check is answered after that change",
+        "with the token of a change of a user or its memberships, a check is answered after that change; without it, \
+         within the bound once everything agrees",
     ),
     (
         "agreement",
-        "rows, Kafka, the graph and what was acknowledged say the same of users and teams",
+        "rows, Kafka, the graph and what was acknowledged say the same of users and teams, and nothing waits to be told",
     ),
     (
         "no_gap",
-        "the changes of a tenant are numbered without a gap, and each number has one meaning",
+        "the changes of a tenant are numbered without a gap and told in order, and each number has one meaning",
     ),
     ("audited", "every change of identities and of bindings has its audit event, once"),
     ("answers", "every answer has the form and the status that are described for what was asked"),
@@ -151,6 +152,7 @@ pub struct Verdict {
 /// What is known when everything has been sent.
 struct Known {
     scene: Arc<Scene>,
+    rates: Rates,
     board: Arc<Board>,
     grants: Arc<Grants>,
     identities: Arc<Identities>,
@@ -237,6 +239,7 @@ impl Work {
         let (told, _gone) = (Arc::new(Mutex::new(told)), gone.guard());
         let known = Known {
             scene,
+            rates,
             board,
             grants,
             identities,

@@ -102,7 +102,8 @@ impl History {
     pub(super) fn explains(&self, answer: &Answer, bound: Option<Duration>) -> bool {
         let since = self.lurking[usize::from(answer.allowed)];
         since.is_some_and(|since| since <= answer.received)
-            || (0..self.states.len()).any(|at| self.is_of(at, answer, bound))
+            // The latest explain nearly all of them.
+            || (0..self.states.len()).rev().any(|at| self.is_of(at, answer, bound))
     }
 
     /// Whether an answer may be of the state at a place.

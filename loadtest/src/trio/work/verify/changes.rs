@@ -100,7 +100,17 @@ impl Changes {
         }
         let known = self.tenants.entry(change.tenant_id.clone()).or_default();
         match known.get(&change.seq) {
-            None => drop(known.insert(change.seq, (change, (partition, offset)))),
+            None => {
+                let last = known.last_key_value().map(|(seq, (_, at))| (*seq, *at));
+                let seq = change.seq;
+                known.insert(seq, (change, (partition, offset)));
+                if let Some((last, at)) = last.filter(|(last, at)| *last > seq || at.0 != partition)
+                {
+                    self.problem(format!(
+                        "{here} says change {seq} for the first time, behind {last} at {at:?}"
+                    ));
+                }
+            }
             Some((known, _)) if *known == change => {}
             Some((known, (partition, offset))) => {
                 let there = format!("{partition}/{offset}");
@@ -172,6 +182,13 @@ mod tests {
         assert!(changes.problems.is_empty() && changes.numbered(&tenant(), 2).is_none());
         let changes = told(&[(1, "a"), (1, "b")]);
         assert_eq!(changes.problems.len(), 1, "{:?}", changes.problems);
+    }
+
+    #[test]
+    fn what_is_told_out_of_order_is_found() {
+        let changes = told(&[(1, "a"), (3, "c"), (2, "b"), (3, "c")]);
+        assert_eq!(changes.problems.len(), 1, "{:?}", changes.problems);
+        assert!(changes.numbered(&tenant(), 3).is_none());
     }
 
     #[test]

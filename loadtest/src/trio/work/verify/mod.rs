@@ -10,9 +10,14 @@ use std::time::{Duration, Instant};
 
 pub(super) use changes::Told;
 
-use super::checks::check;
+use anyhow::ensure;
+use futures::StreamExt as _;
+
+use super::checks::{Right, Shown, check_at};
 use super::gateway::Service;
-use super::{Known, Verdict};
+use super::scene::vault;
+use super::{Known, Rates, Verdict, posts};
+use crate::scrape;
 use crate::stop::Stop;
 use crate::trio::work::book::lock;
 use crate::verify::{Among, Options, verify_among};
@@ -24,6 +29,10 @@ const LOOK: Duration = Duration::from_secs(1);
 const LEAST: Duration = Duration::from_secs(20);
 /// For reading what there is: a scan of all tables, say.
 const READING: Duration = Duration::from_secs(300);
+/// Events of the producer that are read back in a second, at least.
+const READ_A_SECOND: u64 = 20_000;
+/// Last checks at once.
+const AT_ONCE: usize = 8;
 /// Attempts at the last check of a right.
 const ATTEMPTS: usize = 10;
 
@@ -33,25 +42,55 @@ type Problem = (&'static str, String);
 /// Looks at everything.
 pub(super) async fn verify(known: &Known, within: Duration) -> anyhow::Result<Verdict> {
     let deadline = Instant::now() + within;
-    let stop = Stop::after(within + READING);
+    let published = known.sent.places().len() as u64;
+    let reading = READING + Duration::from_secs(published / READ_A_SECOND);
+    let stop = Stop::after(within + reading);
     let _guard = stop.guard();
     let left = || deadline.max(Instant::now() + LEAST);
     let mut problems = until(left(), async || agree(known, &stop).await).await?;
-    problems.extend(until(left(), async || trails(known).await).await?);
+    // What may come twice may come late: all that Kafka has is stored before it is looked at for good.
+    until(left(), async || trails(known).await).await?;
     last_checks(known).await;
     let settle = left().saturating_duration_since(Instant::now());
     problems.extend(account(known, settle, &stop).await?);
+    problems.extend(until(Instant::now() + LEAST, async || trails(known).await).await?);
     let book = &known.scene.book;
     for (invariant, detail) in problems {
         book.violation(invariant, || detail);
     }
+    let (posts, rights) = (known.posts.all(), known.grants.all());
+    let written = |right: &Arc<Right>| {
+        let history = lock(&right.history);
+        history.acknowledged(true) + history.acknowledged(false)
+    };
     let told = [
-        ("mutations acknowledged", known.scene.mutations().len()),
-        ("requests posted", known.posts.all().len()),
-        ("rights", known.grants.all().len()),
+        ("mutations acknowledged", known.scene.mutations().len() as u64),
+        ("requests posted", posts.len() as u64),
+        ("requests acknowledged", posts.iter().filter(|post| post.acknowledged).count() as u64),
+        ("rights", rights.len() as u64),
+        ("writes of rights acknowledged", rights.iter().map(written).sum()),
     ];
-    told.into_iter().for_each(|(what, count)| book.tell(what, count as u64));
-    Ok(Verdict { violations: book.violations(), told: book.told() })
+    told.into_iter()
+        .filter(|(_, count)| *count > 0)
+        .for_each(|(what, count)| book.tell(what, count));
+    let told = book.told();
+    let unseen = expected(known.rates).find(|what| !told.contains_key(what));
+    ensure!(unseen.is_none(), "nothing was verified by {unseen:?}: {told:?}");
+    Ok(Verdict { violations: book.violations(), told })
+}
+
+/// What there is to be something of, with work at these rates: no verdict is of nothing.
+fn expected(rates: Rates) -> impl Iterator<Item = &'static str> {
+    [
+        (rates.events, "events acknowledged"),
+        (rates.posts, "requests acknowledged"),
+        (rates.checks, "checks with a token"),
+        (rates.checks, "checks without a token"),
+        (rates.grants, "writes of rights acknowledged"),
+        (rates.identities, "mutations acknowledged"),
+    ]
+    .into_iter()
+    .filter_map(|(rate, what)| (rate > 0).then_some(what))
 }
 
 /// Looks until nothing is wrong or the deadline is there; what is wrong then. An answer that nobody gives is asked for
@@ -83,7 +122,13 @@ async fn agree(known: &Known, stop: &Stop) -> anyhow::Result<Vec<Problem>> {
             problems.push(("agreement", format!("nobody tells the snapshot of {}", tenant.id)));
             continue;
         };
-        let (rows, last) = Said::by_snapshot(&rows.body)?;
+        let (rows, last) = match Said::by_snapshot(&rows.body) {
+            Ok(said) => said,
+            Err(error) => {
+                problems.push(("agreement", format!("the snapshot of {}: {error:#}", tenant.id)));
+                continue;
+            }
+        };
         let (by_kafka, numbered, mutated) = {
             let told = lock(&known.told);
             let by_kafka = Said::by_changes(told.of(&tenant.id));
@@ -103,12 +148,30 @@ async fn agree(known: &Known, stop: &Stop) -> anyhow::Result<Vec<Problem>> {
             None => disagree(Some("nobody tells what is in the graph".to_owned())),
         }
     }
+    problems.extend(waiting(known).await.map(|text| ("agreement", text)));
     let wrong = lock(&known.told).problems().to_vec();
     problems.extend(wrong.into_iter().map(|text| ("no_gap", text)));
     if problems.is_empty() {
         known.scene.book.tell("changes of identities", changes);
     }
     Ok(problems)
+}
+
+/// What waits to be told, or never will be, as `identity-admin` says of itself.
+async fn waiting(known: &Known) -> Option<String> {
+    let client = scrape::client(LOOK).ok()?;
+    for replica in known.scene.site.identity {
+        let Ok(text) = scrape::text(&client, replica.admin).await else {
+            return Some(format!("nobody tells the metrics at {}", replica.admin));
+        };
+        for name in ["triad_identity_outbox_depth", "triad_identity_outbox_parked"] {
+            let rows = scrape::total(&text, name);
+            if rows > 0.0 {
+                return Some(format!("{name} is {rows} at {}", replica.admin));
+            }
+        }
+    }
+    None
 }
 
 /// What the audit trail of each tenant says.
@@ -124,6 +187,7 @@ async fn trails(known: &Known) -> anyhow::Result<Vec<Problem>> {
                 let tally = trail::Tally::of(&lock(&right.history));
                 (right.resource.clone(), tally)
             });
+            let vaults = tenant.crews.iter().map(|crew| (vault(crew), trail::Tally::made()));
             trail::Expected {
                 work: known.scene.id.clone(),
                 seed: known.scene.seed,
@@ -131,7 +195,7 @@ async fn trails(known: &Known) -> anyhow::Result<Vec<Problem>> {
                 place: (place, known.scene.tenants.len()),
                 posts: posts.clone(),
                 changes: changes.collect::<BTreeMap<_, _>>(),
-                bindings: bindings.collect(),
+                bindings: bindings.chain(vaults).collect(),
             }
         };
         match trail::read(&known.scene, tenant, &expected).await {
@@ -148,26 +212,29 @@ async fn trails(known: &Known) -> anyhow::Result<Vec<Problem>> {
     Ok(problems)
 }
 
-/// Asks about every right once more; the history judges. Nobody may leave it unanswered for long.
+/// Asks each replica about every right once more, in each way; the history judges. What was written last is older than the
+/// bound then. Nobody may leave it unanswered for long.
 async fn last_checks(known: &Known) {
-    for right in known.board.all() {
-        for with_token in [true, false] {
-            let mut answered = false;
-            for _ in 0..ATTEMPTS {
-                answered = check(&known.scene, &right, with_token).await.is_some();
-                if answered {
-                    break;
-                }
-                tokio::time::sleep(LOOK).await;
+    let scene = &known.scene;
+    tokio::time::sleep(scene.site.bounds.all()).await;
+    let all = known.board.all();
+    let each = all.iter().flat_map(|right| {
+        let ways = Shown::ALL.into_iter().flat_map(|shown| [(shown, 0), (shown, 1)]);
+        ways.map(move |way| (right, way))
+    });
+    let ask = async |(right, way): (&Arc<Right>, (Shown, usize))| {
+        for _ in 0..ATTEMPTS {
+            if check_at(scene, right, way).await.is_some() {
+                return;
             }
-            if !answered {
-                known.scene.book.violation("answers", || {
-                    let tenant = &known.scene.tenants[right.tenant].id;
-                    format!("nobody answers whether {} may read in {tenant}", right.subject)
-                });
-            }
+            tokio::time::sleep(LOOK).await;
         }
-    }
+        scene.book.violation("answers", || {
+            let tenant = &scene.tenants[right.tenant].id;
+            format!("edge {} never says whether {} may read in {tenant}", way.1 + 1, right.subject)
+        });
+    };
+    futures::stream::iter(each).for_each_concurrent(AT_ONCE, ask).await;
 }
 
 /// The accounting identity of the producer's events.
@@ -176,7 +243,11 @@ async fn account(known: &Known, settle: Duration, stop: &Stop) -> anyhow::Result
     let mut run = known.run.clone();
     run.events = acknowledged.len() as u64;
     let places = acknowledged.iter().flatten().count() as u64;
-    let among = Among { acknowledged, letters_from: known.letters_from.clone() };
+    let among = Among {
+        acknowledged,
+        letters_from: known.letters_from.clone(),
+        stored: Some(posts::prefix(&known.scene.id)),
+    };
     let options = Options { settle, ..Options::default() };
     let engines = &known.scene.site.engines;
     let found = Box::pin(verify_among(engines, &run, options, among, stop)).await?;

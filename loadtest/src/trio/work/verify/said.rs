@@ -18,10 +18,12 @@ const PAGES: usize = 1000;
 /// What can be compared: one text for each thing that is so.
 pub(super) type Facts = BTreeSet<String>;
 
-/// Users, and pairs of a team and a user in it.
+/// Users, teams, and pairs of a team and a user in it.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Said {
     users: BTreeMap<String, User>,
+    /// Names by id.
+    teams: BTreeMap<String, String>,
     members: BTreeSet<(String, String)>,
 }
 
@@ -41,6 +43,14 @@ impl Said {
                     let id = deleted.id.to_string();
                     said.users.remove(&id);
                     said.members.retain(|(_, member)| *member != id);
+                }
+                ChangeKind::TeamCreated(team) | ChangeKind::TeamUpdated(team) => {
+                    said.teams.insert(team.id.to_string(), team.name.clone());
+                }
+                ChangeKind::TeamDeleted(deleted) => {
+                    let id = deleted.id.to_string();
+                    said.teams.remove(&id);
+                    said.members.retain(|(team, _)| *team != id);
                 }
                 ChangeKind::TeamMemberAdded(told) if told.member.kind == MemberKind::User => {
                     said.members.insert((told.team_id.to_string(), told.member.id.to_string()));
@@ -68,6 +78,9 @@ impl Said {
                 SnapshotLine::User(user) => {
                     said.users.insert(user.of.id.to_string(), user.of);
                 }
+                SnapshotLine::Team(team) => {
+                    said.teams.insert(team.of.id.to_string(), team.of.name);
+                }
                 SnapshotLine::Member(told) if told.member.kind == MemberKind::User => {
                     said.members.insert((told.team_id.to_string(), told.member.id.to_string()));
                 }
@@ -86,13 +99,15 @@ impl Said {
             let User { id, email, active, attributes } = user;
             format!("user {id} active={active} {email:?} {attributes:?}")
         });
-        users.chain(self.members()).collect()
+        let teams = self.teams.iter().map(|(id, name)| format!("team {id} {name:?}"));
+        users.chain(teams).chain(self.members()).collect()
     }
 
     /// What of it the graph's lists say.
     pub(super) fn seen(&self) -> Facts {
         let users = self.users.iter().map(|(id, user)| seen_user(id, user.active));
-        users.chain(self.members()).collect()
+        let teams = self.teams.keys().map(|id| seen_team(id));
+        users.chain(teams).chain(self.members()).collect()
     }
 
     fn members(&self) -> impl Iterator<Item = String> {
@@ -118,6 +133,10 @@ fn seen_user(id: &str, active: bool) -> String {
     format!("user {id} active={active}")
 }
 
+fn seen_team(id: &str) -> String {
+    format!("team {id}")
+}
+
 fn seen_member(team: &str, user: &str) -> String {
     format!("member {user} of {team}")
 }
@@ -138,8 +157,10 @@ pub(super) async fn seen_in_graph(scene: &Scene, tenant: &Tenant) -> Option<Fact
     for user in list(scene, tenant, ("subjects/user?limit=1000", "subjects")).await.ok()? {
         seen.insert(seen_user(user["id"].as_str()?, user["active"] == true));
     }
-    let teams = tenant.steady.iter().map(|(_, team)| team).chain(&tenant.crews);
-    for team in teams {
+    let teams = list(scene, tenant, ("subjects/team?limit=1000", "subjects")).await.ok()?;
+    for team in &teams {
+        let team = team["id"].as_str()?;
+        seen.insert(seen_team(team));
         let what = format!("relationships?team={team}&limit=1000");
         for member in list(scene, tenant, (&what, "relationships")).await.ok()? {
             seen.insert(seen_member(team, member["subject"]["id"].as_str()?));
@@ -195,6 +216,7 @@ mod tests {
     }
 
     const MADE: (&str, &str) = ("user.created", r#"{"id":"u","email":"u@x.y","active":true}"#);
+    const TEAM: (&str, &str) = ("team.created", r#"{"id":"t","name":"T"}"#);
     const JOINED: (&str, &str) =
         ("team.member_added", r#"{"team_id":"t","member":{"type":"user","id":"u"}}"#);
 
@@ -202,14 +224,18 @@ mod tests {
     fn rows_and_changes_that_say_the_same_agree() {
         let (rows, last) = Said::by_snapshot(SNAPSHOT.as_bytes()).unwrap();
         assert_eq!(last, 7);
-        let told = Said::by_changes(changes(&[MADE, JOINED]).iter());
+        let told = Said::by_changes(changes(&[TEAM, MADE, JOINED]).iter());
         assert_eq!(rows, told);
         assert_eq!(differ(("rows", &rows.facts()), ("Kafka", &told.facts())), None);
-        let told = Said::by_changes(changes(&[MADE]).iter());
+        let told = Said::by_changes(changes(&[TEAM, MADE]).iter());
         let text = differ(("rows", &rows.facts()), ("Kafka", &told.facts())).unwrap();
         assert_eq!(text, "1 differ: only rows: member u of t");
         let gone = ("user.deleted", r#"{"id":"u"}"#);
         assert_eq!(Said::by_changes(changes(&[MADE, JOINED, gone]).iter()), Said::default());
+        let renamed = ("team.updated", r#"{"id":"t","name":"U"}"#);
+        let told = Said::by_changes(changes(&[TEAM, MADE, JOINED, renamed]).iter());
+        assert!(differ(("rows", &rows.facts()), ("Kafka", &told.facts())).is_some());
+        assert_eq!(rows.seen(), told.seen(), "the graph has no names");
     }
 
     #[test]
