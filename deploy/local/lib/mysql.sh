@@ -45,7 +45,7 @@ mysql_tls() {
 }
 
 mysql_start() { # NAME
-  local -a command tls=()
+  local -a command own=() tls=()
   mapfile -t command < <(mysqld)
   mysql_initialize "${command[@]}"
   # root@localhost answers to 127.0.0.1 only where the resolver says so.
@@ -57,12 +57,16 @@ mysql_start() { # NAME
     command=(env LD_PRELOAD=./curves.so "${command[@]}")
     tls=("--ssl-ca=$STATE/tls/ca.pem" "--ssl-cert=$STATE/tls/server.pem" "--ssl-key=$STATE/tls/server.key")
   fi
+  if [[ ${OPT[mysql_options]} != none ]]; then
+    IFS=, read -ra own <<<"${OPT[mysql_options]}"
+    own=("${own[@]/#/--}")
+  fi
   # A killed server leaves its socket's lock, and mysqld believes it when the pid in it is alive again, or a zombie.
   rm -f -- "$STATE/mysql/data/mysql.sock.lock"
   # The socket's path is relative to the data folder: the kernel takes no more than 107 bytes of an absolute one.
   spawn mysql "${command[@]}" "--datadir=$STATE/mysql/data" "--port=$(port mysql)" --bind-address=127.0.0.1 \
     --socket=mysql.sock --mysqlx=OFF --skip-name-resolve "--init-file=$STATE/mysql/init.sql" \
-    "--pid-file=$STATE/mysql/mysqld.pid" --max-connections=300 "${tls[@]}"
+    "--pid-file=$STATE/mysql/mysqld.pid" --max-connections=300 "${own[@]}" "${tls[@]}"
 }
 
 mysql_ready() { probe mysql 127.0.0.1 "$(port mysql)"; }

@@ -4,13 +4,13 @@
 
 declare -A OPT=()
 
-readonly STATE_KEYS='^(engines|port_base|cassandra_nodes|cassandra_auth|cassandra_group|tls|commitlog_sync|memtable|cpus_(kafka|cassandra|mysql|dgraph|prometheus))$'
+readonly STATE_KEYS='^(engines|port_base|cassandra_nodes|cassandra_auth|cassandra_group|tls|commitlog_sync|memtable|mysql_options|cpus_(kafka|cassandra|mysql|dgraph|prometheus))$'
 
 have_instance() { [[ -f $STATE/instance ]]; }
 
 load_instance() {
   OPT=([engines]='' [port_base]=default [cassandra_nodes]=1 [cassandra_auth]=off [cassandra_group]=none
-    [tls]=off [commitlog_sync]=group [memtable]=heap_buffers)
+    [tls]=off [commitlog_sync]=group [memtable]=heap_buffers [mysql_options]=none)
   have_instance || return 0
   local key value
   while IFS='=' read -r key value; do
@@ -61,6 +61,9 @@ check_given() {
   [[ ${GIVEN[cassandra_group]:-none} =~ ^(none|[1-9][0-9]{0,8})$ ]] ||
     usage_error "--cassandra-group wants a number or none, not '${GIVEN[cassandra_group]}'"
   [[ ${GIVEN[cassandra_group]:-none} == none || $EUID == 0 ]] || usage_error "--cassandra-group wants root"
+  local option='[a-z][a-z0-9-]*(=[A-Za-z0-9]+)?'
+  [[ ${GIVEN[mysql_options]:-none} =~ ^$option(,$option)*$ ]] ||
+    usage_error "--mysql-options wants NAME[=VALUE],… or none, not '${GIVEN[mysql_options]}'"
   local base=${GIVEN[port_base]:-auto}
   [[ $base =~ ^(auto|default)$ || ($base =~ ^[0-9]{4,5}$ && $((10#$base)) -ge 1024 && $((10#$base)) -le 61000) ]] ||
     usage_error "--port-base wants a number from 1024 to 61000, default or auto, not '$base'"
@@ -69,6 +72,7 @@ check_given() {
 engine_of_option() { # KEY: the engine an option belongs to, nothing for all of them
   case $1 in
     cassandra_* | commitlog_sync | memtable) printf cassandra ;;
+    mysql_*) printf mysql ;;
     cpus_*) printf '%s' "${1#cpus_}" ;;
   esac
 }

@@ -70,6 +70,8 @@ pub struct Space {
     key: u64,
     hot_users: Alias,
     hot_documents: Alias,
+    /// Where the cold walk begins.
+    start: u64,
     /// All hot questions of a pool: looking for each while it is asked would load the machine by how many tenants there are.
     pool: Vec<Question>,
 }
@@ -84,9 +86,12 @@ impl Space {
             key: Mix::key(draw.seed, "questions"),
             hot_users: hot(shape.users),
             hot_documents: hot(shape.resources),
+            start: 0,
             pool: Vec::new(),
             draw,
         };
+        space.start =
+            u64::from(space.mix(0).below(u32::try_from(space.walk()).unwrap_or(u32::MAX)));
         if draw.keys == Keys::Hot {
             space.pool = (0..draw.pool).map(|index| space.drawn(space.mix(index))).collect();
         }
@@ -199,7 +204,7 @@ impl Space {
 
     /// Step `index` of the cold walk.
     fn step(&self, index: u64) -> Option<Question> {
-        (index < self.walk()).then(|| self.diagonal(index))
+        (index < self.walk()).then(|| self.diagonal((self.start + index) % self.walk()))
     }
 
     fn show(&self, index: u64) -> Option<Question> {

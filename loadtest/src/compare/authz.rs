@@ -4,7 +4,7 @@ use anyhow::{Context, ensure};
 use serde_json::Value;
 
 use super::figure::{Figure, Rounds};
-use super::section::{Section, notes};
+use super::section::{Note, Section, notes};
 use super::words;
 use crate::bench::authz::turn::{SPACES, Turns};
 use crate::cli::CompareArgs;
@@ -38,6 +38,9 @@ pub(super) async fn authz(args: &CompareArgs, stop: &Stop) -> anyhow::Result<Sec
             let lines = Box::pin(turns.peer(peer)).await?;
             for (space, line) in SPACES.into_iter().zip(&lines) {
                 note(&mut rounds, title(peer), space, line, fields)?;
+                if let Some(shown) = line["shown_share"].as_f64() {
+                    rounds.note(&format!("{} {space} shown", title(peer)), shown);
+                }
             }
         }
         say(&format!("round {round} of {} is over", args.rounds));
@@ -77,12 +80,23 @@ fn section(args: &CompareArgs, rounds: &Rounds) -> anyhow::Result<Section> {
     }
     section.version("Dgraph", "24.0.5");
     section.settings = notes(words::AUTHZ_SETTINGS);
+    for (peer, space) in args.peers.iter().flat_map(|peer| SPACES.map(|space| (peer, space))) {
+        let shown = rounds.of(&format!("{} {space} shown", title(peer)));
+        let least = shown.into_iter().fold(1.0, f64::min);
+        if least < 1.0 {
+            let share = 100.0 * least;
+            let text =
+                format!("its warm-up came to {share:.0} % of what the {space} questions are about");
+            section.settings.push(Note { of: title(peer).to_owned(), text });
+        }
+    }
     section.peer_does = notes(words::AUTHZ_PEER_DOES);
     section.commands = vec![
         format!("loadtest compare authz --rounds {} --seconds {}", args.rounds, args.seconds),
         format!(
-            "loadtest/peers/run --keys hot,wide --seconds 15 --connections {CONNECTIONS} \
-             --users 10000 --resources 5000 --depth 3"
+            "loadtest/peers/run --keys hot,wide --seconds {} --connections {CONNECTIONS} \
+             --users 10000 --resources 5000 --depth 3   # the peers' own commands are in it",
+            args.seconds
         ),
     ];
     for space in SPACES {

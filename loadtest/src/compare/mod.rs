@@ -25,11 +25,13 @@ mod words;
 use std::path::{Path, PathBuf};
 
 use anyhow::ensure;
+use serde_json::to_value;
 
 use crate::cli::CompareArgs;
 use crate::deploy;
 use crate::progress::say;
 use crate::stop::Stop;
+use crate::system::Machine;
 use section::Section;
 
 /// What is compared.
@@ -84,8 +86,11 @@ pub async fn compare(args: &CompareArgs, stop: &Stop) -> anyhow::Result<bool> {
     let mut failed = Vec::new();
     for part in args.what.parts() {
         say(&format!("comparing {}", part.name()));
+        let machine = Machine::here();
         match Box::pin(measure(*part, args, stop)).await {
             Ok(section) => {
+                // As it was before, with the load that was on it.
+                let section = Section { machine: to_value(machine)?, ..section };
                 let sections = section::merge(&out, part.name(), section)?;
                 page::write(&report, &sections)?;
             }

@@ -25,8 +25,9 @@ fn page(sections: &Sections) -> String {
     let mut html = head("Triad beside its peers");
     html.push_str(
         "<p>Each figure is the median of rounds in which all sides had their turn, one after the other, with the \
-         machine for itself; the line over a bar goes from the lowest round to the highest. Client, server and engines \
-         share the CPUs, so ratios say more than single figures.</p>",
+         machine for itself (of the monolith, one side was measured after the other, see there); the line over a bar goes from \
+         the lowest round to the highest. Client, server and engines share the CPUs, so ratios say more than single \
+         figures.</p>",
     );
     better(sections, &mut html);
     for section in sections.values() {

@@ -14,8 +14,6 @@ use crate::check::space::Keys;
 use crate::deploy;
 use crate::progress::say;
 
-/// Of each measurement.
-const SECONDS: u32 = 15;
 /// Its clean-up, once it was told to end.
 const ENDS_WITHIN: Duration = Duration::from_secs(60);
 
@@ -76,7 +74,7 @@ pub(super) async fn ask(bed: &Bed, peer: &str, keys: &str) -> anyhow::Result<Str
     let mut command = Command::new(folder()?.join("run"));
     let (graph, quick) = (&bed.sizes.graph, bed.args.quick);
     let numbers = [
-        ("--seconds", if quick { 1 } else { SECONDS }),
+        ("--seconds", if quick { 1 } else { seconds(bed.args.seconds) }),
         ("--connections", u32::from(bed.args.connections)),
         ("--users", graph.users),
         ("--resources", graph.resources),
@@ -107,6 +105,12 @@ pub(super) async fn ask(bed: &Bed, peer: &str, keys: &str) -> anyhow::Result<Str
         bail!("loadtest/peers/run --only {peer} ended with {status}");
     }
     Ok(text)
+}
+
+/// As the script takes them: whole ones.
+#[allow(clippy::cast_sign_loss, reason = "one at least")]
+fn seconds(asked: f64) -> u32 {
+    asked.clamp(1.0, 600.0).round() as u32
 }
 
 /// The running script. Killed, it would leave its engines running; told to end, it ends them.

@@ -39,7 +39,7 @@ const TABLES: [&str; 4] = ["member_of", "parent_of", "binding", "permission"];
 
 /// Whether the user, or a team that it belongs to through any depth, holds a role with the action on the
 /// document or on anything above it. Bound are: user, tenant, document, tenant, tenant, action.
-const CHECK: &str = "WITH RECURSIVE holders (kind, id) AS (
+pub(super) const CHECK: &str = "WITH RECURSIVE holders (kind, id) AS (
   SELECT CAST(0 AS UNSIGNED), CAST(? AS UNSIGNED)
   UNION
   SELECT 1, m.team FROM holders h

@@ -18,36 +18,42 @@ use crate::bench::authz::turn::{SPACES, Turns};
 use crate::check::graph::Shape;
 use crate::check::space::{Draw, Keys, Space};
 use crate::cli::CompareArgs;
-use crate::deploy::Local;
-use crate::latency::Latency;
+use crate::deploy::{self, Local};
+use crate::latency::{Latency, median};
 use crate::mysql;
 use crate::progress::say;
 use crate::run::Run;
 use crate::scenario::stored::spread;
 use crate::stop::Stop;
+use crate::system::settle;
 
 /// Checks at once.
 const CONNECTIONS: u16 = 8;
 /// The share of the time that is left for filling MySQL's table.
 const SHARE: f64 = 0.5;
 const PEER: &str = "MySQL";
-/// As large as Cassandra's heap here, and as durable as its periodic commit log.
-const SETTINGS: [&str; 4] = [
-    "SET GLOBAL innodb_buffer_pool_size = 3221225472",
-    "SET GLOBAL innodb_flush_log_at_trx_commit = 2",
-    "SET GLOBAL sync_binlog = 0",
-    "CREATE DATABASE monolith CHARACTER SET utf8mb4 COLLATE utf8mb4_bin",
-];
+/// A buffer pool as large as Cassandra's heap here, as durable as its periodic commit log, one copy of each row and no log
+/// for replicas, which Cassandra at one copy has neither; a log and writes behind it as a disk of today takes them.
+const OPTIONS: &str = "innodb-buffer-pool-size=3221225472,innodb-flush-log-at-trx-commit=2,skip-log-bin,\
+    innodb-log-file-size=536870912,innodb-io-capacity=2000,innodb-io-capacity-max=4000";
+const DATABASE: &str = "CREATE DATABASE monolith CHARACTER SET utf8mb4 COLLATE utf8mb4_bin";
+/// Windows of rows at each level, of either side; a rate is their median.
+const WINDOWS: u64 = 3;
+/// What was written is flushed behind it; it is waited for before pages are asked for, at most.
+const SETTLE: Duration = Duration::from_secs(60);
 
 /// What was measured with so many rows stored.
 #[derive(Debug, Clone, Copy)]
 struct Level {
+    /// That was asked for.
     rows: u64,
+    /// That there were when pages were asked for.
+    stored: u64,
     rows_per_second: f64,
     pages: Latency,
 }
 
-/// Compares them: MySQL first, then Triad, each with the machine for itself.
+/// Compares them: MySQL first, then Triad, each with the machine for itself, up to an hour apart.
 ///
 /// # Errors
 /// A wrong answer of anybody, and what keeps it from being measured.
@@ -55,10 +61,11 @@ pub(super) async fn monolith(args: &CompareArgs, stop: &Stop) -> anyhow::Result<
     ensure!(args.levels.is_sorted() && !args.levels.is_empty(), "--levels ascend");
     let mut rounds = Rounds::default();
     let mut local = Local::new(state("monolith"));
-    local.start("mysql", &[]).await?;
+    local.start_with("mysql", &["--mysql-options", OPTIONS]).await?;
     let pool = database(&local).await?;
     Box::pin(check(&pool, args, stop, &mut rounds)).await?;
-    let theirs = Box::pin(fill(&pool, args, stop)).await?;
+    let mysqld = deploy::pid(local.state(), "mysql").context("no process of MySQL")?;
+    let theirs = Box::pin(fill(&pool, mysqld, args, stop)).await?;
     pool.close().await;
     local.reset().await?;
     let levels: Vec<u64> = theirs.iter().map(|level| level.rows).collect();
@@ -81,9 +88,7 @@ async fn database(local: &Local) -> anyhow::Result<MySqlPool> {
     let [mysql] = local.addresses(["TRIAD_MYSQL"]).await?;
     let server = mysql.first().context("no MySQL")?;
     let setting = mysql::pool(server, 1).await?;
-    for statement in SETTINGS {
-        sqlx::raw_sql(statement.into_sql_str()).execute(&setting).await.context(statement)?;
-    }
+    sqlx::raw_sql(DATABASE.into_sql_str()).execute(&setting).await?;
     setting.close().await;
     let connections = rows::WRITERS.max(CONNECTIONS.into());
     let pool = mysql::pool(&format!("{server}monolith"), connections).await?;
@@ -121,7 +126,12 @@ fn shape(args: &CompareArgs) -> Shape {
 }
 
 /// The audit table at each level, as far as there is time for.
-async fn fill(pool: &MySqlPool, args: &CompareArgs, stop: &Stop) -> anyhow::Result<Vec<Level>> {
+async fn fill(
+    pool: &MySqlPool,
+    mysqld: u32,
+    args: &CompareArgs,
+    stop: &Stop,
+) -> anyhow::Result<Vec<Level>> {
     let left = stop.deadline().saturating_duration_since(Instant::now());
     let until = Instant::now() + left.mul_f64(SHARE);
     let run = Run::recent(&format!("m{}", std::process::id()), 1);
@@ -136,16 +146,22 @@ async fn fill(pool: &MySqlPool, args: &CompareArgs, stop: &Stop) -> anyhow::Resu
             }
             stored += missing;
         }
-        let window = Run::recent(&format!("{}-w{step}", run.id), args.window);
         // Even without time for more: what is filled is measured.
         let limit = until + Duration::from_secs(300);
-        let rate =
-            rows::insert(pool, &window, limit, stop).await?.context("the window took long")?;
-        stored += window.events;
-        let about = if missing > 0 { &part } else { &window };
-        let pages = rows::pages(pool, about, args.probes).await?;
-        say(&format!("MySQL, {level} rows: {rate:.0} rows/s, page p99 {:.1} ms", pages.p99_ms));
-        measured.push(Level { rows: *level, rows_per_second: rate, pages });
+        let (mut rates, mut about) = (Vec::new(), part);
+        for number in 0..WINDOWS {
+            let window = Run::recent(&format!("{}-w{step}-{number}", run.id), args.window);
+            let rate = rows::insert(pool, &window, limit, stop).await?;
+            rates.push(rate.context("the window took long")?);
+            stored += window.events;
+            if missing == 0 {
+                about = window;
+            }
+        }
+        settle(mysqld, SETTLE).await;
+        let (rate, pages) = (median(rates), rows::pages(pool, &about, args.probes).await?);
+        say(&format!("MySQL, {stored} rows: {rate:.0} rows/s, page p99 {:.1} ms", pages.p99_ms));
+        measured.push(Level { rows: *level, stored, rows_per_second: rate, pages });
     }
     Ok(measured)
 }
@@ -165,9 +181,16 @@ fn section(
         "loadtest compare monolith --levels {levels} --window {} --rounds {}",
         args.window, args.rounds
     )];
-    section.commands.extend(SETTINGS[..3].iter().map(|setting| format!("mysql> {setting}")));
+    section
+        .commands
+        .push(format!("deploy/local/engines up --only mysql --mysql-options {OPTIONS}"));
+    let statements = [rows::SCHEMA].into_iter().chain(checks::SCHEMA).chain([checks::CHECK]);
+    section.commands.extend(statements.map(|statement| format!("mysql> {statement}")));
     for (ours, theirs) in ours.iter().zip(theirs) {
-        let with = format!("with {} rows stored", ours.rows);
+        let with = format!(
+            "with {} rows stored ({} and {} after those of the measurement itself)",
+            ours.rows, ours.stored, theirs.stored
+        );
         let id = |what: &str| format!("monolith.{what}_{}", ours.rows);
         let rate = Figure::more(
             &id("rows_per_second"),
@@ -216,7 +239,7 @@ fn curve(
     of: impl Fn(&Level) -> f64,
 ) -> Curve {
     let line = |name: &str, levels: &[Level]| {
-        let points = levels.iter().map(|level| (level.rows as f64 / 1e6, of(level)));
+        let points = levels.iter().map(|level| (level.stored as f64 / 1e6, of(level)));
         (name.to_owned(), points.collect())
     };
     Curve {
@@ -235,6 +258,7 @@ mod tests {
     fn every_level_has_its_figures_and_a_point_of_each_curve() {
         let level = |rows, rows_per_second, p99_ms| Level {
             rows,
+            stored: rows + 1_000_000,
             rows_per_second,
             pages: Latency { p50_ms: 1.0, p99_ms, ..Latency::default() },
         };
@@ -245,6 +269,6 @@ mod tests {
         let better: Vec<_> = section.figures.iter().flat_map(Figure::better).collect();
         assert_eq!(better, [(PEER, 2.0)], "pages of an empty table");
         assert_eq!(section.figures[2].ratios()[0].1, 8.0);
-        assert_eq!(section.curves[0].lines[1].1, [(0.0, 20_000.0), (5.0, 6000.0)]);
+        assert_eq!(section.curves[0].lines[1].1, [(1.0, 20_000.0), (6.0, 6000.0)]);
     }
 }

@@ -1,6 +1,6 @@
 //! `ingest` and Cassandra at the same numbers of rows: the rate of a backlog, and first pages over HTTP.
 
-use super::Level;
+use super::{Level, WINDOWS};
 use crate::cli::CompareArgs;
 use crate::compare::state;
 use crate::deploy::Local;
@@ -11,9 +11,6 @@ use crate::scenario::Stage;
 use crate::scenario::ceiling::drive;
 use crate::scenario::stored::{self, Plan};
 use crate::stop::Stop;
-
-/// Windows of each backlog; its rate is their median.
-const WINDOWS: u64 = 3;
 
 /// Measures at each of `levels`, on engines of its own.
 ///
@@ -54,7 +51,8 @@ pub(super) async fn levels(
         ingest.stop().await?;
         let rate = median(windows.iter().map(|window| window.rows_per_second).collect());
         say(&format!("Triad, {level} rows: {rate:.0} rows/s"));
-        measured.push(Level { rows: *level, rows_per_second: rate, pages: pages.latency });
+        let pages = pages.latency;
+        measured.push(Level { rows: *level, stored, rows_per_second: rate, pages });
     }
     drop((driver, db));
     local.reset().await?;

@@ -1,4 +1,4 @@
-//! The graphs into Dgraph: a folder made by `dgraph bulk` before any alpha runs, or `graph import`.
+//! A graph into its Dgraph: a folder made by `dgraph bulk` before any alpha runs, or `graph import`.
 
 use std::fs::File;
 use std::io::{BufWriter, Write as _};
@@ -15,7 +15,7 @@ use serde::Serialize;
 use serde_json::json;
 use tokio::process::Command;
 
-use super::parts::{Part, Parts};
+use super::parts::Part;
 use crate::bench::authz::bed::Place;
 use crate::bench::authz::import;
 use crate::check::graph::{Graph, Shape};
@@ -52,7 +52,7 @@ pub(super) struct Loaded {
 }
 
 /// Makes the data folder of the alpha, which has none yet; Zero runs.
-pub(super) async fn bulk(local: &Local, parts: &Parts, stop: &Stop) -> anyhow::Result<Loaded> {
+pub(super) async fn bulk(local: &Local, part: &Part, stop: &Stop) -> anyhow::Result<Loaded> {
     let [zero, binary] = local.addresses(["TRIAD_DGRAPH_ZERO", "TRIAD_DGRAPH_BINARY"]).await?;
     let folder = local.state().join("bulk");
     std::fs::create_dir_all(&folder)?;
@@ -60,8 +60,8 @@ pub(super) async fn bulk(local: &Local, parts: &Parts, stop: &Stop) -> anyhow::R
     std::fs::write(&schema, SCHEMA)?;
     let begun = Instant::now();
     let relationships = {
-        let (file, parts, stop) = (file.clone(), parts.clone(), stop.clone());
-        tokio::task::spawn_blocking(move || write(&file, &parts, &stop)).await??
+        let (file, part, stop) = (file.clone(), part.clone(), stop.clone());
+        tokio::task::spawn_blocking(move || write(&file, &part, &stop)).await??
     };
     let writing_seconds = begun.elapsed().as_secs_f64();
     let file_bytes = std::fs::metadata(&file)?.len();
@@ -109,24 +109,22 @@ async fn run(binary: &str, zero: &str, folder: &Path) -> anyhow::Result<()> {
 }
 
 /// Writes all tenants as N-Quads; returns how many relationships.
-fn write(path: &Path, parts: &Parts, stop: &Stop) -> anyhow::Result<u64> {
+fn write(path: &Path, part: &Part, stop: &Stop) -> anyhow::Result<u64> {
     let file = File::create(path).with_context(|| path.display().to_string())?;
     let mut file = BufWriter::with_capacity(1 << 20, file);
     let (mut offline, mut all) = (Offline::new(FIRST), 0);
     let author = Author::system(chrono::Utc::now());
-    for part in parts.both() {
-        let (roles, bar) = (roles(&part.shape)?, bar("tenants", u64::from(part.tenants)));
-        for rank in 0..part.tenants {
-            stop.check()?;
-            let tenant = TenantId::parse(&part.shape.tenant(rank))?;
-            let relationships = relationships(&part.shape, rank)?;
-            all += relationships.len() as u64;
-            let quads = offline.tenant(&tenant, &roles, relationships, &author)?;
-            file.write_all(quads.as_bytes())?;
-            bar.inc(1);
-        }
-        bar.finish_and_clear();
+    let (roles, bar) = (roles(&part.shape)?, bar("tenants", u64::from(part.tenants)));
+    for rank in 0..part.tenants {
+        stop.check()?;
+        let tenant = TenantId::parse(&part.shape.tenant(rank))?;
+        let relationships = relationships(&part.shape, rank)?;
+        all += relationships.len() as u64;
+        let quads = offline.tenant(&tenant, &roles, relationships, &author)?;
+        file.write_all(quads.as_bytes())?;
+        bar.inc(1);
     }
+    bar.finish_and_clear();
     file.flush()?;
     Ok(all)
 }
@@ -150,14 +148,14 @@ fn relationships(shape: &Shape, rank: u32) -> anyhow::Result<Vec<Relationship>> 
 pub(super) async fn import(
     launch: &Launch,
     place: &Place,
-    parts: &Parts,
+    part: &Part,
     stop: &Stop,
 ) -> anyhow::Result<Loaded> {
     let folder = tempfile::tempdir()?;
     let begun = Instant::now();
     let (relationships, file_bytes) = {
-        let (folder, parts, stop) = (folder.path().to_owned(), parts.clone(), stop.clone());
-        tokio::task::spawn_blocking(move || lines(&folder, &parts, &stop)).await??
+        let (folder, part, stop) = (folder.path().to_owned(), part.clone(), stop.clone());
+        tokio::task::spawn_blocking(move || lines(&folder, &part, &stop)).await??
     };
     let writing_seconds = begun.elapsed().as_secs_f64();
     let begun = Instant::now();
@@ -186,15 +184,14 @@ pub(super) async fn import(
 }
 
 /// Writes a file for each tenant; returns how many relationships and bytes.
-fn lines(folder: &Path, parts: &Parts, stop: &Stop) -> anyhow::Result<(u64, u64)> {
+fn lines(folder: &Path, part: &Part, stop: &Stop) -> anyhow::Result<(u64, u64)> {
     let (mut relationships, mut bytes) = (0, 0);
-    for Part { shape, tenants, .. } in parts.both() {
-        for rank in 0..*tenants {
-            stop.check()?;
-            let path: PathBuf = folder.join(format!("{}.ndjson", shape.tenant(rank)));
-            relationships += import::write(&path, shape, rank)?.relationships;
-            bytes += std::fs::metadata(&path)?.len();
-        }
+    let Part { shape, tenants, .. } = part;
+    for rank in 0..*tenants {
+        stop.check()?;
+        let path: PathBuf = folder.join(format!("{}.ndjson", shape.tenant(rank)));
+        relationships += import::write(&path, shape, rank)?.relationships;
+        bytes += std::fs::metadata(&path)?.len();
     }
     Ok((relationships, bytes))
 }
@@ -203,15 +200,9 @@ fn lines(folder: &Path, parts: &Parts, stop: &Stop) -> anyhow::Result<(u64, u64)
 mod tests {
     use super::*;
 
-    fn parts() -> Parts {
-        let shape = |seed| Shape { seed, users: 60, resources: 40, depth: 2, roles: 6 };
-        let part = |seed, tenants| Part {
-            shape: shape(seed),
-            tenants,
-            users: 60 * u64::from(tenants),
-            relationships: 0,
-        };
-        Parts { small: part(2, 1), large: part(1, 2) }
+    fn part() -> Part {
+        let shape = Shape { seed: 1, users: 60, resources: 40, depth: 2, roles: 6 };
+        Part { shape, tenants: 3, users: 180, relationships: 0 }
     }
 
     #[test]
@@ -219,10 +210,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let stop = Stop::after(Duration::from_secs(60));
         let file = folder.path().join("graph.rdf");
-        let written = write(&file, &parts(), &stop).unwrap();
+        let written = write(&file, &part(), &stop).unwrap();
         let ndjson = folder.path().join("lines");
         std::fs::create_dir(&ndjson).unwrap();
-        let (told, bytes) = lines(&ndjson, &parts(), &stop).unwrap();
+        let (told, bytes) = lines(&ndjson, &part(), &stop).unwrap();
         assert_eq!(written, told);
         assert!(bytes > 0);
         let quads = std::fs::read_to_string(&file).unwrap();

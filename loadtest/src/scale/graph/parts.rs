@@ -46,11 +46,6 @@ impl Parts {
         Ok(Self { small, large })
     }
 
-    /// Both, the small one first.
-    pub(super) fn both(&self) -> [&Part; 2] {
-        [&self.small, &self.large]
-    }
-
     /// For people.
     pub(super) fn line(&self) -> String {
         let of = |part: &Part| {

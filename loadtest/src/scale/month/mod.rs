@@ -12,6 +12,7 @@ mod simulate;
 mod tenants;
 
 use anyhow::Context;
+use futures::StreamExt as _;
 use ingest::Config;
 use ingest::config::{LayoutConfig, LimitsConfig};
 use serde::Serialize;
@@ -62,7 +63,7 @@ pub async fn month(args: &MonthArgs, stop: &Stop) -> anyhow::Result<bool> {
     let output = Output::new(&args.output, "month")?;
     let config = config(&args.settings)?;
     let mut months: Vec<Month> = Vec::new();
-    for exponent in &args.exponents {
+    let simulated = futures::stream::iter(&args.exponents).map(|exponent| {
         let traffic = Traffic {
             tenants: args.tenants,
             rows_per_day: args.rows_per_day,
@@ -74,7 +75,13 @@ pub async fn month(args: &MonthArgs, stop: &Stop) -> anyhow::Result<bool> {
         let (layout, limits, stop) = (config.layout.clone(), config.limits, stop.clone());
         let replicas = usize::from(args.replicas);
         let work = move || simulate(&traffic, &layout, &limits, replicas, &stop);
-        let month = tokio::task::spawn_blocking(work).await.context("the simulation broke")??;
+        tokio::task::spawn_blocking(work)
+    });
+    // Nothing is timed: as many as there are cores.
+    let at_once = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let mut simulated = simulated.buffered(at_once);
+    while let Some(month) = simulated.next().await {
+        let month = month.context("the simulation broke")??;
         tell(&month);
         months.push(month);
         output.save(&result(args, &config.layout, &months)?, &charts(&months))?;
