@@ -1,5 +1,10 @@
 use super::{request_body::PATIENCE as REST_PATIENCE, *};
-use crate::{health::Health, problem::Problem, shutdown::ShutdownTrigger};
+use crate::{
+    body::{Bodies, Unread},
+    health::Health,
+    problem::Problem,
+    shutdown::ShutdownTrigger,
+};
 use axum::{
     body::Bytes,
     routing::{get, post},
@@ -43,12 +48,15 @@ async fn start_leaving(
         }
     };
     let peer = async |ConnectInfo(peer): ConnectInfo<SocketAddr>| peer.ip().to_string();
+    let bodies = Arc::new(Bodies::new(100, Duration::from_secs(1)));
+    let read = async move |body: Unread| bodies.read(body).await.map(|body| body.len().to_string());
     let too_much = async || Problem::too_many_requests("too much", 1).held_back();
     let router = Router::new()
         .route("/slow", get(slow))
         .route("/peer", get(peer).post(peer))
         .route("/length", post(async |body: Bytes| body.len().to_string()))
-        .route("/too-much", get(too_much));
+        .route("/too-much", get(too_much))
+        .route("/read", post(read));
     let options = HttpOptions {
         max_connections,
         header_read_timeout: Duration::from_secs(600),
@@ -172,6 +180,30 @@ async fn the_last_answer_of_a_connection_says_so_if_a_body_stays_unread() {
         assert!(read_peer(&mut stream).await, "{fields}");
         assert_eq!(stream.read(&mut [0; 1]).await.unwrap(), 0);
         assert_eq!(begun.elapsed() >= REST_PATIENCE, patience, "{fields}");
+    }
+}
+
+/// What is still to come of a body that was given up must not be taken for a request.
+#[tokio::test(start_paused = true)]
+async fn a_body_that_was_given_up_ends_its_connection_unless_the_rest_is_small() {
+    let server = start(8, Duration::from_secs(600)).await;
+    let small = "x".repeat(1000);
+    for (length, body, status, is_last) in [
+        (5, "abc", "408", true),
+        (1_000_000, "abc", "413", true),
+        (1000, small.as_str(), "413", false),
+    ] {
+        let mut stream = TcpStream::connect(server.addr).await.unwrap();
+        let request =
+            format!("POST /read HTTP/1.1\r\nhost: test\r\ncontent-length: {length}\r\n\r\n{body}");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut response = Vec::new();
+        while !response.ends_with(b"}") {
+            assert_ne!(stream.read_buf(&mut response).await.unwrap(), 0);
+        }
+        let response = String::from_utf8(response).unwrap();
+        assert!(response.starts_with(&format!("HTTP/1.1 {status}")), "{response}");
+        assert_eq!(response.contains("\r\nconnection: close\r\n"), is_last, "{response}");
     }
 }
 
