@@ -18,6 +18,7 @@ cassandra_ports() { # NAME
 
 cassandra_needs() {
   need_java
+  [[ ${OPT[cassandra_group]} == none ]] || need_command setpriv util-linux
   installed "cassandra-$CASSANDRA_VERSION" || need_command mvn maven
 }
 

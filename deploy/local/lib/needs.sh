@@ -49,7 +49,6 @@ collect_needs() { # ENGINE...
   ! tls_on || tls_needs
   for engine; do
     "${engine}_needs"
-    [[ ${OPT[cassandra_group]} == none ]] || need_command setpriv util-linux
     [[ ${OPT[cpus_$engine]:-all} == all ]] || need_command taskset util-linux
   done
 }

@@ -54,10 +54,7 @@ fn replica(series: &Series, member: Member, rates: Rates, from: f64) -> Vec<Judg
     for measure in [Measure::Memory, Measure::Handles, Measure::Threads] {
         let few = if measure == Measure::Memory { 0.0 } else { FEW };
         let (what, _) = measure.words();
-        all.push(
-            drift(measure)
-                .map_or_else(|| Judged::unseen(what, whose), |drift| flat(what, whose, drift, few)),
-        );
+        all.push(Judged::of(what, whose, drift(measure), |drift| flat(what, whose, drift, few)));
     }
     // What is behind swings with the moment of the look: by a second's worth of work, at least.
     let events = f64::from(rates.events) + f64::from(rates.posts);
@@ -69,10 +66,8 @@ fn replica(series: &Series, member: Member, rates: Rates, from: f64) -> Vec<Judg
     };
     for (measure, second) in behind {
         let (what, _) = measure.words();
-        all.push(drift(*measure).map_or_else(
-            || Judged::unseen(what, whose),
-            |drift| steady(what, whose, drift, *second),
-        ));
+        let drift = drift(*measure);
+        all.push(Judged::of(what, whose, drift, |drift| steady(what, whose, drift, *second)));
     }
     all
 }
@@ -81,18 +76,14 @@ fn replica(series: &Series, member: Member, rates: Rates, from: f64) -> Vec<Judg
 fn work(timeline: &Timeline, from: f64) -> Vec<Judged> {
     let mut all = Vec::new();
     for (whose, points) in timeline.lines(|done, _| done.p99_ms) {
-        all.push(Drift::of(&points, from).map_or_else(
-            || Judged::unseen(LATENCY, whose),
-            |drift| steady(LATENCY, whose, drift, 0.0),
-        ));
+        let drift = Drift::of(&points, from);
+        all.push(Judged::of(LATENCY, whose, drift, |drift| steady(LATENCY, whose, drift, 0.0)));
     }
     for (whose, points) in
         timeline.lines(|done, span| (span > 0.0).then(|| done.done as f64 / span))
     {
-        all.push(
-            Drift::of(&points, from)
-                .map_or_else(|| Judged::unseen(DONE, whose), |drift| lasting(DONE, whose, drift)),
-        );
+        let drift = Drift::of(&points, from);
+        all.push(Judged::of(DONE, whose, drift, |drift| lasting(DONE, whose, drift)));
     }
     let share = |done: &Done, _: f64| {
         let attempts = done.done + done.failed;
@@ -111,10 +102,17 @@ fn work(timeline: &Timeline, from: f64) -> Vec<Judged> {
 }
 
 impl Judged {
-    /// Of too few points to say anything.
-    fn unseen(what: &'static str, whose: &'static str) -> Self {
+    /// Where a series goes, judged; of too few points to say anything, not well.
+    fn of(
+        what: &'static str,
+        whose: &'static str,
+        drift: Option<Drift>,
+        judge: impl FnOnce(Drift) -> Self,
+    ) -> Self {
         let none = f64::NAN;
-        Self { what, whose, first: none, last: none, judged: none, limit: none, ok: false }
+        let unseen =
+            Self { what, whose, first: none, last: none, judged: none, limit: none, ok: false };
+        drift.map_or(unseen, judge)
     }
 }
 
