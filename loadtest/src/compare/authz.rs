@@ -71,7 +71,7 @@ fn title(peer: &str) -> &'static str {
 }
 
 fn section(args: &CompareArgs, rounds: &Rounds) -> anyhow::Result<Section> {
-    let mut section = Section::new("Checks: beside OpenFGA and SpiceDB")?;
+    let mut section = Section::new("Checks: beside OpenFGA and SpiceDB");
     for peer in &args.peers {
         let module = deploy::workspace()?.join(format!("loadtest/peers/{peer}/go.mod"));
         let module = std::fs::read_to_string(module)?;

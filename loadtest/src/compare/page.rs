@@ -148,7 +148,7 @@ mod tests {
 
     #[test]
     fn the_page_says_first_where_a_peer_is_better_and_loads_nothing() {
-        let mut section = Section::new("Checks").unwrap();
+        let mut section = Section::new("Checks");
         section
             .figures
             .push(Figure::more("a", "1/s", "slow thing", vec![1.0]).peer("A < B", vec![4.0, 2.0]));

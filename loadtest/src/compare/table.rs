@@ -51,7 +51,7 @@ mod tests {
 
     #[test]
     fn every_peer_has_a_row_with_its_goal() {
-        let mut section = Section::new("Checks").unwrap();
+        let mut section = Section::new("Checks");
         section.figures.push(
             Figure::more("authz.hot", "1/s", "hot | checks", vec![60_000.0])
                 .peer("OpenFGA", vec![5000.0])

@@ -112,7 +112,7 @@ async fn turn(
 }
 
 fn section(args: &CompareArgs, rounds: &Rounds, bento: &str) -> anyhow::Result<Section> {
-    let mut section = Section::new("Audit: Kafka to Cassandra, beside Bento")?;
+    let mut section = Section::new("Audit: Kafka to Cassandra, beside Bento");
     section.version("Bento", bento);
     section.version("Cassandra", "5.0.6");
     section.version("Kafka", "4.1.1");

@@ -149,7 +149,7 @@ fn note(rounds: &mut Rounds, side: &str, what: &str, driven: &Driven, cpu: Durat
 }
 
 fn section(args: &CompareArgs, rounds: &Rounds, keycloak: &str) -> anyhow::Result<Section> {
-    let mut section = Section::new("Identity: beside Keycloak")?;
+    let mut section = Section::new("Identity: beside Keycloak");
     section.version(PEER, keycloak);
     section.version("MySQL", "8.0.15");
     section.settings = notes(words::IDENTITY_SETTINGS);

@@ -172,7 +172,7 @@ fn section(
     ours: &[Level],
     theirs: &[Level],
 ) -> anyhow::Result<Section> {
-    let mut section = Section::new("The monolith: audit log and checks in MySQL")?;
+    let mut section = Section::new("The monolith: audit log and checks in MySQL");
     section.version(PEER, "8.0.15");
     section.settings = notes(words::MONOLITH_SETTINGS);
     section.peer_does = notes(words::MONOLITH_PEER_DOES);
