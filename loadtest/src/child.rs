@@ -1,7 +1,7 @@
 //! One process of a service as it runs in production: the real binary, from its environment.
 
 use std::fs::OpenOptions;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -10,6 +10,7 @@ use anyhow::{Context, bail, ensure};
 use tokio::process::{Child, Command};
 
 use crate::engines::Engines;
+use crate::port;
 use crate::run::Names;
 
 /// From the start of the process to its readiness: schema and topics are there, engines answer.
@@ -115,7 +116,7 @@ impl Service {
         prefix: &str,
         environment: Vec<(String, String)>,
     ) -> anyhow::Result<Self> {
-        let (http, admin) = (free_port()?, free_port()?);
+        let (http, admin) = (port::free()?, port::free()?);
         let own = std::process::id();
         let log = std::env::temp_dir().join(format!("lt-{name}-{own}-{}.log", admin.port()));
         let seat = Seat { http, admin, log, group: None };
@@ -265,10 +266,4 @@ impl Service {
 pub async fn is_ready(client: &reqwest::Client, admin: SocketAddr) -> bool {
     let answer = client.get(format!("http://{admin}/readyz")).send().await;
     answer.is_ok_and(|answer| answer.status().is_success())
-}
-
-/// A loopback port that nobody listens on. Somebody may take it before the child does; then the child
-/// ends, and says so.
-pub(crate) fn free_port() -> anyhow::Result<SocketAddr> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
 }

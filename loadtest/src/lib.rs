@@ -15,7 +15,7 @@
 //! | [`mod@bench`] | the goals beside what was measured |
 //! | [`scale`] | many rows, many relationships, many tenants for a month |
 //! | [`mod@compare`] | Triad beside its peers |
-//! | [`engines`], [`deploy`], `mysql`, [`system`] | the engines, the script that runs them, the bare driver of one, the machine |
+//! | [`engines`], [`deploy`], `mysql`, [`port`], [`system`] | the engines, the script that runs them, the bare driver of one, ports, the machine |
 //! | [`latency`], [`report`], [`progress`] | figures, drawings, bars |
 
 pub mod bench;
@@ -30,6 +30,7 @@ pub mod engines;
 pub mod generate;
 pub mod latency;
 mod mysql;
+pub mod port;
 pub mod produce;
 pub mod progress;
 pub mod report;

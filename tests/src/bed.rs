@@ -1,6 +1,5 @@
 //! A `triad` under test: one process, a folder, free ports.
 
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -31,7 +30,7 @@ pub async fn until<T>(
 
 /// A port that nobody listens on now.
 pub fn free_port() -> Result<u16> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+    Ok(loadtest::port::free()?.port())
 }
 
 /// The binary under test stands two folders above the test's own.

@@ -1,15 +1,10 @@
-//! Ports and groups: where replicas listen, and by what packets to engines are known.
+//! Ports and groups: by what packets to engines are known.
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-
-use anyhow::{Context, anyhow};
+use anyhow::Context;
 
 use super::member::{Engine, Member, REPLICAS};
 use crate::engines::Engines;
 
-/// Ports of replicas are taken from here: below those that the kernel gives to clients, one of which could otherwise take the
-/// port of a replica that is down, and above those of engines.
-const PORTS: std::ops::Range<u16> = 20_000..30_000;
 /// The group of the first replica, where each has its own.
 const FIRST_GROUP: u32 = 65_001;
 
@@ -87,18 +82,8 @@ pub(super) fn marks() -> impl Iterator<Item = String> {
     groups.map(|group| format!("meta skgid {group} ct mark set {group}"))
 }
 
-/// Ports of [`PORTS`] that nobody listens on. Nobody is given one of them by chance; another trio may be looking at once.
-pub(super) fn free_ports<const N: usize>() -> anyhow::Result<[SocketAddr; N]> {
-    let addresses = PORTS.map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
-    let free = addresses.filter(|address| TcpListener::bind(address).is_ok());
-    let free: Vec<_> = free.take(N).collect();
-    free.try_into().map_err(|_| anyhow!("no {N} ports are free from {}", PORTS.start))
-}
-
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
     use super::*;
 
     fn ports() -> Ports {
@@ -128,11 +113,5 @@ mod tests {
     fn a_node_is_cut_off_from_the_others_in_both_directions() {
         let rules = ports().rules(Member::Cassandra2, Engine::Cassandra);
         assert_eq!(rules, ["ip daddr 127.0.0.2 tcp dport 10004", "ct mark 65008 tcp dport 10004"]);
-    }
-
-    #[test]
-    fn free_ports_are_different_ones() {
-        let ports: [SocketAddr; 13] = free_ports().unwrap();
-        assert_eq!(ports.iter().collect::<BTreeSet<_>>().len(), 13);
     }
 }

@@ -8,7 +8,6 @@
 //! Service.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -21,13 +20,14 @@ use super::balancer::Balancer;
 use super::cuts::Cuts;
 use super::install::{Administrator, Binaries, install};
 use super::member::{Engine, Member, REPLICAS, Service};
-use super::ports::{Ports, free_ports, group};
+use super::ports::{Ports, group};
 use super::settings::{BOUNDS, CHANGES_TOPIC, Settings, names};
 use super::site::{Replica, Site};
 use super::slot::Slot;
 use crate::child::Seat;
 use crate::deploy::{self, Local};
 use crate::engines::Engines;
+use crate::port;
 use crate::progress::say;
 use crate::scrape;
 
@@ -97,11 +97,11 @@ impl Stage {
         for made in [&credentials, &logs] {
             std::fs::create_dir(made)?;
         }
-        let free: [SocketAddr; 13] = free_ports()?;
-        let replicas: [Replica; 6] =
-            std::array::from_fn(|at| Replica { http: free[2 * at], admin: free[2 * at + 1] });
+        let replica = || anyhow::Ok(Replica { http: port::free()?, admin: port::free()? });
+        let replicas = [replica()?, replica()?, replica()?, replica()?, replica()?, replica()?];
+        let issuer = port::free()?;
         let mysql_dsn = format!("{dsn}triad_identity");
-        let settings = Settings { engines, mysql_dsn, alphas, issuer: free[12], credentials };
+        let settings = Settings { engines, mysql_dsn, alphas, issuer, credentials };
         say("installing");
         let administrator = install(&options.binaries, &settings).await?;
         let [a, b, c, d, e, f] = replicas;

@@ -9,8 +9,8 @@ use tokio::process::Command;
 
 use super::super::peer::Peer;
 use super::track::{Point, Track};
-use crate::child::free_port;
 use crate::deploy;
+use crate::port;
 use crate::progress;
 use crate::run::Run;
 use crate::scenario::Stage;
@@ -35,7 +35,7 @@ pub(super) async fn drain(
 ) -> anyhow::Result<Track> {
     let file = deploy::workspace()?.join(format!("loadtest/peers/bento/{pipeline}.yaml"));
     ensure!(file.is_file(), "{} is no pipeline", file.display());
-    let listen = free_port()?;
+    let listen = port::free()?;
     let mut command = Command::new(folder.join("bin/bento"));
     command.arg("-c").arg(file).envs(environment(stage, run, listen));
     let mut bento = Peer::start("bento", command)?;
@@ -108,7 +108,7 @@ mod tests {
             state: None,
             stop: Stop::after(Duration::from_secs(1)),
         };
-        let told = environment(&stage, &Run::example(1), free_port().unwrap());
+        let told = environment(&stage, &Run::example(1), port::free().unwrap());
         for name in ["plain", "grouped"] {
             let text = pipeline(name);
             for (variable, _) in &told {

@@ -17,10 +17,9 @@ use super::super::peer::Peer;
 use crate::bench::identity::bed::ask;
 use crate::bench::identity::tokens::form;
 use crate::check::link::{Ask, Endpoint};
-use crate::child::free_port;
 
 use crate::stop::Stop;
-use crate::{mysql, scrape};
+use crate::{mysql, port, scrape};
 
 /// Its first start makes its tables.
 const READY_WITHIN: Duration = Duration::from_secs(240);
@@ -60,7 +59,7 @@ impl Keycloak {
             sqlx::raw_sql(statement.into_sql_str()).execute(&pool).await?;
         }
         pool.close().await;
-        let address = free_port()?;
+        let address = port::free()?;
         let url = format!("http://{address}");
         let mut command = Command::new("sh");
         command.arg(folder.join("bin/kc.sh")).args(["start", "--optimized"]);
