@@ -16,7 +16,7 @@ pub(super) enum ScaleCommand {
     /// Rows into one Cassandra, a day after the other: write rate, pages, partitions and disk against rows
     /// stored.
     Audit(AuditScaleArgs),
-    /// A small and a large graph in one Dgraph: cold and hot checks, memory, disk.
+    /// A small and a large graph, each in a Dgraph of its own: cold and hot checks, memory, disk.
     Graph(GraphScaleArgs),
     /// A month of skewed tenants through the layouts of ingest, simulated: how large partitions become.
     Month(MonthArgs),
