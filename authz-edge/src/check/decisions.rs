@@ -7,7 +7,7 @@ use foldhash::fast::RandomState;
 use moka::sync::Cache;
 
 use super::question::{Given, Words};
-use super::stamp::{Millis, Stamp};
+use super::stamp::{Millis, Present, Stamp};
 use crate::model::condition::{Budget, Inputs, Overlay, Precedence, Undecided};
 use crate::model::view::{Micros, Verdict};
 use crate::model::weight::share_of;
@@ -253,6 +253,11 @@ pub fn decisions(bytes: u64) -> Decisions {
 }
 
 impl Decision {
+    /// Whether it counts no more, whatever comes.
+    pub(super) fn is_past(&self, present: Present) -> bool {
+        self.subject.is_past(present) || self.resource.is_past(present)
+    }
+
     /// The share of its stamps: who made the first of many pays most, which errs on the safe side.
     fn stamps(&self) -> usize {
         let share = |stamp: &Arc<Stamp>| stamp.bytes() / Arc::strong_count(stamp).max(1);

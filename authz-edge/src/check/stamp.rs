@@ -225,6 +225,13 @@ impl Stamp {
         Ok(())
     }
 
+    /// Whether it counts no more, whatever comes. What has lapsed for want of a watermark may hold again, and what a
+    /// fence voids may be mended.
+    #[must_use]
+    pub fn is_past(&self, present: Present) -> bool {
+        self.generation != present.generation || present.now >= self.life.ends
+    }
+
     /// Whether no fence voids it.
     #[must_use]
     pub fn is_of_nothing(&self) -> bool {

@@ -14,8 +14,8 @@ use moka::sync::Cache;
 
 use super::flights::Flights;
 use super::question::CheckError;
-use super::stamp::{Stamp, Void};
-use super::views::{Need, Shared, Stamped, Subject, Viewed, weighed};
+use super::stamp::{Present, Stamp, Void};
+use super::views::{Need, Shared, Stamped, Subject, Viewed, prune, weighed};
 use crate::graph::store::{MAX_ITEMS, MAX_VIEW_BYTES, Part, Parts, Whole};
 use crate::graph::{Graph, GraphError};
 use crate::model::parts::{Closure, Grants, Holdings, holdings_bytes};
@@ -94,6 +94,17 @@ impl Subjects {
         });
         let (flights, part_flights) = (Flights::default(), Flights::default());
         Self { views, holders, roles, flights, part_flights }
+    }
+
+    /// Takes out what counts no more. A view that is past may still have a closure of which a view is made: the closure
+    /// of a later read.
+    pub(super) fn prune(&self, present: Present) {
+        prune(&self.views, |known| {
+            let closure = known.closure.as_ref();
+            known.stamp.is_past(present) && closure.is_none_or(|of| of.stamp.is_past(present))
+        });
+        prune(&self.holders, |part| part.stamp.is_past(present));
+        prune(&self.roles, |part| part.stamp.is_past(present));
     }
 
     /// Entries and weights: views, holders, roles.

@@ -184,8 +184,9 @@ pub struct SoakArgs {
     /// How long it works, the warm-up included.
     #[arg(long, default_value_t = 1800, value_parser = clap::value_parser!(u64).range(60..=604_800))]
     pub seconds: u64,
-    /// What is not judged: caches fill, pools grow.
-    #[arg(long, default_value_t = 300)]
+    /// What is not judged: pools grow, and what is kept for ten minutes (cached entries, marks of what was deleted) is
+    /// more every minute.
+    #[arg(long, default_value_t = 720)]
     pub warm_up_seconds: u64,
     /// Nodes of Cassandra: 1 or 3.
     #[arg(long, default_value_t = 1, value_parser = PossibleValuesParser::new(["1", "3"])

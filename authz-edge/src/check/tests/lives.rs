@@ -86,6 +86,41 @@ async fn nothing_outlives_its_longest_life_whatever_watermarks_come() {
     assert!(!edge.may().await);
 }
 
+/// Entries of every kind.
+fn entries(edge: &Edge) -> Vec<u64> {
+    let decisions = edge.checker.decisions();
+    decisions.run_pending_tasks();
+    let views = edge.checker.views().sizes().map(|(_, entries, _)| entries);
+    views.into_iter().chain([decisions.entry_count()]).collect()
+}
+
+#[tokio::test]
+async fn what_counts_no_more_is_pruned_and_what_may_count_again_is_not() {
+    let edge = Edge::seeded(options());
+    assert!(edge.may().await);
+    // No watermark came: it may hold again.
+    edge.clock.step(LIFE, 0);
+    edge.checker.prune();
+    edge.advance();
+    assert_eq!(edge.ask(&reads()).await.unwrap().source, Source::Decision);
+    let cached = entries(&edge);
+    assert!(cached.iter().all(|entries| *entries > 0), "{cached:?}");
+    while edge.clock.millis() < MAX_LIFE {
+        edge.clock.step(LIFE / 2, 0);
+        edge.advance();
+    }
+    assert_eq!(entries(&edge), cached, "nobody asks, and moka keeps it");
+    edge.checker.prune();
+    assert_eq!(entries(&edge), vec![0; cached.len()]);
+    // What is read then stays, and what was cached before a clear does not.
+    assert!(edge.may().await);
+    edge.checker.prune();
+    assert!(entries(&edge).iter().all(|entries| *entries > 0));
+    edge.freshness.clear("offset");
+    edge.checker.prune();
+    assert_eq!(entries(&edge), vec![0; cached.len()]);
+}
+
 #[tokio::test]
 async fn a_watermark_renews_nothing_that_was_read_before_a_clear() {
     let edge = Edge::seeded(options());
