@@ -1,4 +1,4 @@
-//! What is seen of the replicas, every few seconds.
+//! What is seen of the replicas and of the engines, every few seconds.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -29,10 +29,13 @@ pub(super) enum Measure {
     Outbox,
     /// Weight of what an edge has cached, MiB.
     Cache,
+    /// Of an engine, as of a replica: it says why work waits, and is not judged.
+    EngineMemory,
+    EngineCpu,
 }
 
 impl Measure {
-    pub(super) const ALL: [Self; 9] = [
+    pub(super) const ALL: [Self; 11] = [
         Self::Memory,
         Self::Handles,
         Self::Threads,
@@ -42,6 +45,8 @@ impl Measure {
         Self::Sync,
         Self::Outbox,
         Self::Cache,
+        Self::EngineMemory,
+        Self::EngineCpu,
     ];
 
     /// What it is, and its unit.
@@ -56,6 +61,8 @@ impl Measure {
             Self::Sync => ("lag of identity sync", "s"),
             Self::Outbox => ("outbox of identities", "rows"),
             Self::Cache => ("weight of caches", "MiB"),
+            Self::EngineMemory => ("resident memory of engines", "MiB"),
+            Self::EngineCpu => ("CPU of engines", "% of one"),
         }
     }
 }
@@ -83,7 +90,7 @@ pub(super) struct Series {
 }
 
 impl Series {
-    /// Looks at each replica that runs, `at` seconds after the work began. Who does not answer leaves a gap.
+    /// Looks at each replica and engine that runs, `at` seconds after the work began. Who does not answer leaves a gap.
     pub(super) async fn look(&mut self, stage: &Stage, client: &reqwest::Client, at: f64) {
         let site = stage.site();
         for (member, pid) in stage.pids().await {
@@ -91,18 +98,19 @@ impl Series {
                 continue;
             };
             self.process(member, pid, at);
+            self.counts(member, pid, at);
             let Ok(text) = scrape::text(client, replica.admin).await else { continue };
             for (measure, name, divisor) in metrics(service) {
                 self.add(*measure, member, at, scrape::total(&text, name) / divisor);
             }
         }
+        for (engine, pid) in stage.engine_pids() {
+            self.process(engine, pid, at);
+        }
     }
 
-    /// What `/proc` says; nothing, when the process has just ended.
-    fn process(&mut self, member: Member, pid: u32, at: f64) {
-        if let Ok(memory) = system::memory(pid) {
-            self.add(Measure::Memory, member, at, memory.rss_kib as f64 / 1024.0);
-        }
+    /// What a process holds open; nothing, when it has just ended.
+    fn counts(&mut self, member: Member, pid: u32, at: f64) {
         let counts =
             [(Measure::Handles, system::handles(pid)), (Measure::Threads, system::threads(pid))];
         for (measure, count) in counts {
@@ -110,13 +118,24 @@ impl Series {
                 self.add(measure, member, at, count as f64);
             }
         }
+    }
+
+    /// What a process takes; nothing, when it has just ended.
+    fn process(&mut self, member: Member, pid: u32, at: f64) {
+        let (memory_of, cpu_of) = match member.engine() {
+            Some(_) => (Measure::EngineMemory, Measure::EngineCpu),
+            None => (Measure::Memory, Measure::Cpu),
+        };
+        if let Ok(memory) = system::memory(pid) {
+            self.add(memory_of, member, at, memory.rss_kib as f64 / 1024.0);
+        }
         let Ok(cpu) = system::cpu_time(pid) else { return };
         if let Some((same, then, used)) = self.before.insert(member, (pid, at, cpu))
             && same == pid
             && at > then
         {
             let share = cpu.saturating_sub(used).as_secs_f64() / (at - then);
-            self.add(Measure::Cpu, member, at, 100.0 * share);
+            self.add(cpu_of, member, at, 100.0 * share);
         }
     }
 
@@ -161,6 +180,9 @@ mod tests {
         let memory: Vec<_> = series.of(Measure::Memory).collect();
         assert_eq!(memory[0], ("edge-1", &vec![(5.0, 50.0), (10.0, 100.0)]));
         assert_eq!(memory[1].0, "ingest-2");
+        series.process(Member::Mysql, std::process::id(), 5.0);
+        assert_eq!(series.of(Measure::Memory).count(), 2, "what an engine takes is its own");
+        assert_eq!(series.of(Measure::EngineMemory).next().unwrap().0, "mysql");
         let charts = series.charts();
         assert_eq!((charts[0].lines.len(), charts[4].lines.len()), (2, 1));
     }
@@ -173,7 +195,7 @@ mod tests {
         assert_eq!(series.of(Measure::Cpu).count(), 0);
         series.process(Member::Edge1, own, 10.0);
         assert_eq!(series.of(Measure::Cpu).count(), 1);
-        assert_eq!(series.of(Measure::Handles).count(), 1);
+        assert_eq!(series.of(Measure::EngineCpu).count(), 0);
         // Another process: what it used before is not known.
         series.before.insert(Member::Edge1, (0, 10.0, Duration::ZERO));
         series.process(Member::Edge1, own, 15.0);

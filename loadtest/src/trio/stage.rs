@@ -203,6 +203,12 @@ impl Stage {
         pids
     }
 
+    /// The processes of the engines that run.
+    pub fn engine_pids(&self) -> Vec<(Member, u32)> {
+        let pid = |member: Member| Some((member, deploy::pid(self.local.state(), member.name())?));
+        self.engines().filter_map(pid).collect()
+    }
+
     /// kill -9. Who ended before is noted.
     ///
     /// # Errors
