@@ -355,8 +355,8 @@ impl<G: Graph> Checker<G> {
         &self.views
     }
 
-    /// Takes out what is cached and counts no more, which moka would keep until something needs its room. Some 0.1 µs an
-    /// entry: nothing for a thread that answers.
+    /// Takes out what is cached and counts no more, which moka would keep until something needs its room. Half a
+    /// second for a million decisions, and five if all of them go: nothing for a thread that answers.
     pub fn prune(&self) {
         let present = self.shared().present();
         self.views().prune(present);

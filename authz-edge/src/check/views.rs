@@ -133,7 +133,7 @@ where
         .build_with_hasher(RandomState::default())
 }
 
-/// Takes out what `is_past` of. Some 0.1 µs an entry, and more for each that goes; whoever asks meanwhile is not held up.
+/// Takes out what `is_past` of. Some 0.5 µs an entry, and 5 µs for each that goes; whoever asks meanwhile is not held up.
 pub(super) fn prune<K, V>(cache: &Cache<K, V, RandomState>, is_past: impl Fn(&V) -> bool)
 where
     K: Hash + Eq + Send + Sync + 'static,
