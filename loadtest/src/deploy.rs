@@ -41,6 +41,18 @@ pub fn target() -> anyhow::Result<PathBuf> {
     Ok(workspace()?.join("target"))
 }
 
+/// The version of an engine (`MySQL`) that the script runs.
+///
+/// # Errors
+/// When it names none.
+pub fn version(engine: &str) -> anyhow::Result<String> {
+    let common = workspace()?.join("deploy/local/lib/common.sh");
+    let text = std::fs::read_to_string(&common)?;
+    let key = format!("readonly {}_VERSION=", engine.to_ascii_uppercase());
+    let version = text.lines().find_map(|line| line.strip_prefix(&key));
+    version.map(str::to_owned).with_context(|| format!("{} has no {key}", common.display()))
+}
+
 /// Runs one command of the script; its report goes to our standard error.
 async fn run(state: &Path, arguments: &[&str]) -> anyhow::Result<String> {
     let output = Command::new(script()?)
@@ -242,6 +254,15 @@ fn export(exports: &str, name: &str) -> Option<Vec<String>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_versions_of_engines_are_those_of_the_script() {
+        for engine in ["Kafka", "Cassandra", "MySQL", "Dgraph"] {
+            let version = version(engine).unwrap();
+            assert!(version.starts_with(|first: char| first.is_ascii_digit()), "{version}");
+        }
+        assert!(version("PostgreSQL").is_err());
+    }
 
     #[test]
     fn addresses_are_read_from_shell_exports() {

@@ -125,14 +125,15 @@ pub fn sum(text: &str, name: &str, (key, value): (&str, &str)) -> f64 {
     ours.filter_map(|(_, value)| value.parse::<f64>().ok()).sum()
 }
 
-/// The sum of all series of `name`, whatever their labels; 0 without any.
+/// The sum of all series of `name`, whatever their labels; none without any: a gauge that nobody has set is not 0.
 #[must_use]
-pub fn total(text: &str, name: &str) -> f64 {
+pub fn total(text: &str, name: &str) -> Option<f64> {
     let series = text.lines().filter_map(|line| line.rsplit_once(' '));
     let ours = series.filter(|(series, _)| {
         series.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('{'))
     });
-    ours.filter_map(|(_, value)| value.parse::<f64>().ok()).sum()
+    let values = ours.filter_map(|(_, value)| value.parse::<f64>().ok());
+    values.reduce(|one, other| one + other)
 }
 
 /// The buckets of a histogram whose label is that value; none without it.
@@ -195,7 +196,8 @@ mod tests {
             triad_authz_checks_total_other{source=\"decision\"} 9\n";
         let sum = |source| sum(text, "triad_authz_checks_total", ("source", source));
         assert_eq!([sum("decision"), sum("graph"), sum("views")], [12.0, 1.0, 0.0]);
-        assert_eq!(total(text, "triad_authz_checks_total"), 13.0);
-        assert_eq!(total("x_depth 7\nx_depth_y 9\n", "x_depth"), 7.0);
+        assert_eq!(total(text, "triad_authz_checks_total"), Some(13.0));
+        assert_eq!(total("x_depth 7\nx_depth_y 9\n", "x_depth"), Some(7.0));
+        assert_eq!(total("# TYPE x_depth gauge\nx_depth_y 9\n", "x_depth"), None);
     }
 }

@@ -14,7 +14,7 @@ use crate::trio::stage::Stage;
 
 /// All faults of the plan; returns at the end of its time, or when the last fault is over, whichever is later. What an
 /// earlier fault was done to may take long to be back: the next one there waits for that, and is left out if it would not
-/// be over in time. Those are returned.
+/// be over before the quiet end. Those are returned.
 ///
 /// # Errors
 /// What could not be done, or undone.
@@ -47,7 +47,7 @@ async fn one(
         Waited::Yes => (begun.elapsed().as_millis() as u64).saturating_sub(fault.at_ms),
     };
     let end = fault.until_ms() + late;
-    if end > plan.seconds * 1000 {
+    if late > 0 && end > plan.faults_until_ms() {
         tell(begun, &format!("left out, it is not back in time: {words}"));
         turns.over(at);
         return Ok(false);

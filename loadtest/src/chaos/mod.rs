@@ -56,13 +56,17 @@ pub async fn chaos(args: &ChaosArgs, stop: &Stop) -> anyhow::Result<Vec<Told>> {
     let mut stage = None;
     for plan in args.plans()? {
         stop.check()?;
-        let plan = if cuts { plan } else { plan.without_cuts() };
+        let (plan, without) = if cuts { (plan, Vec::new()) } else { plan.without_cuts() };
         let on = match stage.take() {
             Some(stage) => stage,
             None => Box::pin(Stage::start(options.clone())).await?,
         };
         say(&format!("seed {}: {} faults in {} s", plan.seed, plan.faults.len(), plan.seconds));
         let mut told = one(&on, plan, args).await?;
+        // The plan is the seed's, wherever it is done.
+        told.plan.faults.extend(without.iter().cloned());
+        told.plan.faults.sort_by_key(|fault| fault.at_ms);
+        told.left_out.extend(without);
         let is_well = told.violations.is_empty();
         if args.keep || !is_well {
             told.logs = Some(folder(args, told.seed)?);

@@ -87,11 +87,19 @@ impl Plan {
         Ok(plan)
     }
 
-    /// The same without cuts of the network.
+    /// The same without cuts of the network, and those.
     #[must_use]
-    pub fn without_cuts(mut self) -> Self {
-        self.faults.retain(|fault| !matches!(fault.kind, Kind::Cut(_)));
-        self
+    pub fn without_cuts(mut self) -> (Self, Vec<Fault>) {
+        let is_cut = |fault: &mut Fault| matches!(fault.kind, Kind::Cut(_));
+        let cuts = self.faults.extract_if(.., is_cut).collect();
+        (self, cuts)
+    }
+
+    /// When all faults are over: before the quiet end, unless a plan of one's own has them until later. In milliseconds.
+    #[must_use]
+    pub fn faults_until_ms(&self) -> u64 {
+        let planned = self.faults.iter().map(Fault::until_ms).max();
+        planned.unwrap_or(0).max((self.seconds * 1000).saturating_sub(QUIET_MS))
     }
 }
 
@@ -193,16 +201,26 @@ mod tests {
     }
 
     #[test]
+    fn what_is_late_is_over_before_the_quiet_end_too() {
+        let plan = Plan::new(1, SECONDS);
+        assert_eq!(plan.faults_until_ms(), SECONDS * 1000 - QUIET_MS);
+        let fault =
+            |at_ms| Fault { at_ms, for_ms: 3000, kind: Kind::Kill, members: vec![Member::Kafka] };
+        let late = Plan { seed: 1, seconds: 10, faults: vec![fault(5000), fault(0)] };
+        assert_eq!(late.faults_until_ms(), 8000, "of one's own");
+        assert_eq!(Plan { faults: Vec::new(), ..late }.faults_until_ms(), 0);
+    }
+
+    #[test]
     fn a_plan_without_cuts_is_the_same_otherwise() {
         let is_cut = |fault: &Fault| matches!(fault.kind, Kind::Cut(_));
-        let (all, some) = (plans(), plans().map(Plan::without_cuts));
-        let mut cuts = 0;
-        for (all, some) in all.zip(some) {
-            cuts += all.faults.iter().filter(|fault| is_cut(fault)).count();
-            let rest: Vec<_> = all.faults.into_iter().filter(|fault| !is_cut(fault)).collect();
-            assert_eq!(some.faults, rest);
+        let mut without = 0;
+        for (all, (some, cuts)) in plans().zip(plans().map(Plan::without_cuts)) {
+            let (those, rest): (Vec<_>, Vec<_>) = all.faults.into_iter().partition(is_cut);
+            without += cuts.len();
+            assert_eq!((some.faults, cuts), (rest, those));
         }
-        assert!(cuts > 0);
+        assert!(without > 0);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::Context;
 use serde::Serialize;
@@ -16,9 +16,6 @@ use crate::trio::stage::Stage;
 use crate::trio::watch::Watch;
 use crate::trio::work::{Rates, Violation, Work};
 
-/// For all to agree, once the trio is healed.
-const AGREED_WITHIN: Duration = Duration::from_secs(180);
-
 /// What came of a seed.
 #[derive(Debug, Serialize)]
 pub struct Told {
@@ -26,7 +23,8 @@ pub struct Told {
     pub seed: u64,
     /// What was done, but for `left_out`.
     pub plan: Plan,
-    /// Faults that there was no time for, because what they were to be done to was not back from an earlier one.
+    /// Faults that there was no time for, because what they were to be done to was not back from an earlier one, and cuts
+    /// where nothing can be cut.
     pub left_out: Vec<Fault>,
     /// How much was asked for.
     pub rates: Rates,
@@ -63,11 +61,18 @@ pub async fn run(stage: &Stage, plan: Plan, rates: Rates) -> anyhow::Result<Told
         watch.add("ready", format!("after all was put right: {late}"));
     }
     tell(begun, "verifying");
-    let verified = watch.verify(work, AGREED_WITHIN).await;
+    let verified = watch.verify(work).await;
+    tell(begun, "draining");
+    for gave_up in stage.drain().await? {
+        watch.add("process", format!("with nothing done to anybody, {gave_up}"));
+    }
     for panic in stage.panics().await? {
         watch.add("panic", panic);
     }
     watch.look(stage)?;
+    for late in stage.heal().await? {
+        watch.add("ready", format!("after a drain: {late}"));
+    }
     let seed = plan.seed;
     let (timeline, violations) = watch.end();
     Ok(Told {

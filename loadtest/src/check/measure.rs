@@ -19,6 +19,8 @@ use crate::report::{Chart, Points, SECONDS};
 use crate::stop::Stop;
 use crate::system::{self, Memory};
 
+/// Of a thousand checks so many may have no answer, for a rate to mean anything.
+const UNANSWERED: u64 = 1;
 /// Connections that write: enough for hundreds of writes a second beside checks that fill all CPUs.
 const WRITERS: usize = 32;
 
@@ -90,6 +92,19 @@ pub struct Measured {
     /// Percentiles of each second.
     #[serde(skip)]
     pub timeline: Vec<(f64, Latency)>,
+}
+
+/// Whether nearly all had an answer; whoever is asked, since a server that refuses is quick, and one that waits is slow.
+///
+/// # Errors
+/// When more than one in a thousand had none.
+pub(crate) fn answered(checks: u64, failures: &BTreeMap<String, u64>) -> anyhow::Result<()> {
+    let failed: u64 = failures.values().sum();
+    ensure!(
+        failed * 1000 <= checks * UNANSWERED,
+        "{failed} had no answer beside {checks} that had: {failures:?}"
+    );
+    Ok(())
 }
 
 /// What the target's process used.

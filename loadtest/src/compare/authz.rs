@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::figure::{Figure, Rounds};
 use super::section::{Note, Section, notes};
 use super::words;
-use crate::bench::authz::turn::{SPACES, Turns};
+use crate::bench::authz::turn::{SPACES, TIMES, Turns};
 use crate::cli::CompareArgs;
 use crate::deploy;
 use crate::progress::say;
@@ -78,7 +78,7 @@ fn section(args: &CompareArgs, rounds: &Rounds) -> anyhow::Result<Section> {
         let line = module.lines().find(|line| line.starts_with("require ")).unwrap_or_default();
         section.version(title(peer), line.rsplit_once(" v").map_or("", |(_, version)| version));
     }
-    section.version("Dgraph", "24.0.5");
+    section.engine("Dgraph")?;
     section.settings = notes(words::AUTHZ_SETTINGS);
     for (peer, space) in args.peers.iter().flat_map(|peer| SPACES.map(|space| (peer, space))) {
         let shown = rounds.of(&format!("{} {space} shown", title(peer)));
@@ -99,7 +99,7 @@ fn section(args: &CompareArgs, rounds: &Rounds) -> anyhow::Result<Section> {
             args.seconds
         ),
     ];
-    for space in SPACES {
+    for (space, times) in SPACES.into_iter().zip(TIMES) {
         let of = |who: &str, what: &str| rounds.of(&format!("{who} {space} {what}"));
         let with = |figure: Figure, what: &str| {
             let peers = args.peers.iter().map(|peer| title(peer));
@@ -125,7 +125,6 @@ fn section(args: &CompareArgs, rounds: &Rounds) -> anyhow::Result<Section> {
             &format!("CPU of the server for a {space} check"),
             of("Triad", "cpu"),
         );
-        let times = if space == "hot" { 10.0 } else { 30.0 };
         let peers = args.peers.iter().map(|peer| title(peer));
         let rate = peers.fold(with(rate, "rate"), |figure, peer| figure.goal(peer, times));
         section.figures.extend([rate, with(p99, "p99"), with(cpu, "cpu")]);

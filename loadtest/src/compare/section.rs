@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::figure::Figure;
 use crate::bench::file;
+use crate::deploy;
 
 /// One comparison.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -60,6 +61,16 @@ impl Section {
             curves: Vec::new(),
             peer_does: Vec::new(),
         }
+    }
+
+    /// Notes the version of an engine that `deploy/local` runs.
+    ///
+    /// # Errors
+    /// When it names none.
+    pub(super) fn engine(&mut self, name: &str) -> anyhow::Result<()> {
+        let version = deploy::version(name)?;
+        self.version(name, &version);
+        Ok(())
     }
 
     /// Notes a version.

@@ -5,7 +5,7 @@ type Notes = &'static [(&'static str, &'static str)];
 pub(super) const AUDIT_SETTINGS: Notes = &[
     (
         "both",
-        "the same topic (12 partitions, lz4), the same table without indexes on one node of Cassandra 5.0, QUORUM, a fresh keyspace and consumer group in every turn; commitlog_sync periodic, as Cassandra comes",
+        "the same topic (12 partitions, lz4), the same table without indexes on one node of Cassandra, QUORUM, a fresh keyspace and consumer group in every turn; commitlog_sync periodic, as Cassandra comes",
     ),
     (
         "both",
@@ -73,7 +73,7 @@ pub(super) const AUTHZ_PEER_DOES: Notes = &[
 pub(super) const IDENTITY_SETTINGS: Notes = &[
     (
         "both",
-        "the same MySQL 8.0.15 as it comes: a commit is on the disk; users without passwords, so that no hashing is measured; the same client and number of connections, in turns",
+        "the same MySQL as it comes: a commit is on the disk; users without passwords, so that no hashing is measured; the same client and number of connections, in turns",
     ),
     (
         "Triad",
@@ -104,7 +104,7 @@ pub(super) const IDENTITY_PEER_DOES: Notes = &[
 pub(super) const MONOLITH_SETTINGS: Notes = &[
     (
         "MySQL",
-        "8.0.15 with a buffer pool of 3 GiB (Cassandra's heap here), innodb_flush_log_at_trx_commit 2 (as durable as Cassandra's periodic commit log, not more), no binary log (one copy, as Cassandra's), a redo log of 1 GiB and 2 000 to 4 000 writes a second behind it",
+        "a buffer pool of 3 GiB (Cassandra's heap here), innodb_flush_log_at_trx_commit 2 (as durable as Cassandra's periodic commit log, not more), no binary log (one copy, as Cassandra's), a redo log of 1 GiB and 2 000 to 4 000 writes a second behind it",
     ),
     (
         "MySQL",
@@ -125,7 +125,7 @@ pub(super) const MONOLITH_SETTINGS: Notes = &[
     ("Triad", "checks over HTTP from authz-edge, 8 connections"),
     (
         "both",
-        "rates are medians of three windows at each level; MySQL was measured at all levels, then Triad, up to an hour apart, and such a machine's speed differs that much from hour to hour: shapes over the rows say more than ratios. Pages are asked for once what was written has been flushed or compacted",
+        "rates are medians of three windows at each level; MySQL was measured at all levels, then Triad, up to an hour apart, and such a machine's speed differs that much from hour to hour: shapes over the rows say more than ratios. Windows are written and pages asked for once what was written before has been flushed or compacted",
     ),
 ];
 

@@ -4,6 +4,8 @@ use crate::latency::median;
 
 /// Fewer points say nothing.
 const FEWEST: usize = 6;
+/// Seconds that nothing is seen for, at most, for a series to say where it goes.
+const GAP: f64 = 60.0;
 
 /// Where a series goes, over the time that its points span.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -34,6 +36,18 @@ impl Drift {
             first: middle(&points[..third]),
             last: middle(&points[points.len() - third..]),
         })
+    }
+
+    /// Of what is looked at every few seconds, between `from` and `to`; none if it was not seen for long.
+    pub(super) fn watched(points: &[(f64, f64)], (from, to): (f64, f64)) -> Option<Self> {
+        let mut last = from;
+        for at in points.iter().map(|(at, _)| *at).filter(|at| *at >= from).chain([to]) {
+            if at - last > GAP {
+                return None;
+            }
+            last = at;
+        }
+        Self::of(points, from)
     }
 
     /// The rise as a share of the median; without one, any rise is all of it.
@@ -92,6 +106,18 @@ mod tests {
         near(drift.median, 7.0);
         assert!(Drift::of(&points, 35.0).is_none(), "five points");
         assert!(Drift::of(&Points::new(), 0.0).is_none());
+    }
+
+    #[test]
+    fn what_is_not_seen_for_long_goes_nobody_knows_where() {
+        let seen = |from: i32, to: i32| (from..=to).step_by(5).map(|at| (f64::from(at), 7.0));
+        let is_known = |points: Points| Drift::watched(&points, (100.0, 400.0)).is_some();
+        assert!(is_known(seen(0, 400).collect()));
+        assert!(is_known(seen(0, 345).collect()));
+        assert!(!is_known(seen(0, 335).collect()), "it ends early");
+        assert!(!is_known(seen(165, 400).collect()), "it begins late");
+        assert!(!is_known(seen(0, 200).chain(seen(265, 400)).collect()), "a hole");
+        assert!(is_known(seen(100, 200).chain(seen(255, 400)).collect()));
     }
 
     #[test]

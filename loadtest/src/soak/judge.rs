@@ -40,15 +40,20 @@ pub struct Judged {
     pub ok: bool,
 }
 
-/// All series of all replicas from `from` on, in seconds, and the work. What was not seen is not well.
-pub(super) fn judge(series: &Series, timeline: &Timeline, rates: Rates, from: f64) -> Vec<Judged> {
-    let all = REPLICAS.into_iter().flat_map(|member| replica(series, member, rates, from));
-    all.chain(work(timeline, from)).collect()
+/// All series of all replicas within a span, in seconds, and the work from its beginning on. What was not seen is not well.
+pub(super) fn judge(
+    series: &Series,
+    timeline: &Timeline,
+    rates: Rates,
+    span: (f64, f64),
+) -> Vec<Judged> {
+    let all = REPLICAS.into_iter().flat_map(|member| replica(series, member, rates, span));
+    all.chain(work(timeline, span.0)).collect()
 }
 
 /// What is seen of a replica.
-fn replica(series: &Series, member: Member, rates: Rates, from: f64) -> Vec<Judged> {
-    let drift = |measure| Drift::of(series.one(measure, member), from);
+fn replica(series: &Series, member: Member, rates: Rates, span: (f64, f64)) -> Vec<Judged> {
+    let drift = |measure| Drift::watched(series.one(measure, member), span);
     let whose = member.name();
     let mut all = Vec::new();
     for measure in [Measure::Memory, Measure::Handles, Measure::Threads] {
@@ -152,7 +157,7 @@ mod tests {
             series.add(measure, Member::Ingest1, at, value(at));
         }
         let (what, _) = measure.words();
-        let all = replica(&series, Member::Ingest1, rates(), 30.0);
+        let all = replica(&series, Member::Ingest1, rates(), (30.0, 300.0));
         assert_eq!(all.len(), 4, "{all:?}");
         assert_eq!(all.iter().filter(|judged| judged.judged.is_nan() && !judged.ok).count(), 3);
         all.into_iter().find(|judged| judged.what == what).unwrap()
@@ -206,7 +211,7 @@ mod tests {
     #[test]
     fn what_is_not_judged_is_only_drawn() {
         assert!(
-            judge(&Series::default(), &Timeline::default(), rates(), 0.0)
+            judge(&Series::default(), &Timeline::default(), rates(), (0.0, 300.0))
                 .iter()
                 .all(|judged| { !judged.ok && judged.what != Measure::Cpu.words().0 })
         );

@@ -40,9 +40,6 @@ const ASKED_WITHIN: Duration = Duration::from_secs(2);
 const TOLD_EVERY: u64 = 60;
 /// What is judged is at least so long.
 const SHORTEST: u64 = 60;
-/// For all to agree in the end.
-const AGREED_WITHIN: Duration = Duration::from_secs(180);
-
 /// What was found.
 #[derive(Debug, Serialize)]
 pub struct Told {
@@ -111,8 +108,12 @@ pub async fn soak(args: &SoakArgs, stop: &Stop) -> anyhow::Result<Told> {
     let (mut watch, mut series) = (Watch::every(begun, LOOK), Series::default());
     let seen = Box::pin(look(&stage, &mut series, (begun, args.seconds), stop));
     watch.during(&stage, &work, seen).await?;
+    stage.engines_last().await?;
     say("verifying");
-    let verified = watch.verify(work, AGREED_WITHIN).await;
+    let verified = watch.verify(work).await;
+    for gave_up in stage.drain().await? {
+        watch.add("process", gave_up);
+    }
     for panic in stage.panics().await? {
         watch.add("panic", panic);
     }
@@ -124,12 +125,12 @@ pub async fn soak(args: &SoakArgs, stop: &Stop) -> anyhow::Result<Told> {
     }
     stage.down().await?;
     let (timeline, violations) = watch.end();
-    let from = args.warm_up_seconds as f64;
+    let span = (args.warm_up_seconds as f64, args.seconds as f64);
     Ok(Told {
         machine,
         seconds: begun.elapsed().as_secs_f64(),
         rates,
-        judged: judge::judge(&series, &timeline, rates, from),
+        judged: judge::judge(&series, &timeline, rates, span),
         violations,
         verified,
         totals: timeline.totals(),

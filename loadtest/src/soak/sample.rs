@@ -90,7 +90,7 @@ pub(super) struct Series {
 }
 
 impl Series {
-    /// Looks at each replica and engine that runs, `at` seconds after the work began. Who does not answer leaves a gap.
+    /// Looks at each replica and engine that runs, `at` seconds after the work began. Who does not answer leaves a gap, and so does what a replica does not say.
     pub(super) async fn look(&mut self, stage: &Stage, client: &reqwest::Client, at: f64) {
         let site = stage.site();
         for (member, pid) in stage.pids().await {
@@ -101,7 +101,9 @@ impl Series {
             self.counts(member, pid, at);
             let Ok(text) = scrape::text(client, replica.admin).await else { continue };
             for (measure, name, divisor) in metrics(service) {
-                self.add(*measure, member, at, scrape::total(&text, name) / divisor);
+                if let Some(value) = scrape::total(&text, name) {
+                    self.add(*measure, member, at, value / divisor);
+                }
             }
         }
         for (engine, pid) in stage.engine_pids() {

@@ -1,15 +1,16 @@
 //! Putting a trio right, and what its logs say.
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Read as _, Seek as _, SeekFrom};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
+use futures::future::try_join_all;
 use reqwest::header::CONTENT_TYPE;
 
 use super::member::{REPLICAS, Service};
 use super::site::Replica;
-use super::stage::Stage;
+use super::stage::{Disturbed, Stage};
 use crate::child;
 
 /// From the last engine's answer until every replica must be ready.
@@ -18,6 +19,8 @@ const READY_WITHIN: Duration = Duration::from_secs(120);
 const LOOK: Duration = Duration::from_millis(500);
 /// Of a log, for people.
 const LAST_LINES: usize = 15;
+/// Of what a service says that ends with something undone; each says it in its own words.
+const GAVE_UP: &str = "drain deadline";
 /// Lines of panics that are kept of each log.
 const PANICS: usize = 5;
 
@@ -28,15 +31,14 @@ impl Stage {
     /// # Errors
     /// When an engine does not come back, or ended by itself, or a process cannot be started.
     pub async fn heal(&self) -> anyhow::Result<Vec<String>> {
-        let lost = self.lost_engines().await;
-        ensure!(lost.is_empty(), "{lost:?} ended by themselves, which proves nothing of replicas");
+        self.engines_last().await?;
         self.cuts.clear().await?;
         for slot in &self.slots {
             slot.lock().await.resume().await?;
         }
         let disturbed = std::mem::take(&mut *self.disturbed.lock().await);
         // First: who is started asks those that run.
-        for (member, _) in disturbed.iter().filter(|(_, is_paused)| **is_paused) {
+        for (member, _) in disturbed.iter().filter(|(_, how)| **how == Disturbed::Paused) {
             self.resume(*member).await?;
         }
         for member in self.engines().filter(|member| disturbed.contains_key(member)) {
@@ -101,7 +103,8 @@ impl Stage {
         answer["access_token"].as_str().map(str::to_owned).context("no access_token")
     }
 
-    /// Asks for something that only who is known may see. Whether it is there does not matter.
+    /// Asks for something that only who is known, and may do all, sees: 401 is somebody unknown, 403 one without scopes, 404
+    /// one of another tenant. A tenant without rows and roles has none.
     async fn lets_in(
         &self,
         replica: Replica,
@@ -115,8 +118,7 @@ impl Stage {
         };
         let url = format!("http://{}{path}", replica.http);
         let status = self.client.get(url).bearer_auth(bearer).send().await?.status();
-        let is_known = status != reqwest::StatusCode::UNAUTHORIZED && !status.is_server_error();
-        ensure!(is_known, "{status} to the administrator");
+        ensure!(status.is_success(), "{status} to the administrator");
         Ok(())
     }
 
@@ -162,6 +164,22 @@ impl Stage {
         Ok(found)
     }
 
+    /// Tells every replica to end while all that it needs answers: within its drain deadline, with success (or it is a
+    /// finding), and with nothing given up. Returns who gave something up. Nothing runs then.
+    ///
+    /// # Errors
+    /// When a log cannot be read.
+    pub async fn drain(&self) -> anyhow::Result<Vec<String>> {
+        let ends = REPLICAS.map(async |member| {
+            let log = self.logs().join(format!("{}.log", member.name()));
+            let before = std::fs::metadata(&log).with_context(|| log.display().to_string())?.len();
+            self.stop(member).await?;
+            let gave_up = behind(&log, before, GAVE_UP)?;
+            anyhow::Ok(gave_up.map(|line| format!("{}: {line}", member.name())))
+        });
+        Ok(try_join_all(ends).await?.into_iter().flatten().collect())
+    }
+
     /// The ends of the replicas' logs.
     pub(super) async fn last_words(&self) -> String {
         let mut words = String::new();
@@ -174,6 +192,17 @@ impl Stage {
         }
         words
     }
+}
+
+/// The first line of a log that says that, from a place on.
+fn behind(log: &Path, from: u64, what: &str) -> anyhow::Result<Option<String>> {
+    let shown = || log.display().to_string();
+    let mut file = std::fs::File::open(log).with_context(shown)?;
+    file.seek(SeekFrom::Start(from)).with_context(shown)?;
+    let mut text = Vec::new();
+    file.read_to_end(&mut text).with_context(shown)?;
+    let text = String::from_utf8_lossy(&text);
+    Ok(text.lines().find(|line| line.contains(what)).map(str::to_owned))
 }
 
 fn panics(log: &Path) -> anyhow::Result<Vec<String>> {
@@ -192,6 +221,17 @@ fn panics(log: &Path) -> anyhow::Result<Vec<String>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_log_says_is_looked_for_behind_what_it_said_before() {
+        let log = tempfile::NamedTempFile::new().unwrap();
+        let before =
+            format!("INFO a\nWARN the {GAVE_UP} passed; what was not committed is read again\n");
+        std::fs::write(log.path(), format!("{before}INFO b\n")).unwrap();
+        let found = |from| behind(log.path(), from, GAVE_UP).unwrap();
+        assert_eq!(found(0).as_deref(), before.lines().nth(1));
+        assert_eq!(found(before.len() as u64), None);
+    }
 
     #[test]
     fn panics_are_found_in_logs() {

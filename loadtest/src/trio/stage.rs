@@ -12,7 +12,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use anyhow::{Context, anyhow};
+use anyhow::{Context, anyhow, ensure};
 use tempfile::TempDir;
 use tokio::sync::Mutex as Turn;
 
@@ -47,6 +47,16 @@ pub struct Options {
     pub binaries: Binaries,
 }
 
+/// How an engine is that something was done to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Disturbed {
+    Paused,
+    /// Killed, or about to be back.
+    Gone,
+    /// Started or resumed: if it is gone again, that was nobody here.
+    Back,
+}
+
 /// See the module.
 pub struct Stage {
     pub(super) slots: [Turn<Slot>; 6],
@@ -54,8 +64,8 @@ pub struct Stage {
     pub(super) site: Arc<Site>,
     pub(super) administrator: Administrator,
     pub(super) client: reqwest::Client,
-    /// Processes of engines that were done something to, and whether they are paused.
-    pub(super) disturbed: Turn<BTreeMap<Member, bool>>,
+    /// Processes of engines that were done something to.
+    pub(super) disturbed: Turn<BTreeMap<Member, Disturbed>>,
     /// One thing is done to an engine at a time.
     turns: [Turn<()>; 4],
     /// What was wrong with processes, since it was asked for.
@@ -284,7 +294,7 @@ impl Stage {
     /// # Errors
     /// When the network cannot be cut here.
     pub async fn cut(&self, member: Member, engine: Engine) -> anyhow::Result<()> {
-        anyhow::ensure!(self.options.cuts, "no network of our own: nothing can be cut");
+        ensure!(self.options.cuts, "no network of our own: nothing can be cut");
         self.cuts.add(self.ports.rules(member, engine)).await
     }
 
@@ -303,8 +313,13 @@ impl Stage {
     async fn engine(&self, command: &str, member: Member) -> anyhow::Result<()> {
         let engine = member.engine().context("no process of an engine")?;
         let _turn = self.turns[engine as usize].lock().await;
-        self.disturbed.lock().await.insert(member, command == "pause");
-        deploy::signal(self.local.state(), command, member.name()).await
+        let meanwhile = if command == "pause" { Disturbed::Paused } else { Disturbed::Gone };
+        self.disturbed.lock().await.insert(member, meanwhile);
+        deploy::signal(self.local.state(), command, member.name()).await?;
+        if matches!(command, "start" | "resume") {
+            self.disturbed.lock().await.insert(member, Disturbed::Back);
+        }
+        Ok(())
     }
 
     /// The processes of engines that there are.
@@ -315,14 +330,27 @@ impl Stage {
         super::member::ENGINES.into_iter().filter(move |member| !beyond.contains(member))
     }
 
-    /// Engines that ended without having been told to: the machine is too small, or they are broken.
-    pub(super) async fn lost_engines(&self) -> Vec<&'static str> {
+    /// Whether every engine runs that was not told to end: otherwise the machine is too small, or it is broken, and what
+    /// the work finds proves nothing of replicas.
+    ///
+    /// # Errors
+    /// The names of those that ended.
+    pub async fn engines_last(&self) -> anyhow::Result<()> {
+        let lost = self.lost_engines().await;
+        ensure!(lost.is_empty(), "{lost:?} ended by themselves, which proves nothing of replicas");
+        Ok(())
+    }
+
+    async fn lost_engines(&self) -> Vec<&'static str> {
         let disturbed = self.disturbed.lock().await;
         let runs = |member: &Member| {
             let pid = deploy::pid(self.local.state(), member.name());
             pid.is_some_and(|pid| Path::new("/proc").join(pid.to_string()).exists())
         };
-        let own = self.engines().filter(|member| !disturbed.contains_key(member));
+        let by_us = |member: &Member| {
+            disturbed.get(member).is_some_and(|disturbed| *disturbed != Disturbed::Back)
+        };
+        let own = self.engines().filter(|member| !by_us(member));
         own.filter(|member| !runs(member)).map(Member::name).collect()
     }
 

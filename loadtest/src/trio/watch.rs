@@ -20,6 +20,8 @@ pub const INVARIANTS: [(&str, &str); 4] = [
     ("ready", "every replica is ready, and lets in who may, soon after everything is put right"),
     ("verdict", "what was done can be verified to its end"),
 ];
+/// For all to agree in the end.
+const AGREED_WITHIN: Duration = Duration::from_secs(180);
 /// Between looks, if nobody says.
 const WINDOW: Duration = Duration::from_secs(2);
 /// Lines about violations of one invariant, at most: all are in what comes of it.
@@ -67,13 +69,14 @@ impl Watch {
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         // The first one comes at once.
         ticks.tick().await;
+        let heard = work.hearing();
         loop {
             let done = tokio::select! {
                 done = &mut doing => Some(done?),
                 _ = ticks.tick() => None,
             };
             self.timeline.add(self.begun.elapsed().as_secs_f64(), work.window());
-            self.hear(work.violations());
+            self.hear(heard());
             self.look(stage)?;
             if let Some(done) = done {
                 return Ok(done);
@@ -81,23 +84,20 @@ impl Watch {
         }
     }
 
-    /// Ends the work and verifies it, `within` and a little longer; how much was verified, by what. What keeps that from
-    /// being done is wrong, too, and hides nothing that was seen before.
-    pub async fn verify(&mut self, work: Work, within: Duration) -> BTreeMap<&'static str, u64> {
+    /// Ends the work and verifies it, within [`AGREED_WITHIN`] and a little longer; how much was verified, by what. What
+    /// keeps that from being done is wrong, too, and hides nothing that was seen before.
+    pub async fn verify(&mut self, work: Work) -> BTreeMap<&'static str, u64> {
+        let heard = work.hearing();
         let verdict = async {
             let finished = Box::pin(work.stop()).await.context("ending the work")?;
-            Box::pin(finished.verify(within)).await.context("verifying")
+            Box::pin(finished.verify(AGREED_WITHIN)).await.context("verifying")
         };
-        match verdict.await {
-            Ok(verdict) => {
-                self.hear(verdict.violations);
-                verdict.told
-            }
-            Err(error) => {
-                self.add("verdict", format!("{error:#}"));
-                BTreeMap::new()
-            }
-        }
+        let verdict = verdict.await;
+        self.hear(heard());
+        verdict.unwrap_or_else(|error| {
+            self.add("verdict", format!("{error:#}"));
+            BTreeMap::new()
+        })
     }
 
     /// Looks at the processes: who ended is started again, and is a violation.
@@ -114,6 +114,7 @@ impl Watch {
 
     /// Something that must not be, now.
     pub fn add(&mut self, invariant: &'static str, detail: String) {
+        debug_assert!(INVARIANTS.iter().any(|(name, _)| *name == invariant), "{invariant}");
         let violation = Violation { invariant, at: self.begun.elapsed().as_secs_f64(), detail };
         self.say(&violation);
         self.own.push(violation);
@@ -157,6 +158,16 @@ impl Watch {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::trio::work;
+
+    #[test]
+    fn the_page_names_every_invariant() {
+        let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/chaos.md");
+        let page = std::fs::read_to_string(page).unwrap();
+        for (name, says) in INVARIANTS.iter().chain(&work::INVARIANTS) {
+            assert!(page.contains(&format!("| `{name}` | {says} |")), "{name}");
+        }
+    }
 
     #[test]
     fn what_the_work_says_again_counts_once() {

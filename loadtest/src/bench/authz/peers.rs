@@ -1,15 +1,18 @@
 //! Triad beside OpenFGA and SpiceDB, which `loadtest/peers/run` builds, starts, loads and asks: the same
 //! graph, questions, client and connections, one after the other on the same machine.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::bed::Bed;
 use crate::bench::goals::Figure;
+use crate::check::measure::answered;
 use crate::check::space::Keys;
 use crate::deploy;
 use crate::progress::say;
@@ -60,12 +63,14 @@ fn rate(text: &str, keys: &str) -> anyhow::Result<f64> {
     line["checks_per_second"].as_f64().filter(|rate| *rate > 0.0).context("no rate")
 }
 
-/// The line of that key space, whose answers must be right.
+/// The line of that key space, whose answers must be right, and nearly all there.
 pub(super) fn line(text: &str, keys: &str) -> anyhow::Result<Value> {
     let lines = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     let line = lines.into_iter().find(|line| line["keys"] == keys);
     let line = line.with_context(|| format!("peers/run printed no line of {keys}"))?;
     ensure!(line["wrong"] == 0, "{keys}: {} answers were wrong", line["wrong"]);
+    let failures = BTreeMap::deserialize(&line["failures"]).context("no failures")?;
+    answered(line["checks"].as_u64().context("no checks")?, &failures).context(keys.to_owned())?;
     Ok(line)
 }
 
@@ -167,9 +172,15 @@ mod tests {
 
     #[test]
     fn a_peer_s_rate_is_read_from_its_line_and_only_if_it_was_right() {
-        let text = "{\"keys\":\"hot\",\"checks_per_second\":6000.5,\"wrong\":0}\n\
-            {\"keys\":\"wide\",\"checks_per_second\":400.0,\"wrong\":2}\n";
-        assert_eq!(rate(text, "hot").unwrap(), 6000.5);
-        assert!(rate(text, "wide").is_err() && rate(text, "cold").is_err());
+        let line = |keys: &str, wrong: u64, timeouts: u64| {
+            json!({"keys": keys, "checks_per_second": 6000.5, "checks": 60_005, "wrong": wrong,
+                "failures": {"timeout": timeouts, "503": 1}})
+            .to_string()
+        };
+        let text = [line("hot", 0, 59), line("wide", 2, 0), line("slow", 0, 60)].join("\n");
+        assert_eq!(rate(&text, "hot").unwrap(), 6000.5);
+        assert!(rate(&text, "wide").is_err() && rate(&text, "cold").is_err());
+        let slow = format!("{:#}", rate(&text, "slow").unwrap_err());
+        assert!(slow.contains("61 had no answer"), "{slow}");
     }
 }

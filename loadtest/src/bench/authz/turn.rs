@@ -10,6 +10,8 @@ use crate::stop::Stop;
 
 /// The key spaces of a turn, as `loadtest/peers/run` names them.
 pub(crate) const SPACES: [&str; 2] = ["hot", "wide"];
+/// How many times a peer's rate ours is to be, in each of them.
+pub(crate) const TIMES: [f64; 2] = [10.0, 30.0];
 
 /// Who has turns.
 pub(crate) struct Turns {
@@ -31,8 +33,9 @@ impl Turns {
     /// A wrong answer, and what keeps it from being measured.
     pub(crate) async fn own(&mut self, turn: u64) -> anyhow::Result<[Value; 2]> {
         let pairs = ratios::once(&mut self.bed, [Keys::Hot, Keys::Wide], turn).await;
-        self.bed.down().await?;
-        pairs
+        let down = self.bed.down().await;
+        // What went wrong first says more than what could not be tidied up then.
+        pairs.and_then(|pairs| down.map(|()| pairs))
     }
 
     /// What `loadtest check run` measures of a peer in each of [`SPACES`].

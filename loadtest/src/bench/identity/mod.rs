@@ -13,7 +13,7 @@
 
 mod bare;
 pub(crate) mod bed;
-mod goals;
+pub(crate) mod goals;
 mod idle;
 mod import;
 mod lag;

@@ -114,8 +114,8 @@ async fn turn(
 fn section(args: &CompareArgs, rounds: &Rounds, bento: &str) -> anyhow::Result<Section> {
     let mut section = Section::new("Audit: Kafka to Cassandra, beside Bento");
     section.version("Bento", bento);
-    section.version("Cassandra", "5.0.6");
-    section.version("Kafka", "4.1.1");
+    section.engine("Cassandra")?;
+    section.engine("Kafka")?;
     section.settings = notes(words::AUDIT_SETTINGS);
     section.peer_does = notes(words::AUDIT_PEER_DOES);
     section.commands = vec![

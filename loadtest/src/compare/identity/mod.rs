@@ -14,6 +14,7 @@ use super::section::{Section, notes};
 use super::words;
 use crate::bench::drive::{Driven, Pace, drive, status};
 use crate::bench::identity::bed::{Admin, Bed, create};
+use crate::bench::identity::goals::{CREATE_TIMES, GRANT_TIMES};
 use crate::bench::identity::tokens::{clients, grant};
 use crate::bench::identity::{TENANTS, tenant};
 use crate::cli::CompareArgs;
@@ -151,7 +152,7 @@ fn note(rounds: &mut Rounds, side: &str, what: &str, driven: &Driven, cpu: Durat
 fn section(args: &CompareArgs, rounds: &Rounds, keycloak: &str) -> anyhow::Result<Section> {
     let mut section = Section::new("Identity: beside Keycloak");
     section.version(PEER, keycloak);
-    section.version("MySQL", "8.0.15");
+    section.engine("MySQL")?;
     section.settings = notes(words::IDENTITY_SETTINGS);
     section.peer_does = notes(words::IDENTITY_PEER_DOES);
     section.commands = vec![
@@ -166,10 +167,10 @@ fn section(args: &CompareArgs, rounds: &Rounds, keycloak: &str) -> anyhow::Resul
     let of = |side: &str, name: &str| rounds.of(&format!("{side} {name}"));
     let grants = GRANTS.map(|connections| {
         let what = format!("client_credentials grants, {connections} clients");
-        (format!("grant {connections}"), format!("grants_{connections}"), what, 15.0)
+        (format!("grant {connections}"), format!("grants_{connections}"), what, GRANT_TIMES)
     });
     let created = format!("users created, {CREATIONS} clients");
-    let creations = ("create".to_owned(), "creates".to_owned(), created, 4.5);
+    let creations = ("create".to_owned(), "creates".to_owned(), created, CREATE_TIMES);
     for (name, id, what, times) in std::iter::once(creations).chain(grants) {
         let values = |field: &str| {
             (of("own", &format!("{name} {field}")), of("peer", &format!("{name} {field}")))

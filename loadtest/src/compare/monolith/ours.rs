@@ -1,5 +1,7 @@
 //! `ingest` and Cassandra at the same numbers of rows: the rate of a backlog, and first pages over HTTP.
 
+use anyhow::ensure;
+
 use super::{Level, WINDOWS};
 use crate::cli::CompareArgs;
 use crate::compare::state;
@@ -51,6 +53,7 @@ pub(super) async fn levels(
         ingest.stop().await?;
         let rate = median(windows.iter().map(|window| window.rows_per_second).collect());
         say(&format!("Triad, {level} rows: {rate:.0} rows/s"));
+        ensure!(pages.events > 0, "no page held an event");
         let pages = pages.latency;
         measured.push(Level { rows: *level, stored, rows_per_second: rate, pages });
     }

@@ -23,6 +23,13 @@ pub(super) struct Look {
     pub(super) compactions_pending: i64,
 }
 
+impl Look {
+    /// Whether nothing is compacted, and nothing waits to be.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.compacting + self.compactions_pending == 0
+    }
+}
+
 /// Looks now.
 pub(super) async fn look(db: &Cassandra) -> anyhow::Result<Look> {
     let sizes = "SELECT keyspace_name, table_name, mebibytes FROM system_views.max_partition_size";
@@ -60,7 +67,7 @@ pub(super) async fn until_compacted(
         stop.check()?;
         let look = look(db).await?;
         // Once may be between two.
-        quiet = if look.compacting + look.compactions_pending == 0 { quiet + 1 } else { 0 };
+        quiet = if look.is_quiet() { quiet + 1 } else { 0 };
         if quiet > 1 || begun.elapsed() > limit {
             return Ok(look);
         }

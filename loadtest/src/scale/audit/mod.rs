@@ -58,8 +58,9 @@ pub async fn audit(args: &AuditScaleArgs, stop: &Stop) -> anyhow::Result<bool> {
     let stage = Stage { engines, launch, state: Some(state), stop: stop.clone() };
     let plan = Plan::new(args, &stage)?;
     let measured = Box::pin(measure(args, &stage, &plan, &output)).await;
-    local.reset().await?;
-    measured
+    let reset = local.reset().await;
+    // What went wrong first says more than what could not be tidied up then.
+    measured.and_then(|measured| reset.map(|()| measured))
 }
 
 /// Steps, then pairs. What was measured before something broke is kept, and drawn.

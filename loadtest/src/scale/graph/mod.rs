@@ -54,10 +54,12 @@ pub async fn graph(args: &GraphScaleArgs, stop: &Stop) -> anyhow::Result<bool> {
         |name| std::env::temp_dir().join(format!("triad-scale-{}-{name}", std::process::id()));
     let mut locals = [Local::new(state("small")), Local::new(state("large"))];
     let measured = Box::pin(measure(args, &mut locals, parts, &output, stop)).await;
-    for local in locals {
-        local.reset().await?;
-    }
-    measured
+    let [small, large] = locals;
+    let reset = [small.reset().await, large.reset().await];
+    // What went wrong first says more than what could not be tidied up then.
+    let measured = measured?;
+    reset.into_iter().collect::<anyhow::Result<Vec<()>>>()?;
+    Ok(measured)
 }
 
 async fn measure(

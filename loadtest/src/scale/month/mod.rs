@@ -11,7 +11,7 @@ mod draw;
 mod simulate;
 mod tenants;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use futures::StreamExt as _;
 use ingest::Config;
 use ingest::config::{LayoutConfig, LimitsConfig};
@@ -108,7 +108,8 @@ fn config(settings: &[(String, String)]) -> anyhow::Result<Config> {
 /// One month.
 ///
 /// # Errors
-/// When it is to stop, or the layouts' notice is too short for the simulation's steps.
+/// When it is to stop, the layouts' notice is too short for the simulation's steps, or nobody is promoted where there is
+/// need: figures of promoted partitions would be good then, and of nothing.
 pub fn simulate(
     traffic: &Traffic,
     layout: &LayoutConfig,
@@ -125,7 +126,11 @@ pub fn simulate(
         bar.set_position(slot + 1);
     }
     bar.finish_and_clear();
-    Ok(simulation.month())
+    let month = simulation.month();
+    let (promotions, most) = (month.promotions, month.without_promotion.max_rows);
+    let bound = layout.partition_rows;
+    ensure!(promotions > 0 || most <= bound, "nobody is promoted, with {most} rows in a day");
+    Ok(month)
 }
 
 fn tell(month: &Month) {

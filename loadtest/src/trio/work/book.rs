@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::{Done, Violation, Window};
+use super::{Done, INVARIANTS, Violation, Window};
 use crate::latency::Recorder;
 
 /// Violations of one invariant that are described; all are counted.
@@ -58,6 +58,7 @@ impl Book {
 
     /// Something that must never be.
     pub(super) fn violation(&self, invariant: &'static str, detail: impl FnOnce() -> String) {
+        debug_assert!(INVARIANTS.iter().any(|(name, _)| *name == invariant), "{invariant}");
         let at = self.begun.elapsed().as_secs_f64();
         let mut violations = lock(&self.violations);
         let count = violations.counts.entry(invariant).or_default();

@@ -140,15 +140,6 @@ pub struct Window {
     pub workloads: [(&'static str, Done); 5],
 }
 
-/// What was wrong, and how much was looked at.
-#[derive(Debug, Clone, Serialize)]
-pub struct Verdict {
-    /// The first of each invariant, and how many more there were.
-    pub violations: Vec<Violation>,
-    /// How much was verified: events, checks, changes and so on.
-    pub told: BTreeMap<&'static str, u64>,
-}
-
 /// What is known when everything has been sent.
 struct Known {
     scene: Arc<Scene>,
@@ -260,10 +251,11 @@ impl Work {
         self.known.scene.book.window()
     }
 
-    /// What is wrong so far.
-    #[must_use]
-    pub fn violations(&self) -> Vec<Violation> {
-        self.known.scene.book.violations()
+    /// Tells what is wrong so far, whenever it is asked, even when the work is over: the first of each invariant, and how
+    /// many more there were.
+    pub fn hearing(&self) -> impl Fn() -> Vec<Violation> + use<> {
+        let scene = Arc::clone(&self.known.scene);
+        move || scene.book.violations()
     }
 
     /// Stops sending and waits for what is under way: a minute and a half at most.
@@ -288,11 +280,11 @@ impl Work {
 
 impl Finished {
     /// Everything has to agree: waits until it does, `within` at most and a little longer to look at it all once (the
-    /// trio is healed and ready), then says what never did.
+    /// trio is healed and ready). What never did is heard. Returns how much was verified: events, checks, changes and so on.
     ///
     /// # Errors
     /// When something cannot be read.
-    pub async fn verify(self, within: Duration) -> anyhow::Result<Verdict> {
+    pub async fn verify(self, within: Duration) -> anyhow::Result<BTreeMap<&'static str, u64>> {
         verify::verify(&self.0, within).await
     }
 }

@@ -16,7 +16,7 @@ use futures::StreamExt as _;
 use super::checks::{Right, Shown, check_at};
 use super::gateway::Service;
 use super::scene::vault;
-use super::{Known, Rates, Verdict, posts};
+use super::{Known, Rates, posts};
 use crate::scrape;
 use crate::stop::Stop;
 use crate::trio::work::book::lock;
@@ -39,25 +39,31 @@ const ANSWERED_WITHIN: Duration = Duration::from_secs(60);
 /// Something that does not agree yet: the invariant, and what it is.
 type Problem = (&'static str, String);
 
-/// Looks at everything.
-pub(super) async fn verify(known: &Known, within: Duration) -> anyhow::Result<Verdict> {
+/// Looks at everything, and writes down what is wrong as soon as it is known: what cannot be read after it hides nothing.
+/// Returns how much was looked at.
+pub(super) async fn verify(
+    known: &Known,
+    within: Duration,
+) -> anyhow::Result<BTreeMap<&'static str, u64>> {
     let deadline = Instant::now() + within;
     let published = known.sent.places().len() as u64;
     let reading = READING + Duration::from_secs(published / READ_A_SECOND);
     let stop = Stop::after(within + reading);
     let _guard = stop.guard();
     let left = || deadline.max(Instant::now() + LEAST);
-    let mut problems = until(left(), async || agree(known, &stop).await).await?;
+    let book = &known.scene.book;
+    let wrong = |problems: Vec<Problem>| {
+        for (invariant, detail) in problems {
+            book.violation(invariant, || detail);
+        }
+    };
+    wrong(until(left(), async || agree(known, &stop).await).await?);
     // What may come twice may come late: all that Kafka has is stored before it is looked at for good.
     until(left(), async || trails(known).await).await?;
     last_checks(known).await;
     let settle = left().saturating_duration_since(Instant::now());
-    problems.extend(account(known, settle, &stop).await?);
-    problems.extend(until(Instant::now() + LEAST, async || trails(known).await).await?);
-    let book = &known.scene.book;
-    for (invariant, detail) in problems {
-        book.violation(invariant, || detail);
-    }
+    wrong(account(known, settle, &stop).await?);
+    wrong(until(Instant::now() + LEAST, async || trails(known).await).await?);
     let (posts, rights) = (known.posts.all(), known.grants.all());
     let written = |right: &Arc<Right>| {
         let history = lock(&right.history);
@@ -76,7 +82,7 @@ pub(super) async fn verify(known: &Known, within: Duration) -> anyhow::Result<Ve
     let told = book.told();
     let unseen = expected(known.rates).find(|what| !told.contains_key(what));
     ensure!(unseen.is_none(), "nothing was verified by {unseen:?}: {told:?}");
-    Ok(Verdict { violations: book.violations(), told })
+    Ok(told)
 }
 
 /// What there is to be something of, with work at these rates: no verdict is of nothing.
@@ -165,9 +171,10 @@ async fn waiting(known: &Known) -> Option<String> {
             return Some(format!("nobody tells the metrics at {}", replica.admin));
         };
         for name in ["triad_identity_outbox_depth", "triad_identity_outbox_parked"] {
-            let rows = scrape::total(&text, name);
-            if rows > 0.0 {
-                return Some(format!("{name} is {rows} at {}", replica.admin));
+            match scrape::total(&text, name) {
+                Some(0.0) => {}
+                Some(rows) => return Some(format!("{name} is {rows} at {}", replica.admin)),
+                None => return Some(format!("nobody tells {name} at {}", replica.admin)),
             }
         }
     }
