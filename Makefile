@@ -60,7 +60,7 @@ TRIO = deploy/local/engines install --install-packages --only kafka,cassandra,my
 	cargo build --profile dist --locked -p ingest -p authz-edge -p identity-admin -p loadtest && \
 	$(or $(CARGO_TARGET_DIR),target)/dist/loadtest
 
-chaos: ## Faults by seed on engines of its own: SEED=1 SEEDS=20 (two hours); cuts in the network want root
+chaos: ## Faults by seed on engines of its own: SEED=1 SEEDS=20 (75 minutes); cuts in the network want root
 	$(TRIO) chaos --seed $(SEED) --seeds $(SEEDS)
 
 soak: SECONDS = 1800
