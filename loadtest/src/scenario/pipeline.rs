@@ -8,6 +8,9 @@ use crate::progress;
 use crate::run::Run;
 use crate::watch::{Stretch, Timeline, Watch};
 
+/// Rows written before anything is measured: a JVM is slow at first.
+pub const WARM_UP: u64 = 2_000_000;
+
 /// One measurement.
 #[derive(Debug, Clone, Serialize)]
 pub struct Measured {
@@ -52,6 +55,18 @@ pub async fn measure(stage: &Stage, run: &Run, records: u64) -> anyhow::Result<M
     let timeline = watch.timeline;
     ingest.stop().await?;
     Ok(summary(timeline, records))
+}
+
+/// Stores the events of `run`, which nothing was made for yet, and forgets them: what is measured next finds engines that
+/// are warm. [`WARM_UP`] of them are enough.
+///
+/// # Errors
+/// As [`measure`].
+pub async fn warm_up(stage: &Stage, run: &Run) -> anyhow::Result<()> {
+    progress::say("warming up");
+    stage.backlog(run).await?;
+    measure(stage, run, run.events).await?;
+    stage.clean(&run.names).await
 }
 
 /// The figures of a timeline that reached `records` settled ones.

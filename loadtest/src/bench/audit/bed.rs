@@ -22,8 +22,6 @@ use crate::system::{self, settle};
 
 /// What one run left to compact is waited for, at most.
 const SETTLE: Duration = Duration::from_secs(15);
-/// Rows written before anything is measured: a JVM is slow at first.
-const WARM_UP: u64 = 2_000_000;
 
 /// How the engines are pinned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -104,7 +102,7 @@ impl Bed {
         let stage = Stage { engines, launch, state: Some(state), stop: self.stop.clone() };
         (self.pinning, self.stage) = (Some(pinning), Some(stage.clone()));
         say("warming up");
-        let run = self.fresh(WARM_UP);
+        let run = self.fresh(pipeline::WARM_UP);
         self.drive(&stage, &run).await?;
         Ok(stage)
     }

@@ -9,9 +9,9 @@ use crate::deploy::Local;
 use crate::latency::median;
 use crate::progress::say;
 use crate::run::Run;
-use crate::scenario::Stage;
 use crate::scenario::ceiling::drive;
 use crate::scenario::stored::{self, Plan};
+use crate::scenario::{Stage, pipeline};
 use crate::stop::Stop;
 
 /// Measures at each of `levels`, on engines of its own.
@@ -28,6 +28,8 @@ pub(super) async fn levels(
     let engines = local.engines().await?;
     let state = Some(local.state().to_owned());
     let stage = Stage { engines, launch: args.ingest.launch(), state, stop: stop.clone() };
+    let warm = Run::recent(&format!("m{}-warm", std::process::id()), pipeline::WARM_UP);
+    Box::pin(pipeline::warm_up(&stage, &warm)).await?;
     let plan = Plan { rows: 0, window: args.window, windows: WINDOWS, probes: args.probes };
     let run = Run::recent(&format!("m{}", std::process::id()), 1);
     let db = stage.engines.apply_schema(&run.names).await?;

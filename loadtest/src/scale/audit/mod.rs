@@ -34,8 +34,6 @@ use crate::system::Machine;
 use plan::Plan;
 use step::Step;
 
-/// Rows written before anything is measured: a JVM is slow at first.
-const WARM_UP: u64 = 2_000_000;
 /// Rows a second that the end is planned with: slower than any that were seen.
 const SLOW: f64 = 30_000.0;
 /// Of an event, in Kafka or as a row: more than any that were seen.
@@ -74,7 +72,7 @@ async fn measure(
         "machine": Machine::here(), "asked": args.rows, "tenants": args.tenants,
         "exponent": args.exponent, "rows": 0, "steps": [],
     });
-    warm_up(stage, plan).await?;
+    Box::pin(pipeline::warm_up(stage, &plan.elsewhere("warm", pipeline::WARM_UP))).await?;
     plan.prepare(stage, &plan.keyspace(stage).await?).await?;
     let mut steps = Vec::new();
     let ended = Box::pin(fill(args, stage, plan, &mut steps, |steps| {
@@ -138,14 +136,6 @@ fn reserve(args: &AuditScaleArgs, stop: &Stop) -> Instant {
     let pair = Duration::from_secs_f64(seconds) + PAIR;
     let all = pair * u32::try_from(args.pairs.max(FEWEST)).unwrap_or(1);
     stop.deadline().checked_sub(all).unwrap_or_else(Instant::now)
-}
-
-async fn warm_up(stage: &Stage, plan: &Plan) -> anyhow::Result<()> {
-    say("warming up");
-    let run = plan.elsewhere("warm", WARM_UP);
-    stage.backlog(&run).await?;
-    pipeline::measure(stage, &run, run.events).await?;
-    stage.clean(&run.names).await
 }
 
 fn charts(steps: &[Step]) -> Vec<Chart> {
