@@ -84,7 +84,7 @@ impl Watch {
         }
     }
 
-    /// Ends the work and verifies it, within [`AGREED_WITHIN`] and a little longer; how much was verified, by what. What
+    /// Ends the work and verifies it, within three minutes and a little longer; how much was verified, by what. What
     /// keeps that from being done is wrong, too, and hides nothing that was seen before.
     pub async fn verify(&mut self, work: Work) -> BTreeMap<&'static str, u64> {
         let heard = work.hearing();
