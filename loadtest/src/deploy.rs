@@ -232,6 +232,15 @@ impl Local {
         self.up = false;
         Ok(())
     }
+
+    /// The same after something, which is returned: what went wrong first says more than what could not be tidied up then.
+    ///
+    /// # Errors
+    /// That of `done`; without, as [`Local::reset`].
+    pub async fn reset_after<T>(self, done: anyhow::Result<T>) -> anyhow::Result<T> {
+        let reset = self.reset().await;
+        done.and_then(|done| reset.map(|()| done))
+    }
 }
 
 impl Drop for Local {

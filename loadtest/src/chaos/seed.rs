@@ -66,13 +66,14 @@ pub async fn run(stage: &Stage, plan: Plan, rates: Rates) -> anyhow::Result<Told
     for gave_up in stage.drain().await? {
         watch.add("process", format!("with nothing done to anybody, {gave_up}"));
     }
+    for late in stage.heal().await? {
+        watch.add("ready", format!("after a drain: {late}"));
+    }
+    // Last: what is noted until here is this seed's.
     for panic in stage.panics().await? {
         watch.add("panic", panic);
     }
     watch.look(stage)?;
-    for late in stage.heal().await? {
-        watch.add("ready", format!("after a drain: {late}"));
-    }
     let seed = plan.seed;
     let (timeline, violations) = watch.end();
     Ok(Told {

@@ -40,6 +40,7 @@ const ASKED_WITHIN: Duration = Duration::from_secs(2);
 const TOLD_EVERY: u64 = 60;
 /// What is judged is at least so long.
 const SHORTEST: u64 = 60;
+
 /// What was found.
 #[derive(Debug, Serialize)]
 pub struct Told {

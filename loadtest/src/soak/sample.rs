@@ -90,7 +90,8 @@ pub(super) struct Series {
 }
 
 impl Series {
-    /// Looks at each replica and engine that runs, `at` seconds after the work began. Who does not answer leaves a gap, and so does what a replica does not say.
+    /// Looks at each replica and engine that runs, `at` seconds after the work began. Who does not answer leaves a gap, and
+    /// so does what a replica does not say.
     pub(super) async fn look(&mut self, stage: &Stage, client: &reqwest::Client, at: f64) {
         let site = stage.site();
         for (member, pid) in stage.pids().await {

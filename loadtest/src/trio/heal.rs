@@ -1,6 +1,6 @@
 //! Putting a trio right, and what its logs say.
 
-use std::io::{BufRead as _, BufReader, Read as _, Seek as _, SeekFrom};
+use std::io::{BufRead as _, BufReader, Seek as _, SeekFrom};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -21,6 +21,8 @@ const LOOK: Duration = Duration::from_millis(500);
 const LAST_LINES: usize = 15;
 /// Of what a service says that ends with something undone; each says it in its own words.
 const GAVE_UP: &str = "drain deadline";
+/// Of what whoever panics says.
+const PANIC: &str = "panicked at";
 /// Lines of panics that are kept of each log.
 const PANICS: usize = 5;
 
@@ -158,7 +160,7 @@ impl Stage {
         let mut found = Vec::new();
         for slot in &self.slots {
             let slot = slot.lock().await;
-            let lines = panics(&slot.seat().log)?;
+            let lines = saying(&slot.seat().log, 0, PANIC, PANICS)?;
             found.extend(lines.into_iter().map(|line| format!("{}: {line}", slot.member().name())));
         }
         Ok(found)
@@ -170,12 +172,15 @@ impl Stage {
     /// # Errors
     /// When a log cannot be read.
     pub async fn drain(&self) -> anyhow::Result<Vec<String>> {
-        let ends = REPLICAS.map(async |member| {
-            let log = self.logs().join(format!("{}.log", member.name()));
+        let ends = self.slots.iter().map(async |slot| {
+            let (member, log) = {
+                let slot = slot.lock().await;
+                (slot.member(), slot.seat().log.clone())
+            };
             let before = std::fs::metadata(&log).with_context(|| log.display().to_string())?.len();
             self.stop(member).await?;
-            let gave_up = behind(&log, before, GAVE_UP)?;
-            anyhow::Ok(gave_up.map(|line| format!("{}: {line}", member.name())))
+            let gave_up = saying(&log, before, GAVE_UP, 1)?;
+            anyhow::Ok(gave_up.into_iter().map(move |line| format!("{}: {line}", member.name())))
         });
         Ok(try_join_all(ends).await?.into_iter().flatten().collect())
     }
@@ -194,24 +199,15 @@ impl Stage {
     }
 }
 
-/// The first line of a log that says that, from a place on.
-fn behind(log: &Path, from: u64, what: &str) -> anyhow::Result<Option<String>> {
-    let shown = || log.display().to_string();
-    let mut file = std::fs::File::open(log).with_context(shown)?;
-    file.seek(SeekFrom::Start(from)).with_context(shown)?;
-    let mut text = Vec::new();
-    file.read_to_end(&mut text).with_context(shown)?;
-    let text = String::from_utf8_lossy(&text);
-    Ok(text.lines().find(|line| line.contains(what)).map(str::to_owned))
-}
-
-fn panics(log: &Path) -> anyhow::Result<Vec<String>> {
-    let file = std::fs::File::open(log).with_context(|| log.display().to_string())?;
+/// The first lines of a log that say that, from a place on; `most` at most.
+fn saying(log: &Path, from: u64, what: &str, most: usize) -> anyhow::Result<Vec<String>> {
+    let mut file = std::fs::File::open(log).with_context(|| log.display().to_string())?;
+    file.seek(SeekFrom::Start(from))?;
     let mut found = Vec::new();
     for line in BufReader::new(file).split(b'\n') {
         let line = line?;
         let line = String::from_utf8_lossy(&line);
-        if line.contains("panicked at") && found.len() < PANICS {
+        if line.contains(what) && found.len() < most {
             found.push(line.into_owned());
         }
     }
@@ -228,9 +224,9 @@ mod tests {
         let before =
             format!("INFO a\nWARN the {GAVE_UP} passed; what was not committed is read again\n");
         std::fs::write(log.path(), format!("{before}INFO b\n")).unwrap();
-        let found = |from| behind(log.path(), from, GAVE_UP).unwrap();
-        assert_eq!(found(0).as_deref(), before.lines().nth(1));
-        assert_eq!(found(before.len() as u64), None);
+        let found = |from| saying(log.path(), from, GAVE_UP, 1).unwrap();
+        assert_eq!(found(0), [before.lines().nth(1).unwrap()]);
+        assert_eq!(found(before.len() as u64), [""; 0]);
     }
 
     #[test]
@@ -238,6 +234,9 @@ mod tests {
         let log = tempfile::NamedTempFile::new().unwrap();
         let lines = "INFO serving\nthread 'x' panicked at src/a.rs:1:2:\nINFO on\n";
         std::fs::write(log.path(), lines).unwrap();
-        assert_eq!(panics(log.path()).unwrap(), ["thread 'x' panicked at src/a.rs:1:2:"]);
+        assert_eq!(
+            saying(log.path(), 0, PANIC, PANICS).unwrap(),
+            ["thread 'x' panicked at src/a.rs:1:2:"]
+        );
     }
 }

@@ -56,9 +56,7 @@ pub async fn audit(args: &AuditScaleArgs, stop: &Stop) -> anyhow::Result<bool> {
     let stage = Stage { engines, launch, state: Some(state), stop: stop.clone() };
     let plan = Plan::new(args, &stage)?;
     let measured = Box::pin(measure(args, &stage, &plan, &output)).await;
-    let reset = local.reset().await;
-    // What went wrong first says more than what could not be tidied up then.
-    measured.and_then(|measured| reset.map(|()| measured))
+    local.reset_after(measured).await
 }
 
 /// Steps, then pairs. What was measured before something broke is kept, and drawn.

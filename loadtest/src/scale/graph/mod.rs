@@ -55,11 +55,7 @@ pub async fn graph(args: &GraphScaleArgs, stop: &Stop) -> anyhow::Result<bool> {
     let mut locals = [Local::new(state("small")), Local::new(state("large"))];
     let measured = Box::pin(measure(args, &mut locals, parts, &output, stop)).await;
     let [small, large] = locals;
-    let reset = [small.reset().await, large.reset().await];
-    // What went wrong first says more than what could not be tidied up then.
-    let measured = measured?;
-    reset.into_iter().collect::<anyhow::Result<Vec<()>>>()?;
-    Ok(measured)
+    large.reset_after(small.reset_after(measured).await).await
 }
 
 async fn measure(
