@@ -7,6 +7,7 @@ use anyhow::{Context, ensure};
 use tokio::process::Command;
 
 use crate::engines::Engines;
+use crate::progress::say;
 
 /// Where the script is: beside the workspace that this program was built or started in.
 ///
@@ -120,12 +121,12 @@ impl Drop for Paused {
     }
 }
 
-fn blocking(state: &Path, arguments: &[&str]) {
-    let Ok(script) = script() else { return };
+/// The last resort while something else failed already: whether the script could do it.
+fn blocking(state: &Path, arguments: &[&str]) -> bool {
+    let Ok(script) = script() else { return false };
     let mut command = std::process::Command::new(script);
     command.args(arguments).arg("--state").arg(state).stdin(Stdio::null()).stdout(Stdio::null());
-    // The last resort while something else failed already.
-    let _ = command.status();
+    command.status().is_ok_and(|status| status.success())
 }
 
 /// The process id of an engine of the instance in `state`.
@@ -223,14 +224,14 @@ impl Local {
         Ok(found)
     }
 
-    /// Stops them and deletes their data.
+    /// Stops them and deletes their state folder, with what else was put there.
     ///
     /// # Errors
     /// When one does not stop; dropping tries again.
     pub async fn reset(mut self) -> anyhow::Result<()> {
         run(&self.state, &["reset"]).await?;
         self.up = false;
-        Ok(())
+        delete(&self.state).with_context(|| format!("deleting {}", self.state.display()))
     }
 
     /// The same after something, which is returned: what went wrong first says more than what could not be tidied up then.
@@ -246,8 +247,20 @@ impl Local {
 impl Drop for Local {
     fn drop(&mut self) {
         if self.up {
-            blocking(&self.state, &["reset"]);
+            // What did not stop is found by what is written in there.
+            let deleted = blocking(&self.state, &["reset"]) && delete(&self.state).is_ok();
+            if !deleted {
+                say(&format!("{} is not tidied up: engines reset", self.state.display()));
+            }
         }
+    }
+}
+
+/// Deletes a folder, if it is there: the script leaves it when others put files into it.
+fn delete(folder: &Path) -> std::io::Result<()> {
+    match std::fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
     }
 }
 

@@ -15,6 +15,8 @@ mod kafka;
 #[cfg(feature = "embedded")]
 pub mod local;
 #[cfg(feature = "engines")]
+mod renewed;
+#[cfg(feature = "engines")]
 mod subscriber;
 pub mod topics;
 
@@ -27,6 +29,8 @@ pub use follower::KafkaFollower;
 pub use group::KafkaGroup;
 #[cfg(feature = "engines")]
 pub use kafka::KafkaPublisher;
+#[cfg(feature = "engines")]
+pub use renewed::BrokerWatch;
 #[cfg(feature = "engines")]
 pub use subscriber::KafkaSubscriber;
 pub use topics::{TopicAction, TopicOutcome, TopicSpec};
@@ -117,7 +121,7 @@ pub enum FollowError {
     /// Records were deleted before they were read, or the topic was made anew.
     #[error("records were lost: {0}")]
     Lost(String),
-    /// The topic or the right to read it is gone.
+    /// The topic or the right to read it is gone, or the client knows no broker any more.
     #[error("{0}")]
     Failed(String),
 }

@@ -3,11 +3,17 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
+use bytes::Bytes;
 use rdkafka::admin::{AdminClient, AdminOptions};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
+use service_kit::bus::{
+    FollowError, KafkaFollower, KafkaGroup, KafkaPublisher, KafkaSubscriber, Publisher,
+    PublisherOptions, Record, Start,
+};
 
-use crate::world::{World, engines, until};
+use crate::fenced::Fenced;
+use crate::world::{World, engine, engines, until};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_processes_share_the_load_and_a_rebalance_loses_nothing() -> Result<()> {
@@ -111,5 +117,81 @@ async fn records_that_kafka_deleted_unread_are_counted_and_the_rest_is_read() ->
     // And goes on after that.
     world.produce_events(300..400, 5).await?;
     world.stored_exactly(400 - usize::try_from(deleted)?).await?;
+    ingest.stop().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn clients_that_were_told_of_no_brokers_find_them_again() -> Result<()> {
+    let kafka = Fenced::before(engine("TRIAD_KAFKA")?).await?;
+    // By default, some clients forget the brokers for good, by chance; like this, all do that ask, and all ask.
+    let asks_and_forgets =
+        "{metadata.recovery.strategy: none, topic.metadata.refresh.interval.ms: '1000'}";
+    let forgets =
+        [("KAFKA__BROKERS", kafka.address.as_str()), ("KAFKA__PROPERTIES", asks_and_forgets)];
+    let world = World::new("forgotten", &forgets).await?;
+    let ingest = world.ingest().await?;
+    world.produce_events(0..100, 10).await?;
+    world.stored_exactly(100).await?;
+    let (cluster, own) = (world.config.kafka.cluster(), &world.config.kafka.group);
+    let topic = world.config.kafka.dead_letter_topic.as_str();
+    let publisher = KafkaPublisher::new(
+        &cluster,
+        PublisherOptions {
+            client_id: "it".to_owned(),
+            max_buffer_kib: 1_024,
+            timeout: Duration::from_secs(5),
+            max_message_bytes: 1_000_000,
+        },
+    )?;
+    let published = async |topic: &str, payload: Bytes| {
+        until("a record is published", async || {
+            let record = Record { payload: payload.clone(), ..Record::default() };
+            Ok(publisher.publish(topic, record).await.map(drop).map_err(|error| error.to_string()))
+        })
+        .await
+    };
+    let subscriber =
+        KafkaSubscriber::new(&cluster, &format!("{own}.reads"), &[topic], Start::Earliest)?;
+    let read = async |payload: &'static str| {
+        until("a record is read", async || {
+            let message = subscriber.next(Duration::from_millis(100)).await?;
+            let found = message.and_then(|message| message.payload);
+            Ok(if found.as_deref() == Some(payload.as_bytes()) {
+                Ok(())
+            } else {
+                Err(format!("{found:?}"))
+            })
+        })
+        .await
+    };
+    let group = KafkaGroup::new(&cluster, own, &world.config.kafka.topic)?;
+    let follower = KafkaFollower::begin(&cluster, topic).await?;
+    published(topic, Bytes::from("before")).await?;
+    read("before").await?;
+    group.positions().await?;
+
+    kafka.fence(true);
+    // Another one that is made meanwhile sees no broker either, and waits.
+    until("the follower is to begin anew", async || {
+        let found = follower.next(Duration::from_millis(100)).await;
+        let is_lost = matches!(found, Err(FollowError::Failed(_)));
+        Ok(if is_lost { Ok(()) } else { Err(format!("{found:?}")) })
+    })
+    .await?;
+    kafka.fence(false);
+
+    let (reads, writes, looks) = tokio::join!(
+        read("after"),
+        published(topic, Bytes::from("after")),
+        until("how far the group is can be seen", async || {
+            Ok(group.positions().await.map(drop).map_err(|error| error.to_string()))
+        }),
+    );
+    reads.and(writes).and(looks)?;
+    KafkaFollower::begin(&cluster, topic).await?;
+    let event = Bytes::from(World::event(100, "t-1").to_string());
+    published(&world.config.kafka.topic, event).await?;
+    world.stored_exactly(101).await?;
+    ingest.until_ready().await?;
     ingest.stop().await
 }

@@ -19,6 +19,7 @@ mod edge_faults;
 mod end_to_end;
 mod explain;
 mod faults;
+mod fenced;
 mod filters;
 mod forgeries;
 mod identities;

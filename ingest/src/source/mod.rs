@@ -56,12 +56,19 @@ impl Source {
         intake: Intake<P>,
         health: Component,
     ) -> Result<Self, SourceError> {
-        let assignments = Assignments::new(config, Arc::clone(&intake.watermarks), health);
-        let consumer = consumer(config, assignments)?;
-        consumer.subscribe(&[config.kafka.topic.as_str()])?;
+        let make = {
+            let (config, watermarks) = (config.clone(), Arc::clone(&intake.watermarks));
+            move || {
+                let assignments =
+                    Assignments::new(&config, Arc::clone(&watermarks), health.clone());
+                let consumer = consumer(&config, assignments)?;
+                consumer.subscribe(&[config.kafka.topic.as_str()])?;
+                Ok(consumer)
+            }
+        };
         let stop = Arc::new(AtomicBool::new(false));
         let (done, committed) = oneshot::channel();
-        let poller = poller::Poller::new(config, consumer, intake, Arc::clone(&stop), done);
+        let poller = poller::Poller::new(config, Box::new(make), intake, Arc::clone(&stop), done)?;
         let thread = std::thread::Builder::new()
             .name("kafka-poll".to_owned())
             .spawn(move || poller.run())?;

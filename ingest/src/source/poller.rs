@@ -7,11 +7,11 @@ use std::time::{Duration, Instant};
 
 use metrics::counter;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
-use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::error::{KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Headers as _, Message};
 use service_kit::bus::Publisher;
 use tokio::sync::oneshot;
-use tracing::{debug, warn};
+use tracing::{debug, error, warn};
 
 use super::rebalance::Assignments;
 use crate::config::Config;
@@ -49,8 +49,13 @@ impl Pressure {
     }
 }
 
+/// Makes a client that subscribes to the topic.
+pub(super) type Make = dyn Fn() -> KafkaResult<BaseConsumer<Assignments>> + Send;
+
 pub(super) struct Poller<P> {
     consumer: BaseConsumer<Assignments>,
+    /// For the time when that one is lost.
+    make: Box<Make>,
     intake: Intake<P>,
     stop: Arc<AtomicBool>,
     /// Told when what was in flight is committed; the group is left after that.
@@ -74,13 +79,14 @@ pub(super) struct Poller<P> {
 impl<P: Publisher> Poller<P> {
     pub(super) fn new(
         config: &Config,
-        consumer: BaseConsumer<Assignments>,
+        make: Box<Make>,
         intake: Intake<P>,
         stop: Arc<AtomicBool>,
         done: oneshot::Sender<()>,
-    ) -> Self {
-        Self {
-            consumer,
+    ) -> KafkaResult<Self> {
+        Ok(Self {
+            consumer: make()?,
+            make,
             intake,
             stop,
             done,
@@ -93,7 +99,7 @@ impl<P: Publisher> Poller<P> {
             pressure: Pressure::None,
             astray: false,
             mend_at: Instant::now(),
-        }
+        })
     }
 
     pub(super) fn run(mut self) {
@@ -102,6 +108,9 @@ impl<P: Publisher> Poller<P> {
             self.poll();
             let now = Instant::now();
             if now >= commit_at {
+                if self.assignments().is_lost() {
+                    self.renew();
+                }
                 self.assignments().commit(&self.consumer, CommitMode::Async);
                 self.resume();
                 self.intake.observe();
@@ -109,6 +118,22 @@ impl<P: Publisher> Poller<P> {
             }
         }
         self.finish();
+    }
+
+    /// Goes on with another client, which reads again what this one did not commit.
+    fn renew(&mut self) {
+        match (self.make)() {
+            Ok(consumer) => {
+                self.assignments().abandon();
+                self.filling = None;
+                self.paused.clear();
+                (self.pressure, self.astray) = (Pressure::None, false);
+                let lost = std::mem::replace(&mut self.consumer, consumer);
+                // It says good-bye to brokers that it does not know: nobody waits for that.
+                std::thread::spawn(move || drop(lost));
+            }
+            Err(error) => error!(%error, "a client cannot be made anew"),
+        }
     }
 
     fn assignments(&self) -> Arc<Assignments> {

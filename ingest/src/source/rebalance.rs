@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use metrics::{counter, gauge};
 use rdkafka::client::ClientContext;
@@ -11,8 +11,9 @@ use rdkafka::error::{KafkaResult, RDKafkaErrorCode};
 use rdkafka::statistics::{self, Statistics};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList, TopicPartitionListElem};
 use rdkafka::types::RDKafkaRespErr;
+use service_kit::bus::BrokerWatch;
 use service_kit::health::Component;
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
 use crate::config::Config;
 use crate::metrics::{Commit, commits};
@@ -20,6 +21,11 @@ use crate::pipeline::watermark::{Epoch, Watermarks};
 
 /// How long the brokers may take to tell an offset.
 const OFFSETS_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a client may fail to tell where new partitions begin. Within the callback nothing says whether it knows a broker at
+/// all; with one that does not this would go on for ever.
+const GIVE_UP_AFTER: Duration = Duration::from_secs(30);
+/// Between two attempts.
+const ASK_AGAIN: Duration = Duration::from_millis(200);
 
 /// The consumer's context: called by `poll`, on the polling thread.
 pub(super) struct Assignments {
@@ -28,6 +34,8 @@ pub(super) struct Assignments {
     watermarks: Arc<Watermarks>,
     current: Mutex<HashMap<i32, Current>>,
     health: Component,
+    watch: BrokerWatch,
+    give_up_after: Duration,
 }
 
 /// A partition that is assigned.
@@ -46,7 +54,26 @@ impl Assignments {
             watermarks,
             current: Mutex::default(),
             health,
+            watch: BrokerWatch::default(),
+            give_up_after: GIVE_UP_AFTER,
         }
+    }
+
+    /// Whether the client is of no use any more.
+    pub(super) fn is_lost(&self) -> bool {
+        self.watch.is_lost()
+    }
+
+    /// Forgets all partitions of a client that is lost: it can neither commit nor give them back, and what it still says when it ends
+    /// counts no more.
+    pub(super) fn abandon(&self) {
+        self.watch.give_up();
+        let partitions: Vec<i32> = self.lock().drain().map(|(partition, _)| partition).collect();
+        for partition in &partitions {
+            self.watermarks.revoke(*partition);
+        }
+        warn!(?partitions, "the client knows no broker any more: a new one is made");
+        gauge!("triad_ingest_assigned_partitions").set(0.0);
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<i32, Current>> {
@@ -193,6 +220,7 @@ impl Assignments {
     }
 
     fn assign(&self, consumer: &BaseConsumer<Self>, assigned: &TopicPartitionList) {
+        let give_up_at = Instant::now() + self.give_up_after;
         let begin = loop {
             match self.begin(consumer, assigned) {
                 Ok(begin) => break begin,
@@ -200,9 +228,13 @@ impl Assignments {
                 Err(error) => {
                     self.health.not_ready(format!("kafka offsets: {error}"));
                     warn!(%error, "offsets of newly assigned partitions; asking again");
-                    std::thread::sleep(Duration::from_millis(200));
                 }
             }
+            if Instant::now() >= give_up_at {
+                self.watch.give_up();
+                return;
+            }
+            std::thread::sleep(ASK_AGAIN);
         };
         for element in begin.elements() {
             let epoch = self.watermarks.assign(element.partition());
@@ -260,6 +292,10 @@ fn offset(offset: Offset) -> Option<i64> {
 
 impl ClientContext for Assignments {
     fn stats(&self, statistics: Statistics) {
+        self.watch.look(&statistics);
+        if self.is_lost() {
+            return self.health.not_ready("kafka: the client knows no broker");
+        }
         // Nobody calls back when brokers return.
         if statistics.brokers.values().any(|broker| broker.state == "UP") {
             self.health.ready();
@@ -286,7 +322,14 @@ impl ConsumerContext for Assignments {
         event: RDKafkaRespErr,
         list: &mut TopicPartitionList,
     ) {
-        if event == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS {
+        if self.is_lost() {
+            // Others own them by now, or will: see `abandon`.
+            if event != RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS
+                && let Err(error) = consumer.incremental_unassign(list)
+            {
+                debug!(%error, "unassign from a client that is lost");
+            }
+        } else if event == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS {
             self.assign(consumer, list);
         } else {
             self.revoke(consumer, list);
@@ -295,6 +338,7 @@ impl ConsumerContext for Assignments {
 
     fn commit_callback(&self, result: KafkaResult<()>, offsets: &TopicPartitionList) {
         match result {
+            _ if self.is_lost() => {}
             Ok(()) => commits(Commit::Ok).increment(1),
             Err(error) if error.rdkafka_error_code() == Some(RDKafkaErrorCode::NoOffset) => {}
             Err(error) => {
@@ -307,3 +351,6 @@ impl ConsumerContext for Assignments {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,8 +1,9 @@
 //! Following a topic from now on, all of it, without a group: what every replica must hear.
 
 use super::{
-    BusError, FollowError, KafkaConfig, Message,
+    BrokerWatch, BusError, FollowError, KafkaConfig, Message,
     kafka::count,
+    renewed::Watched,
     subscriber::{owned, waiting_helps},
 };
 use chrono::{DateTime, Utc};
@@ -23,7 +24,7 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Reads every partition of a topic, from the end that it had when this began.
 pub struct KafkaFollower {
-    consumer: Arc<StreamConsumer>,
+    consumer: Arc<Watched<StreamConsumer<BrokerWatch>>>,
     topic: String,
     partitions: i32,
     /// By partition, where it ended when this began, as long as that is not read.
@@ -62,16 +63,15 @@ impl KafkaFollower {
 
     async fn from(config: &KafkaConfig, topic: &str, from: From) -> Result<Self, BusError> {
         config.validate()?;
-        let consumer: StreamConsumer = config
-            .client()
+        let mut client = config.client();
+        client
             .set("group.id", "triad-follower")
             .set("enable.auto.commit", "false")
             .set("enable.auto.offset.store", "false")
             // Never silently somewhere else.
             .set("auto.offset.reset", "error")
-            .set("fetch.wait.max.ms", "50")
-            .create()
-            .map_err(BusError::kafka)?;
+            .set("fetch.wait.max.ms", "50");
+        let consumer = Watched::new(client, |config, watch| config.create_with_context(watch))?;
         let consumer = Arc::new(consumer);
         let name = topic.to_owned();
         let assigned = tokio::task::spawn_blocking({
@@ -115,6 +115,9 @@ impl KafkaFollower {
         let deadline = Instant::now() + deadline;
         loop {
             match timeout_at(deadline, self.consumer.recv()).await {
+                Err(_) if self.consumer.is_lost() => {
+                    return Err(FollowError::Failed("the client knows no broker".to_owned()));
+                }
                 Err(_) => return Ok(None),
                 Ok(Ok(message)) => {
                     let message = owned(&message);
@@ -139,7 +142,7 @@ impl KafkaFollower {
 
 /// How many partitions there are, and where those end that begin before their ends.
 fn assign(
-    consumer: &StreamConsumer,
+    consumer: &StreamConsumer<BrokerWatch>,
     topic: &str,
     from: From,
 ) -> Result<(i32, HashMap<i32, i64>), BusError> {
@@ -167,7 +170,7 @@ fn assign(
 
 /// By partition, the first offset of a time.
 fn at(
-    consumer: &StreamConsumer,
+    consumer: &StreamConsumer<BrokerWatch>,
     topic: &str,
     partitions: i32,
     time: i64,

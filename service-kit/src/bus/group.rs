@@ -1,15 +1,18 @@
 //! How far a consumer group is, for those who are not in it.
 
-use super::{BusError, GroupPosition, KafkaConfig, follower::PATIENCE, kafka::count};
+use super::{
+    BrokerWatch, BusError, GroupPosition, KafkaConfig, follower::PATIENCE, kafka::count,
+    renewed::Renewed,
+};
 use rdkafka::{
     Offset, TopicPartitionList,
     consumer::{BaseConsumer, Consumer as _},
 };
-use std::sync::Arc;
+use std::time::Duration;
 
 /// Looks at a group without joining it.
 pub struct KafkaGroup {
-    consumer: Arc<BaseConsumer>,
+    consumer: Renewed<BaseConsumer<BrokerWatch>>,
     topic: String,
 }
 
@@ -20,13 +23,10 @@ impl KafkaGroup {
     /// What [`KafkaConfig::validate`] refuses.
     pub fn new(config: &KafkaConfig, group: &str, topic: &str) -> Result<Self, BusError> {
         config.validate()?;
-        let consumer: BaseConsumer = config
-            .client()
-            .set("group.id", group)
-            .set("enable.auto.commit", "false")
-            .create()
-            .map_err(BusError::kafka)?;
-        Ok(Self { consumer: Arc::new(consumer), topic: topic.to_owned() })
+        let mut client = config.client();
+        client.set("group.id", group).set("enable.auto.commit", "false");
+        let consumer = Renewed::new(client, |config, watch| config.create_with_context(watch))?;
+        Ok(Self { consumer, topic: topic.to_owned() })
     }
 
     /// Where every partition ends, and then how far the group is in it: what is committed was looked at
@@ -35,13 +35,19 @@ impl KafkaGroup {
     /// # Errors
     /// No broker answers, or there is no such topic.
     pub async fn positions(&self) -> Result<Vec<GroupPosition>, BusError> {
-        let (consumer, topic) = (Arc::clone(&self.consumer), self.topic.clone());
+        let (consumer, topic) = (self.consumer.client(), self.topic.clone());
         let found = tokio::task::spawn_blocking(move || positions(&consumer, &topic));
         found.await.map_err(BusError::kafka)?
     }
 }
 
-fn positions(consumer: &BaseConsumer, topic: &str) -> Result<Vec<GroupPosition>, BusError> {
+fn positions(
+    consumer: &BaseConsumer<BrokerWatch>,
+    topic: &str,
+) -> Result<Vec<GroupPosition>, BusError> {
+    // It reads nothing; what the client says of itself comes with a poll.
+    let nothing = consumer.poll(Duration::ZERO);
+    debug_assert!(!matches!(nothing, Some(Ok(_))), "nothing is subscribed to");
     let (mut found, mut asked) = (Vec::new(), TopicPartitionList::new());
     for partition in 0..count(consumer.client(), topic)? {
         let ends = consumer.fetch_watermarks(topic, partition, PATIENCE);

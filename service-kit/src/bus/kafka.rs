@@ -1,13 +1,16 @@
 //! Publishing to Kafka: idempotent, acknowledged by all in-sync replicas, bounded in bytes.
 
-use super::{Ack, BusError, KafkaConfig, PublishError, Publisher, PublisherOptions, Record};
+use super::{
+    Ack, BrokerWatch, BusError, KafkaConfig, PublishError, Publisher, PublisherOptions, Record,
+    renewed::Renewed,
+};
 use rdkafka::{
     client::{Client, ClientContext},
     error::{KafkaError, RDKafkaErrorCode},
     message::{Header, OwnedHeaders},
     producer::{FutureProducer, FutureRecord, Producer as _},
 };
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 /// How long a record may wait for company, in milliseconds: little beside a replicated write, and
 /// enough for concurrent requests to share a batch.
@@ -21,10 +24,11 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Bounds the overhead of tiny records, which the bound in bytes does not count.
 const MAX_BUFFERED_RECORDS: &str = "500000";
 
-/// Publishes to Kafka. Clones share the connections and the buffer.
+/// Publishes to Kafka. Clones share the connections and the buffer. What is in the buffer of a client that knows no broker any
+/// more has no known outcome.
 #[derive(Clone)]
 pub struct KafkaPublisher {
-    producer: FutureProducer,
+    producer: Arc<Renewed<FutureProducer<BrokerWatch>>>,
     max_message_bytes: usize,
 }
 
@@ -35,8 +39,8 @@ impl KafkaPublisher {
     /// What [`KafkaConfig::validate`] refuses, and options out of librdkafka's range.
     pub fn new(config: &KafkaConfig, options: PublisherOptions) -> Result<Self, BusError> {
         config.validate()?;
-        let producer = config
-            .client()
+        let mut client = config.client();
+        client
             .set("client.id", options.client_id)
             .set("acks", "all")
             .set("enable.idempotence", "true")
@@ -46,10 +50,9 @@ impl KafkaPublisher {
             .set("queue.buffering.max.messages", MAX_BUFFERED_RECORDS)
             .set("queue.buffering.max.kbytes", options.max_buffer_kib.to_string())
             .set("message.timeout.ms", options.timeout.as_millis().to_string())
-            .set("message.max.bytes", options.max_message_bytes.to_string())
-            .create()
-            .map_err(BusError::kafka)?;
-        Ok(Self { producer, max_message_bytes: options.max_message_bytes })
+            .set("message.max.bytes", options.max_message_bytes.to_string());
+        let producer = Renewed::new(client, |config, watch| config.create_with_context(watch))?;
+        Ok(Self { producer: Arc::new(producer), max_message_bytes: options.max_message_bytes })
     }
 
     /// Waits until nothing is left to be sent, at most `deadline`. Call it in a drain, after the last
@@ -58,10 +61,9 @@ impl KafkaPublisher {
     /// # Errors
     /// `UnknownOutcome` for what is left.
     pub async fn flush(&self, deadline: Duration) -> Result<(), PublishError> {
-        let producer = self.producer.clone();
+        let producer = self.producer.client();
         let flushed = tokio::task::spawn_blocking(move || producer.flush(deadline)).await;
-        let left =
-            || format!("{} records left after {deadline:?}", self.producer.in_flight_count());
+        let left = || format!("{} records left after {deadline:?}", self.in_flight());
         match flushed {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) | Err(_) => Err(PublishError::UnknownOutcome(left())),
@@ -71,7 +73,7 @@ impl KafkaPublisher {
     /// Records that wait for their acknowledgement.
     #[must_use]
     pub fn in_flight(&self) -> usize {
-        usize::try_from(self.producer.in_flight_count()).unwrap_or_default()
+        usize::try_from(self.producer.client().in_flight_count()).unwrap_or_default()
     }
 
     fn classify(&self, error: &KafkaError, bytes: usize) -> PublishError {
@@ -113,7 +115,7 @@ impl Publisher for KafkaPublisher {
                 out = out.headers(owned_headers(&record.headers));
             }
             // Nothing has left when this fails, so an error without a class of its own is a refusal.
-            self.producer.send_result(out).map_err(|(error, _)| {
+            self.producer.client().send_result(out).map_err(|(error, _)| {
                 match self.classify(&error, bytes) {
                     PublishError::UnknownOutcome(text) => PublishError::Refused(text),
                     known => known,
@@ -132,14 +134,18 @@ impl Publisher for KafkaPublisher {
     }
 
     async fn partitions(&self, topic: &str) -> Result<i32, BusError> {
-        let (producer, topic) = (self.producer.clone(), topic.to_owned());
+        let (producer, topic) = (self.producer.client(), topic.to_owned());
         let counted = tokio::task::spawn_blocking(move || count(producer.client(), &topic));
         counted.await.map_err(BusError::kafka)?
     }
 
     /// The idempotent producer lost its sequence or its rights.
     fn fatal(&self) -> Option<String> {
-        self.producer.client().fatal_error().map(|(code, reason)| format!("{code}: {reason}"))
+        self.producer
+            .client()
+            .client()
+            .fatal_error()
+            .map(|(code, reason)| format!("{code}: {reason}"))
     }
 }
 

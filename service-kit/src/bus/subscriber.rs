@@ -1,6 +1,6 @@
 //! Reading topics of little traffic, one record at a time, each committed once it is dealt with.
 
-use super::{BusError, KafkaConfig, Message, Start};
+use super::{BrokerWatch, BusError, KafkaConfig, Message, Start, renewed::Renewed};
 use bytes::Bytes;
 use rdkafka::{
     Message as _, Offset, TopicPartitionList,
@@ -8,7 +8,7 @@ use rdkafka::{
     error::{KafkaError, RDKafkaErrorCode},
     message::{BorrowedMessage, Headers as _},
 };
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
 /// What may be fetched ahead, in KiB: these topics are small, and memory is for the hot ones.
@@ -17,7 +17,7 @@ const FETCH_AHEAD_KIB: &str = "8192";
 /// A member of a consumer group. What was not committed is delivered again to whoever comes next:
 /// dealing with a record must be idempotent.
 pub struct KafkaSubscriber {
-    consumer: Arc<StreamConsumer>,
+    consumer: Renewed<StreamConsumer<BrokerWatch>>,
 }
 
 impl KafkaSubscriber {
@@ -36,19 +36,22 @@ impl KafkaSubscriber {
             Start::Earliest => "earliest",
             Start::Latest => "latest",
         };
-        let consumer: StreamConsumer = config
-            .client()
+        let mut client = config.client();
+        client
             .set("group.id", group)
             .set("enable.auto.commit", "false")
             .set("enable.auto.offset.store", "false")
             .set("auto.offset.reset", start)
             .set("isolation.level", "read_committed")
             .set("partition.assignment.strategy", "cooperative-sticky")
-            .set("queued.max.messages.kbytes", FETCH_AHEAD_KIB)
-            .create()
-            .map_err(BusError::kafka)?;
-        consumer.subscribe(topics).map_err(BusError::kafka)?;
-        Ok(Self { consumer: Arc::new(consumer) })
+            .set("queued.max.messages.kbytes", FETCH_AHEAD_KIB);
+        let topics: Vec<_> = topics.iter().map(|&topic| topic.to_owned()).collect();
+        let consumer = Renewed::new(client, move |config, watch| {
+            let consumer: StreamConsumer<_> = config.create_with_context(watch)?;
+            consumer.subscribe(&topics.iter().map(String::as_str).collect::<Vec<_>>())?;
+            Ok(consumer)
+        })?;
+        Ok(Self { consumer })
     }
 
     /// The next record, or `None` if none came within `deadline`. Call it often enough to stay in
@@ -59,7 +62,7 @@ impl KafkaSubscriber {
     pub async fn next(&self, deadline: Duration) -> Result<Option<Message>, BusError> {
         let deadline = Instant::now() + deadline;
         loop {
-            match timeout_at(deadline, self.consumer.recv()).await {
+            match timeout_at(deadline, self.consumer.client().recv()).await {
                 Err(_) => return Ok(None),
                 Ok(Ok(message)) => return Ok(Some(owned(&message))),
                 Ok(Err(error)) if waiting_helps(&error) => tracing::debug!(%error, "waiting"),
@@ -90,7 +93,7 @@ impl KafkaSubscriber {
         let mut offsets = TopicPartitionList::with_capacity(1);
         let next = Offset::Offset(next);
         offsets.add_partition_offset(topic, partition, next).map_err(BusError::kafka)?;
-        let consumer = Arc::clone(&self.consumer);
+        let consumer = self.consumer.client();
         let commit = move || consumer.commit(&offsets, CommitMode::Sync);
         let committed = tokio::task::spawn_blocking(commit).await;
         committed.map_err(BusError::kafka)?.map_err(BusError::kafka)

@@ -154,7 +154,7 @@ async fn agree(known: &Known, stop: &Stop) -> anyhow::Result<Vec<Problem>> {
             None => disagree(Some("nobody tells what is in the graph".to_owned())),
         }
     }
-    problems.extend(waiting(known).await.map(|text| ("agreement", text)));
+    problems.extend(waiting(known).await?.map(|text| ("agreement", text)));
     let wrong = lock(&known.told).problems().to_vec();
     problems.extend(wrong.into_iter().map(|text| ("no_gap", text)));
     if problems.is_empty() {
@@ -164,21 +164,21 @@ async fn agree(known: &Known, stop: &Stop) -> anyhow::Result<Vec<Problem>> {
 }
 
 /// What waits to be told, or never will be, as `identity-admin` says of itself.
-async fn waiting(known: &Known) -> Option<String> {
-    let client = scrape::client(LOOK).ok()?;
+async fn waiting(known: &Known) -> anyhow::Result<Option<String>> {
+    let client = scrape::client(LOOK)?;
     for replica in known.scene.site.identity {
         let Ok(text) = scrape::text(&client, replica.admin).await else {
-            return Some(format!("nobody tells the metrics at {}", replica.admin));
+            return Ok(Some(format!("nobody tells the metrics at {}", replica.admin)));
         };
         for name in ["triad_identity_outbox_depth", "triad_identity_outbox_parked"] {
             match scrape::total(&text, name) {
                 Some(0.0) => {}
-                Some(rows) => return Some(format!("{name} is {rows} at {}", replica.admin)),
-                None => return Some(format!("nobody tells {name} at {}", replica.admin)),
+                Some(rows) => return Ok(Some(format!("{name} is {rows} at {}", replica.admin))),
+                None => return Ok(Some(format!("nobody tells {name} at {}", replica.admin))),
             }
         }
     }
-    None
+    Ok(None)
 }
 
 /// What the audit trail of each tenant says.
