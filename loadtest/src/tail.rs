@@ -1,10 +1,11 @@
-//! A topic, read on from where one left off to where it ends: without a group, committing nothing.
+//! A topic, read on from where one left off to where it ends: without a group, committing nothing. Each reading has a client of its
+//! own: one that was there while all brokers were fenced may know none any more (librdkafka#5301).
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::consumer::Consumer as _;
 use rdkafka::error::KafkaError;
 use rdkafka::message::BorrowedMessage;
 use rdkafka::{Message as _, Offset, TopicPartitionList};
@@ -18,22 +19,16 @@ const POLL: Duration = Duration::from_millis(200);
 
 /// What of a topic has been read.
 pub struct Tail {
-    consumer: BaseConsumer,
+    engines: Engines,
     topic: String,
     next: BTreeMap<i32, i64>,
 }
 
 impl Tail {
     /// From these offsets on, by partition; of others from the first record that is kept.
-    ///
-    /// # Errors
-    /// When the client cannot be made.
-    pub fn from(
-        engines: &Engines,
-        topic: &str,
-        offsets: BTreeMap<i32, i64>,
-    ) -> anyhow::Result<Self> {
-        Ok(Self { consumer: engines.consumer(GROUP)?, topic: topic.to_owned(), next: offsets })
+    #[must_use]
+    pub fn from(engines: &Engines, topic: &str, offsets: BTreeMap<i32, i64>) -> Self {
+        Self { engines: engines.clone(), topic: topic.to_owned(), next: offsets }
     }
 
     /// From the topic's present end on. Blocks.
@@ -41,10 +36,9 @@ impl Tail {
     /// # Errors
     /// When the topic is missing or the cluster does not answer.
     pub fn from_end(engines: &Engines, topic: &str) -> anyhow::Result<Self> {
-        let mut tail = Self::from(engines, topic, BTreeMap::new())?;
-        let ends = watermarks(&tail.consumer, topic)?;
-        tail.next = ends.into_iter().map(|(partition, _, high)| (partition, high)).collect();
-        Ok(tail)
+        let ends = watermarks(&engines.consumer(GROUP)?, topic)?;
+        let offsets = ends.into_iter().map(|(partition, _, high)| (partition, high)).collect();
+        Ok(Self::from(engines, topic, offsets))
     }
 
     /// The offsets that it goes on at, by partition.
@@ -62,9 +56,10 @@ impl Tail {
         stop: &Stop,
         mut each: impl FnMut(&BorrowedMessage<'_>),
     ) -> anyhow::Result<()> {
-        let Self { consumer, topic, next } = self;
+        let Self { engines, topic, next } = self;
+        let consumer = engines.consumer(GROUP)?;
         let (mut wanted, mut ends) = (TopicPartitionList::new(), HashMap::new());
-        for (partition, low, high) in watermarks(consumer, topic)? {
+        for (partition, low, high) in watermarks(&consumer, topic)? {
             let from = next.get(&partition).copied().unwrap_or(low).max(low);
             if from < high {
                 wanted.add_partition_offset(topic, partition, Offset::Offset(from))?;

@@ -30,7 +30,7 @@ pub use group::KafkaGroup;
 #[cfg(feature = "engines")]
 pub use kafka::KafkaPublisher;
 #[cfg(feature = "engines")]
-pub use renewed::BrokerWatch;
+pub use renewed::{BrokerWatch, put_aside};
 #[cfg(feature = "engines")]
 pub use subscriber::KafkaSubscriber;
 pub use topics::{TopicAction, TopicOutcome, TopicSpec};

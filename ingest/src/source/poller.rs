@@ -9,7 +9,7 @@ use metrics::counter;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::{KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Headers as _, Message};
-use service_kit::bus::Publisher;
+use service_kit::bus::{Publisher, put_aside};
 use tokio::sync::oneshot;
 use tracing::{debug, error, warn};
 
@@ -128,9 +128,7 @@ impl<P: Publisher> Poller<P> {
                 self.filling = None;
                 self.paused.clear();
                 (self.pressure, self.astray) = (Pressure::None, false);
-                let lost = std::mem::replace(&mut self.consumer, consumer);
-                // It says good-bye to brokers that it does not know: nobody waits for that.
-                std::thread::spawn(move || drop(lost));
+                put_aside(std::mem::replace(&mut self.consumer, consumer));
             }
             Err(error) => error!(%error, "a client cannot be made anew"),
         }

@@ -27,7 +27,7 @@ pub(super) async fn read(
 fn read_all(engines: &Engines, ledger: &Ledger, stop: &Stop) -> anyhow::Result<()> {
     let topic = &ledger.expecter.run().names.dead_letter_topic;
     let mut scratch = Draft::default();
-    let mut tail = Tail::from(engines, topic, ledger.letters_from())?;
+    let mut tail = Tail::from(engines, topic, ledger.letters_from());
     tail.read(stop, |message| book(ledger, message, &mut scratch))
 }
 

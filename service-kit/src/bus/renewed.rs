@@ -62,7 +62,7 @@ impl ClientContext for BrokerWatch {
 
 impl ConsumerContext for BrokerWatch {}
 
-/// A client and its watch. Of a lost one nobody waits for the end: it says good-bye to brokers that it does not know.
+/// A client and its watch. Of a lost one nobody waits for the end.
 pub(super) struct Watched<C: Send + 'static> {
     /// There until the end.
     client: Option<C>,
@@ -98,9 +98,17 @@ impl<C: Send + 'static> Deref for Watched<C> {
 impl<C: Send + 'static> Drop for Watched<C> {
     fn drop(&mut self) {
         if self.is_lost() {
-            let client = self.client.take();
-            std::thread::spawn(move || drop(client));
+            put_aside(self.client.take());
         }
+    }
+}
+
+/// Closes a lost client on a thread of its own: it says good-bye to brokers that it does not know, which may never end
+/// (librdkafka#4884). Without a thread to be had, here.
+pub fn put_aside<C: Send + 'static>(client: C) {
+    let aside = std::thread::Builder::new().name("kafka-aside".to_owned());
+    if let Err(error) = aside.spawn(move || drop(client)) {
+        tracing::warn!(%error, "no thread to close a client of Kafka's");
     }
 }
 

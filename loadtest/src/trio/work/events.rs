@@ -8,7 +8,8 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{
     DeliveryResult, NoCustomPartitioner, Producer as _, ProducerContext, ThreadedProducer,
 };
-use rdkafka::{ClientContext, Message as _};
+use rdkafka::{ClientContext, Message as _, Statistics};
+use service_kit::bus::BrokerWatch;
 
 use super::book::{Book, Workload, lock};
 use super::scene::Scene;
@@ -71,9 +72,17 @@ struct OnItsWay {
     since: Instant,
 }
 
-struct Context(Arc<Sent>);
+#[derive(Clone)]
+struct Context {
+    sent: Arc<Sent>,
+    watch: BrokerWatch,
+}
 
-impl ClientContext for Context {}
+impl ClientContext for Context {
+    fn stats(&self, statistics: Statistics) {
+        self.watch.look(&statistics);
+    }
+}
 
 impl ProducerContext<NoCustomPartitioner> for Context {
     type DeliveryOpaque = Box<OnItsWay>;
@@ -82,12 +91,12 @@ impl ProducerContext<NoCustomPartitioner> for Context {
         match result {
             Ok(message) => {
                 let place = (message.partition(), message.offset());
-                if let Some(found) = lock(&self.0.places).get_mut(record.index as usize) {
+                if let Some(found) = lock(&self.sent.places).get_mut(record.index as usize) {
                     *found = Some(place);
                 }
-                self.0.book.done(Workload::Events, record.since.elapsed());
+                self.sent.book.done(Workload::Events, record.since.elapsed());
             }
-            Err(_) => self.0.book.failed(Workload::Events),
+            Err(_) => self.sent.book.failed(Workload::Events),
         }
     }
 }
@@ -104,13 +113,23 @@ pub(super) fn publish(
     (stop, gone): (&Stop, &Stop),
 ) -> anyhow::Result<()> {
     let Some(period) = Duration::from_secs(1).checked_div(rate) else { return Ok(()) };
-    let producer: ThreadedProducer<Context> =
-        client(&scene.site.engines, run).create_with_context(Context(Arc::clone(sent)))?;
+    let mut client = client(&scene.site.engines, run);
+    client.set("statistics.interval.ms", "5000");
+    let begin = || {
+        let context = Context { sent: Arc::clone(sent), watch: BrokerWatch::default() };
+        let producer: ThreadedProducer<Context> = client.create_with_context(context.clone())?;
+        anyhow::Ok((producer, context.watch))
+    };
+    let (mut producer, mut watch) = begin()?;
     let generator = Generator::new(run);
     let (mut draft, mut due) = (Draft::default(), Instant::now());
     while stop.check().is_ok() && gone.check().is_ok() {
         due = (due + period).max(Instant::now().checked_sub(LATE).unwrap_or(due));
         std::thread::sleep(due.saturating_duration_since(Instant::now()));
+        if watch.is_lost() {
+            // Faults are for the replicas: what this one had on its way may be there or not.
+            (producer, watch) = begin()?;
+        }
         let index = {
             let mut places = lock(&sent.places);
             places.push(None);
