@@ -185,17 +185,17 @@ async fn a_snapshot_sees_one_moment_and_writes_nothing(bed: &Bed) {
 }
 
 async fn who_waits_too_long_is_told_for_what(bed: &Bed) {
-    let short = |lock: u64| Options {
+    let short = |acquire: u64| Options {
         max_open: 1,
-        acquire_timeout: Duration::from_millis(20),
-        lock_timeout: Duration::from_secs(lock),
+        acquire_timeout: Duration::from_secs(acquire),
+        lock_timeout: Duration::from_secs(1),
         ..bed.options.clone()
     };
     let sql = "UPDATE tenants SET version = version + 1 WHERE id = 'acme'";
     let mut tx = bed.db.begin().await.unwrap();
     tx.execute(sql, params![]).await.unwrap();
     // Another process, which waits for the row or for the file.
-    let other = Db::new(&short(1));
+    let other = Db::new(&short(30));
     let held = async {
         let mut tx = other.begin().await?;
         tx.execute(sql, params![]).await
@@ -204,8 +204,8 @@ async fn who_waits_too_long_is_told_for_what(bed: &Bed) {
     assert!(matches!(held, Err(DbError::LockTimeout)), "{held:?}");
     assert!(is_there(&other, "acme").await, "who reads waits for nobody");
     tx.rollback().await;
-    // The same process, whose connections are all in use.
-    let other = Db::new(&short(1));
+    // The same process, whose connections are all in use; to open the first one takes as long at most.
+    let other = Db::new(&short(2));
     let first = other.begin().await.unwrap();
     let second = other.begin().await;
     assert!(matches!(second, Err(DbError::Saturated)), "{second:?}");
