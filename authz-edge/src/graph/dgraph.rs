@@ -325,6 +325,10 @@ fn classify(error: &anyhow::Error) -> Outcome {
         | E::CannotRefreshLogin(status) => status,
         E::InvalidEndpoint | E::NoEndpointsDefined => return Outcome::Refused(known.to_string()),
     };
+    // A status with a cause was made on this side of a connection that broke: no answer came, or not all of it.
+    if std::error::Error::source(status).is_some() {
+        return Outcome::Lost(status.message().to_owned());
+    }
     judge(i32::from(status.code()), status.message())
 }
 
@@ -371,5 +375,17 @@ mod tests {
         assert!(matches!(judge(14, "error trying to connect"), Outcome::Lost(_)));
         assert!(matches!(judge(2, "Please retry again, server is not ready"), Outcome::Lost(_)));
         assert!(matches!(judge(2, "line 1 column 7: Unrecognized character"), Outcome::Refused(_)));
+    }
+
+    #[test]
+    fn an_answer_that_breaks_off_is_no_refusal() {
+        let classified = |status| classify(&ClientError::CannotDoRequest(status).into());
+        let reset = "error reading a body from connection: connection reset";
+        let broken = Status::from_error(std::io::Error::other(reset).into());
+        assert!(matches!(classified(broken), Outcome::Lost(_)), "a commit's outcome is unknown");
+        assert!(
+            matches!(classified(Status::unknown(reset)), Outcome::Refused(_)),
+            "Dgraph said it"
+        );
     }
 }
