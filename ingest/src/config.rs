@@ -70,6 +70,7 @@ pub struct Kafka {
     pub prefetch_kib: u32,
     pub commit_interval_ms: u64,
     pub session_timeout_ms: u32,
+    pub max_poll_interval_ms: u32,
     pub revoke_wait_ms: u64,
     pub producer_buffer_kib: u32,
     pub producer_timeout_ms: u64,
@@ -217,12 +218,19 @@ impl Config {
     /// # Errors
     /// The first key that is out of range, by name.
     pub fn validate(&self) -> Result<(), ConfigError> {
+        let session_timeout_ms = self.kafka.session_timeout_ms as usize;
         let ranges = [
             ("http.max_events", self.http.max_events, 1, 10_000),
             ("http.max_body_bytes", self.http.max_body_bytes, 1024, 64 << 20),
             ("http.request_timeout_ms", whole(self.http.request_timeout_ms), 100, 600_000),
             ("kafka.prefetch_kib", self.kafka.prefetch_kib as usize, 64, 2_097_151),
-            ("kafka.session_timeout_ms", self.kafka.session_timeout_ms as usize, 6_000, 300_000),
+            ("kafka.session_timeout_ms", session_timeout_ms, 6_000, 300_000),
+            (
+                "kafka.max_poll_interval_ms",
+                self.kafka.max_poll_interval_ms as usize,
+                session_timeout_ms,
+                3_600_000,
+            ),
             ("pipeline.in_flight_bytes", self.pipeline.in_flight_bytes, 1 << 20, 16 << 30),
             // Half a commit-log segment of 32 MiB is the most that Cassandra takes at once.
             ("pipeline.batch_bytes", self.pipeline.batch_bytes, 1024, 8 << 20),

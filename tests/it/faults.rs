@@ -13,6 +13,7 @@ use service_kit::bus::{
 };
 
 use crate::fenced::Fenced;
+use crate::ghost::haunt;
 use crate::world::{World, engine, engines, until};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -193,5 +194,19 @@ async fn clients_that_were_told_of_no_brokers_find_them_again() -> Result<()> {
     published(&world.config.kafka.topic, event).await?;
     world.stored_exactly(101).await?;
     ingest.until_ready().await?;
+    ingest.stop().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_group_does_not_wait_for_long_for_who_is_gone() -> Result<()> {
+    let patient = [("KAFKA__SESSION_TIMEOUT_MS", "6000"), ("KAFKA__MAX_POLL_INTERVAL_MS", "10000")];
+    let world = World::new("haunted", &patient).await?;
+    // So that the group has a coordinator, and nobody in it.
+    world.ingest().await?.stop().await?;
+    let (group, topic) = (&world.config.kafka.group, &world.config.kafka.topic);
+    haunt(&engine("TRIAD_KAFKA")?, group, topic).await?;
+    let ingest = world.ingest().await?;
+    world.produce_events(0..100, 10).await?;
+    world.stored_exactly(100).await?;
     ingest.stop().await
 }

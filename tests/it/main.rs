@@ -22,6 +22,7 @@ mod faults;
 mod fenced;
 mod filters;
 mod forgeries;
+mod ghost;
 mod identities;
 mod identity;
 mod issuer;

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
-use service_kit::bus::Publisher;
+use service_kit::bus::{BrokerWatch, Publisher};
 use service_kit::health::Component;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
@@ -94,6 +94,7 @@ fn consumer(
     config: &Config,
     assignments: Assignments,
 ) -> Result<BaseConsumer<Assignments>, KafkaError> {
+    let (statistics, interval) = BrokerWatch::STATISTICS;
     config
         .kafka
         .cluster()
@@ -102,6 +103,7 @@ fn consumer(
         .set("group.id", &config.kafka.group)
         .set("partition.assignment.strategy", "cooperative-sticky")
         .set("session.timeout.ms", config.kafka.session_timeout_ms.to_string())
+        .set("max.poll.interval.ms", config.kafka.max_poll_interval_ms.to_string())
         .set("enable.auto.commit", "false")
         .set("enable.auto.offset.store", "false")
         // Every assignment starts at an explicit offset; what is out of range is looked into.
@@ -117,6 +119,6 @@ fn consumer(
         // The default of a second starves the pipeline: it empties what is fetched ahead in less.
         .set("fetch.queue.backoff.ms", "20")
         .set("check.crcs", "true")
-        .set("statistics.interval.ms", "5000")
+        .set(statistics, interval)
         .create_with_context(assignments)
 }

@@ -21,8 +21,6 @@ use std::{
     },
 };
 
-/// Between two looks at a client, in milliseconds.
-const LOOK_MS: &str = "5000";
 /// Looks in a row at which a client knows no broker before it is lost: between forgetting its brokers and asking
 /// those of its configuration is a moment without any.
 const LOOKS: u32 = 2;
@@ -33,6 +31,9 @@ const LOOKS: u32 = 2;
 pub struct BrokerWatch(Arc<AtomicU32>);
 
 impl BrokerWatch {
+    /// The option by which a client tells its statistics, every 5 s here: without it there is nothing to look at.
+    pub const STATISTICS: (&str, &str) = ("statistics.interval.ms", "5000");
+
     /// Takes a client's statistics into account.
     pub fn look(&self, statistics: &Statistics) {
         let is_one = |broker: &Broker| matches!(broker.source.as_str(), "configured" | "learned");
@@ -75,7 +76,8 @@ impl<C: Send + 'static> Watched<C> {
         mut config: rdkafka::ClientConfig,
         make: impl FnOnce(rdkafka::ClientConfig, BrokerWatch) -> KafkaResult<C>,
     ) -> Result<Self, BusError> {
-        config.set("statistics.interval.ms", LOOK_MS);
+        let (statistics, interval) = BrokerWatch::STATISTICS;
+        config.set(statistics, interval);
         let watch = BrokerWatch::default();
         let client = make(config, watch.clone()).map_err(BusError::kafka)?;
         Ok(Self { client: Some(client), watch })
@@ -192,7 +194,8 @@ mod tests {
         let (said, heard) = std::sync::mpsc::sync_channel(4);
         let made = AtomicU32::new(0);
         let renewed = Renewed::new(rdkafka::ClientConfig::new(), move |config, _| {
-            assert_eq!(config.get("statistics.interval.ms"), Some(LOOK_MS));
+            let (statistics, interval) = BrokerWatch::STATISTICS;
+            assert_eq!(config.get(statistics), Some(interval));
             Ok(Client(said.clone(), made.fetch_add(1, Ordering::Relaxed)))
         })
         .unwrap();

@@ -114,7 +114,8 @@ pub(super) fn publish(
 ) -> anyhow::Result<()> {
     let Some(period) = Duration::from_secs(1).checked_div(rate) else { return Ok(()) };
     let mut client = client(&scene.site.engines, run);
-    client.set("statistics.interval.ms", "5000");
+    let (statistics, interval) = BrokerWatch::STATISTICS;
+    client.set(statistics, interval);
     let begin = || {
         let context = Context { sent: Arc::clone(sent), watch: BrokerWatch::default() };
         let producer: ThreadedProducer<Context> = client.create_with_context(context.clone())?;
