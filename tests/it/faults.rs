@@ -199,8 +199,9 @@ async fn clients_that_were_told_of_no_brokers_find_them_again() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_group_does_not_wait_for_long_for_who_is_gone() -> Result<()> {
-    let patient = [("KAFKA__SESSION_TIMEOUT_MS", "6000"), ("KAFKA__MAX_POLL_INTERVAL_MS", "10000")];
-    let world = World::new("haunted", &patient).await?;
+    let impatient =
+        [("KAFKA__SESSION_TIMEOUT_MS", "6000"), ("KAFKA__MAX_POLL_INTERVAL_MS", "10000")];
+    let world = World::new("haunted", &impatient).await?;
     // So that the group has a coordinator, and nobody in it.
     world.ingest().await?.stop().await?;
     let (group, topic) = (&world.config.kafka.group, &world.config.kafka.topic);

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::Mutex;
 
 use anyhow::{Context, Result, ensure};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -85,14 +85,16 @@ async fn serve(
     Ok(())
 }
 
-async fn frame(from: &mut OwnedReadHalf) -> Result<Vec<u8>> {
+/// The next request or answer on a connection of Kafka's protocol, without its length.
+pub(crate) async fn frame(from: &mut (impl AsyncRead + Unpin)) -> Result<Vec<u8>> {
     let length = from.read_u32().await?;
     let mut frame = vec![0; usize::try_from(length)?];
     from.read_exact(&mut frame).await?;
     Ok(frame)
 }
 
-async fn send(to: &mut OwnedWriteHalf, frame: &[u8]) -> Result<()> {
+/// Sends one, with its length.
+pub(crate) async fn send(to: &mut (impl AsyncWrite + Unpin), frame: &[u8]) -> Result<()> {
     to.write_all(&[&u32::try_from(frame.len())?.to_be_bytes(), frame].concat()).await?;
     Ok(())
 }

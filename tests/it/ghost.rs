@@ -5,8 +5,9 @@
 //! never heard of again.
 
 use anyhow::{Context, Result, ensure};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+
+use crate::fenced::{frame, send};
 
 /// Keys of requests, with the versions that are spoken here: the last ones before strings are compact (KIP-482) and before
 /// members ask for their names first (KIP-394).
@@ -76,11 +77,8 @@ impl Answer {
 
 async fn ask(kafka: &mut TcpStream, (key, version): (i16, i16), body: Fields) -> Result<Answer> {
     let head = Fields::default().short(key).short(version).int(0).text("ghost")?;
-    let length = i32::try_from(head.0.len() + body.0.len())?;
-    kafka.write_all(&[&length.to_be_bytes()[..], &head.0, &body.0].concat()).await?;
-    let mut answer = vec![0; usize::try_from(kafka.read_i32().await?)?];
-    kafka.read_exact(&mut answer).await?;
-    let mut answer = Answer(answer.into());
+    send(kafka, &[head.0, body.0].concat()).await?;
+    let mut answer = Answer(frame(kafka).await?.into());
     answer.int().context("its correlation id")?;
     Ok(answer)
 }
