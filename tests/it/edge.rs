@@ -149,6 +149,15 @@ impl Edges {
         partitions.map(|partition| end(partition.id())).collect()
     }
 
+    /// How many members the group has that reads identity changes.
+    pub(crate) fn members(&self) -> Result<usize> {
+        let mut client = self.config.kafka.cluster().client();
+        let asks: BaseConsumer =
+            client.set("group.id", format!("{}.members", self.own)).create()?;
+        let groups = asks.fetch_group_list(Some(&self.config.sync.group), PATIENCE)?;
+        Ok(groups.groups().iter().map(|group| group.members().len()).sum())
+    }
+
     /// Follows the audit events from now on.
     pub(crate) async fn follow_audit(&self) -> Result<KafkaFollower> {
         Ok(KafkaFollower::begin(&self.config.kafka.cluster(), &self.config.kafka.audit_topic)

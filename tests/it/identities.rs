@@ -8,7 +8,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use crate::edge::{Edge, Edges, question, role};
-use crate::world::until;
+use crate::world::{engines, until};
 
 const DOCUMENT: (&str, &str) = ("document", "d-1");
 const IDENTITY: (&str, &str) = ("SYNC__MODE", "identity");
@@ -322,4 +322,37 @@ async fn a_process_that_is_killed_during_sync_loses_and_doubles_nothing() -> Res
         ensure!(allowed == (n % 2 == 1), "u-{n} is decided {allowed}");
     }
     Ok(())
+}
+
+#[tokio::test]
+async fn an_outage_of_the_graph_that_outlasts_the_group_s_patience_loses_nothing() -> Result<()> {
+    let impatient =
+        ("KAFKA__PROPERTIES", "{session.timeout.ms: '6000', max.poll.interval.ms: '6000'}");
+    let edges = Edges::new(&[IDENTITY, impatient]).await?;
+    let (edge, t) = (edges.start().await?, edges.tenant("outage"));
+    let _other = edges.start().await?;
+    let members = async |wanted: usize| {
+        until(&format!("the group has {wanted} members"), async || {
+            let found = edges.members()?;
+            Ok(if found == wanted { Ok(()) } else { Err(format!("it has {found}")) })
+        })
+        .await
+    };
+    edges.identities(&t, &[(1, "user.created", user("u"))]).await?;
+    bound(&edge, &t, "user", "*").await?;
+    members(2).await?;
+    engines(&["kill", "dgraph-alpha"])?;
+    // Whoever has it waits for the graph, and is taken for gone; then the other.
+    let gone = async {
+        edges.identities(&t, &[(2, "user.created", user("v"))]).await?;
+        members(0).await
+    };
+    let gone = gone.await;
+    engines(&["start", "dgraph-alpha"])?;
+    gone?;
+    edges.identities(&t, &[(3, "user.created", user("w"))]).await?;
+    for who in ["u", "v", "w"] {
+        decided(&edge, &t, who, true).await?;
+    }
+    members(2).await
 }
