@@ -4,13 +4,15 @@ use crate::latency::median;
 
 /// Fewer points say nothing.
 const FEWEST: usize = 6;
+/// As many points as a line is drawn through: half a million pairs.
+const MOST: usize = 1000;
 /// Seconds that nothing is seen for, at most, for a series to say where it goes.
 const GAP: f64 = 60.0;
 
 /// Where a series goes, over the time that its points span.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Drift {
-    /// By how much the line of least squares rises from the first point to the last, in the unit of the series.
+    /// By how much its line (Theil and Sen's) rises from the first point to the last, in the unit of the series.
     pub(super) rise: f64,
     /// The middle of all values.
     pub(super) median: f64,
@@ -60,17 +62,16 @@ impl Drift {
     }
 }
 
-/// Of the line of least squares, in units of the values a second; 0 of points of one moment.
+/// The median of the slopes between any two points, in units of the values a second; 0 of points of one moment. Bursts say
+/// nothing, whenever they come, as long as they are less than three tenths of the points (Sen, "Estimates of the regression
+/// coefficient based on Kendall's tau", JASA 63, 1968). As pairs are many, of [`MOST`] points at most.
 fn slope(points: &[(f64, f64)]) -> f64 {
-    let count = points.len() as f64;
-    let mean = |part: fn(&(f64, f64)) -> f64| points.iter().map(part).sum::<f64>() / count;
-    let (at, value) = (mean(|point| point.0), mean(|point| point.1));
-    let (mut both, mut own) = (0.0, 0.0);
-    for point in points {
-        both += (point.0 - at) * (point.1 - value);
-        own += (point.0 - at).powi(2);
-    }
-    if own > 0.0 { both / own } else { 0.0 }
+    let every = points.len().div_ceil(MOST).max(1);
+    let points: Vec<_> = points.iter().step_by(every).collect();
+    let pairs = points.iter().enumerate().flat_map(|(n, one)| {
+        points[n + 1..].iter().map(move |other| (other.0 - one.0, other.1 - one.1))
+    });
+    median(pairs.filter(|(time, _)| *time > 0.0).map(|(time, rise)| rise / time).collect())
 }
 
 #[cfg(test)]
@@ -128,10 +129,30 @@ mod tests {
     }
 
     #[test]
+    fn a_burst_goes_nowhere_whenever_it_comes() {
+        for begin in [0, 30, 80] {
+            let burst = |n| if (begin..begin + 10).contains(&n) { 150.0 } else { 70.0 };
+            let points: Points = (0..=90).map(|n| (f64::from(n), burst(n))).collect();
+            near(Drift::of(&points, 0.0).unwrap().rise, 0.0);
+            // And what rises below it does.
+            let leak = points.iter().map(|(at, value)| (*at, value + at / 9.0)).collect::<Points>();
+            near(Drift::of(&leak, 0.0).unwrap().rise, 10.0);
+        }
+    }
+
+    #[test]
     fn a_rise_from_nothing_is_a_whole_one() {
         let mut points: Points = (0..8).map(|n| (f64::from(n), 0.0)).collect();
         near(Drift::of(&points, 0.0).unwrap().share(), 0.0);
-        points[7].1 = 3.0;
+        for (n, value) in [(5, 1.0), (6, 2.0), (7, 3.0)] {
+            points[n].1 = value;
+        }
         near(Drift::of(&points, 0.0).unwrap().share(), 1.0);
+    }
+
+    #[test]
+    fn points_of_one_moment_go_nowhere() {
+        let points: Points = (0..8).map(|n| (3.0, f64::from(n))).collect();
+        near(Drift::of(&points, 0.0).unwrap().rise, 0.0);
     }
 }
