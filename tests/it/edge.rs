@@ -140,9 +140,7 @@ impl Edges {
 
     /// The offset behind the last record of each partition of a topic.
     pub(crate) fn ends(&self, topic: &str) -> Result<Vec<i64>> {
-        let mut client = self.config.kafka.cluster().client();
-        let consumer: BaseConsumer =
-            client.set("group.id", format!("{}.ends", self.own)).create()?;
+        let consumer = self.onlooker()?;
         let metadata = consumer.fetch_metadata(Some(topic), PATIENCE)?;
         let partitions = metadata.topics()[0].partitions().iter();
         let end = |id| Ok(consumer.fetch_watermarks(topic, id, PATIENCE)?.1);
@@ -151,11 +149,14 @@ impl Edges {
 
     /// How many members the group has that reads identity changes.
     pub(crate) fn members(&self) -> Result<usize> {
-        let mut client = self.config.kafka.cluster().client();
-        let asks: BaseConsumer =
-            client.set("group.id", format!("{}.members", self.own)).create()?;
-        let groups = asks.fetch_group_list(Some(&self.config.sync.group), PATIENCE)?;
+        let groups = self.onlooker()?.fetch_group_list(Some(&self.config.sync.group), PATIENCE)?;
         Ok(groups.groups().iter().map(|group| group.members().len()).sum())
+    }
+
+    /// A client that asks, and reads nothing.
+    fn onlooker(&self) -> Result<BaseConsumer> {
+        let mut client = self.config.kafka.cluster().client();
+        Ok(client.set("group.id", format!("{}.onlooker", self.own)).create()?)
     }
 
     /// Follows the audit events from now on.

@@ -131,7 +131,7 @@ fn lasting(what: &'static str, whose: &'static str, drift: Drift) -> Judged {
 /// It may not grow by more than a share, or `few`.
 fn flat(what: &'static str, whose: &'static str, drift: Drift, few: f64) -> Judged {
     let judged = drift.share();
-    let ok = judged <= DRIFT || drift.rise <= few;
+    let ok = judged <= DRIFT || drift.growth() <= few;
     Judged { what, whose, first: drift.first, last: drift.last, judged, limit: DRIFT, ok }
 }
 
